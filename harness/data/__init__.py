@@ -1,0 +1,1 @@
+"""Data sets: known names, formats, splits, audit."""

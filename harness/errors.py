@@ -1,0 +1,57 @@
+"""Errors that a user can act on: what happened, where, and what to do next."""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """A problem that the user can mend; the command line prints it without a traceback and exits with `exit_status`."""
+
+    exit_status = 2
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{head}\n  hint: {self.hint}" if self.hint else head
+
+
+class SpecError(HarnessError):
+    """A matrix file that cannot be run; carries every problem found, each with its line."""
+
+    def __init__(self, problems: list[str], *, hint: str | None = None) -> None:
+        super().__init__("\n".join(problems), hint=hint)
+        self.problems = tuple(problems)
+
+
+class DataError(HarnessError):
+    """A data set that cannot be read or split."""
+
+
+class ModelError(HarnessError):
+    """A model name that leads to no weights, or weights that do not fit the task."""
+
+
+class StoreError(HarnessError):
+    """A store that cannot be read or written: newer version, full disk, damaged object, held lock."""
+
+
+class TrainingFailed(HarnessError):
+    """One variant's training broke off (loss not finite, out of memory); the other variants go on."""
+
+
+class JudgeError(HarnessError):
+    """A judge that cannot be set up or reached at all; single failed calls are `Failed` judgments instead."""
+
+
+class MissingExtra(HarnessError):
+    """An optional package is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs a package that is not installed",
+            hint=f"pip install 'sft-harness[{extra}]'",
+        )

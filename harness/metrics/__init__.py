@@ -1,0 +1,1 @@
+"""Reference metrics: a value per item, sufficient statistics, a signature."""

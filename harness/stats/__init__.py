@@ -1,0 +1,1 @@
+"""Statistics: arrays and a Generator in, frozen results out."""

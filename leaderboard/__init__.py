@@ -1,0 +1,3 @@
+"""The Streamlit leaderboard over a store."""
+
+__distribution__ = "sft-harness"  # read as text by `harness.ownership`

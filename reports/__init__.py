@@ -1,0 +1,3 @@
+"""Tables, Markdown and self-contained HTML made from a finished comparison."""
+
+__distribution__ = "sft-harness"  # read as text by `harness.ownership`
