@@ -1,0 +1,294 @@
+"""expand(MatrixSpec, Resolved) -> Plan: variants, stages in order, digests, and an estimate of time and calls. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.data.load import Source
+from harness.errors import SpecError
+from harness.prompts import PromptStyle, render
+from harness.records import (
+    AskInput,
+    BaseInput,
+    DataInput,
+    GenerateInput,
+    JudgeInput,
+    JudgePlan,
+    Plan,
+    PlannedStage,
+    ProbeInput,
+    ScoreInput,
+    SplitExample,
+    StageKey,
+    TrainInput,
+    Variant,
+    VariantPlan,
+    canonical_json,
+)
+from harness.spec import AXES, Assignment, JudgeSpec, MatrixSpec
+from harness.store import planned
+
+COMPARE_VERSION = 1
+"""Raised when the same records would give another comparison or another report."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A base model by content: what its stage input is, and where its weights lie on this machine."""
+
+    input: BaseInput
+    path: Path
+    parameters: float
+    """Rough number, for estimates only."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedJudge:
+    """A judge by content: model identity, what it is asked, how its replies are read."""
+
+    spec: JudgeSpec
+    model_identity: str
+    prompt_sha256: str
+    parser_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Everything that a matrix's names mean, here and now."""
+
+    source: Source
+    rows: tuple[SplitExample, ...]
+    models: dict[str, ResolvedModel]
+    styles: dict[str, PromptStyle]
+    metric_signatures: dict[str, str]
+    judges: tuple[ResolvedJudge, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """A judge's stages that do not depend on any variant."""
+
+    plan: JudgePlan
+    resolved: ResolvedJudge
+    stages: tuple[PlannedStage, PlannedStage, PlannedStage]
+
+
+def variants(spec: MatrixSpec) -> list[Variant]:
+    """The product of the axes, with include and exclude; untuned combinations that coincide are one variant.
+
+    Raises SpecError where nothing is left.
+    """
+    found = dict.fromkeys(
+        variant(values)
+        for combination in [*product(spec, None), *itertools.chain(*(product(spec, extra) for extra in spec.include))]
+        if not any(matches(combination, rule) for rule in spec.exclude)
+        for values in [combination]
+    )
+    if not found:
+        raise SpecError([f"matrix {spec.name!r}: `exclude` leaves no variant"], hint="loosen or remove an exclude rule")
+    return list(found)
+
+
+def product(spec: MatrixSpec, fixed: Assignment | None) -> Iterator[dict[str, Any]]:
+    """Every combination of axis values, with the fixed ones fixed."""
+    choices = []
+    for axis in AXES:
+        given = None if fixed is None else getattr(fixed, axis)
+        choices.append(getattr(spec.axes, axis) if given is None else (given,))
+    return (dict(zip(AXES, values, strict=True)) for values in itertools.product(*choices))
+
+
+def matches(combination: dict[str, Any], rule: Assignment) -> bool:
+    """Whether every value that the rule names is the combination's."""
+    return all(getattr(rule, axis) in (None, value) for axis, value in combination.items())
+
+
+def variant(values: dict[str, Any]) -> Variant:
+    """A variant; training choices of an untuned model mean nothing and are dropped."""
+    if values["method"] == "none":
+        values = values | {"masking": None, "seed": None}
+    return Variant(**values)
+
+
+def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
+    """The whole plan; every stage comes after its inputs."""
+    data = planned(
+        DataInput(source_sha256=resolved.source.sha256, format=resolved.source.format, split=spec.split)
+    )
+    bases = {name: planned(model.input) for name, model in resolved.models.items()}
+    judges = [judging(judge, data.key) for judge in resolved.judges]
+    work: list[PlannedStage] = [data, *bases.values()]
+    asking: list[PlannedStage] = [stage for judge in judges for stage in judge.stages]
+    variant_plans = []
+    for each in variants(spec):
+        own, asked, variant_plan = variant_stages(spec, resolved, each, data.key, bases[each.model].key, judges)
+        work += own
+        asking += asked
+        variant_plans.append(variant_plan)
+    stages = tuple(dict.fromkeys([*work, *asking]))
+    return Plan(
+        matrix=spec.name,
+        matrix_digest=matrix_digest(spec, stages),
+        data=data.key,
+        stages=stages,
+        variants=tuple(variant_plans),
+        judges=tuple(judge.plan for judge in judges),
+    )
+
+
+def matrix_digest(spec: MatrixSpec, stages: tuple[PlannedStage, ...]) -> str:
+    """Identity of the whole: what was asked, and the content of everything that it resolved to."""
+    parts = [canonical_json(spec), str(COMPARE_VERSION), *(stage.key.digest for stage in stages)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
+    spec: MatrixSpec, resolved: Resolved, each: Variant, data: StageKey, base: StageKey, judges: list[Judging]
+) -> tuple[list[PlannedStage], list[PlannedStage], VariantPlan]:
+    """(train, generate, scores), (asks, judgments), and the variant's plan."""
+    style = resolved.styles[each.prompt_style].sha256
+    train = planned_training(spec, each, data, base, style)
+    generate = planned(
+        GenerateInput(
+            weights=(train.key if train else base).digest,
+            base=base.digest,
+            data=data.digest,
+            style_sha256=style,
+            settings=spec.generate,
+        )
+    )
+    scores = {
+        metric: planned(
+            ScoreInput(generations=generate.key.digest, data=data.digest, metric=metric, signature=signature)
+        )
+        for metric, signature in resolved.metric_signatures.items()
+    }
+    asks = {judge.plan.name: planned(ask_input(judge.resolved, generate.key, data)) for judge in judges}
+    judgments = {
+        judge.plan.name: planned(judge_input(judge.resolved, asks[judge.plan.name].key)) for judge in judges
+    }
+    plan = VariantPlan(
+        variant=each,
+        base=base,
+        train=train.key if train else None,
+        generate=generate.key,
+        scores={name: stage.key for name, stage in scores.items()},
+        asks={name: stage.key for name, stage in asks.items()},
+        judgments={name: stage.key for name, stage in judgments.items()},
+    )
+    own = [*([train] if train else []), generate, *scores.values()]
+    return own, [*asks.values(), *judgments.values()], plan
+
+
+def planned_training(
+    spec: MatrixSpec, each: Variant, data: StageKey, base: StageKey, style: str
+) -> PlannedStage | None:
+    """The train stage of a variant; None for the untuned model. LoRA settings decide nothing of a full training."""
+    if each.method == "none" or each.masking is None or each.seed is None:
+        return None
+    settings = spec.train
+    if each.method == "full":
+        settings = settings.model_copy(update={"lora": type(settings.lora)()})
+    return planned(
+        TrainInput(
+            base=base.digest,
+            data=data.digest,
+            style_sha256=style,
+            masking=each.masking,
+            method=each.method,
+            settings=settings,
+            seed=each.seed,
+        )
+    )
+
+
+def judging(judge: ResolvedJudge, data: StageKey) -> Judging:
+    """A judge's probe stages: answers of known worth, asked and read like any others."""
+    probe = planned(ProbeInput(data=data.digest, items=judge.spec.items))
+    ask = planned(ask_input(judge, probe.key, data).model_copy(update={"items": None}))
+    read = planned(judge_input(judge, ask.key))
+    plan = JudgePlan(
+        name=judge.spec.column,
+        backend=judge.spec.backend,
+        model=judge.spec.model,
+        rubric=judge.spec.rubric,
+        probe=probe.key,
+        probe_ask=ask.key,
+        probe_judge=read.key,
+    )
+    return Judging(plan, judge, (probe, ask, read))
+
+
+def ask_input(judge: ResolvedJudge, generations: StageKey, data: StageKey) -> AskInput:
+    """Everything that decides the judge's replies to these generations."""
+    return AskInput(
+        generations=generations.digest,
+        data=data.digest,
+        backend=judge.spec.backend,
+        model_identity=judge.model_identity,
+        prompt_sha256=judge.prompt_sha256,
+        options=judge.spec.options,
+        items=judge.spec.items,
+        repeats=judge.spec.repeats,
+    )
+
+
+def judge_input(judge: ResolvedJudge, replies: StageKey) -> JudgeInput:
+    """Replies and the parser that reads them."""
+    return JudgeInput(replies=replies.digest, parser_sha256=judge.parser_sha256)
+
+
+# ---------------------------------------------------------------- estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Rough cost of the stages that are not sealed: seconds by stage on about 2 CPU cores, and calls to judges."""
+
+    seconds: dict[str, float]
+    judge_calls: int
+
+
+FLOPS = 1e11
+"""Assumed floating-point operations a second of two CPU cores in fp32; a GPU is far faster."""
+CALL_SECONDS = 0.2
+CHARACTERS_A_TOKEN = 4.0
+
+
+def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[StageKey]) -> Estimate:
+    """Time from floating-point operations: 6 a parameter and token for full training, 4 for LoRA, 2 for decoding."""
+    seconds: dict[str, float] = {}
+    calls = 0
+    n_test = sum(row.split == "test" for row in resolved.rows)
+    tokens = mean_tokens(resolved)
+    for each in plan.variants:
+        parameters = resolved.models[each.variant.model].parameters
+        if each.train in missing:
+            n_train = sum(row.split == "train" for row in resolved.rows)
+            rows = min(spec.train.epochs * n_train, (spec.train.max_steps or 10**9) * spec.train.batch_size)
+            cost = (6 if each.variant.method == "full" else 4) * parameters * rows * tokens / FLOPS
+            seconds["train"] = seconds.get("train", 0) + cost
+        if each.generate in missing:
+            decoded = n_test * spec.generate.max_new_tokens * 0.7
+            seconds["generate"] = seconds.get("generate", 0) + 2 * parameters * (decoded + n_test * tokens) / FLOPS
+    for judge in resolved.judges:
+        asked = min(judge.spec.items or n_test, n_test) * judge.spec.repeats
+        calls += asked * sum(v.asks[judge.spec.column] in missing for v in plan.variants)
+        calls += 3 * asked * sum(p.probe_ask in missing for p in plan.judges if p.name == judge.spec.column)
+    if calls:
+        seconds["judge"] = calls * CALL_SECONDS
+    return Estimate(seconds, calls)
+
+
+def mean_tokens(resolved: Resolved) -> float:
+    """Mean tokens of a training row over the styles, from its characters."""
+    rows = [row.example for row in resolved.rows if row.split == "train"][:200]
+    lengths = [
+        sum(len(segment.text) for segment in render(style, row)) for style in resolved.styles.values() for row in rows
+    ]
+    return sum(lengths) / max(1, len(lengths)) / CHARACTERS_A_TOKEN

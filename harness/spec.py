@@ -1,0 +1,304 @@
+"""matrix.yaml -> MatrixSpec: the only place that sees raw dicts. All problems are reported together, each with its line."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from harness.errors import SpecError
+from harness.metrics.base import known_metrics
+from harness.prompts import STYLES
+from harness.records import GenerateSettings, Masking, Method, Record, SplitSettings, TrainSettings
+
+Location = tuple[str | int, ...]
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
+
+
+def _style(name: str) -> str:
+    return _known(name, STYLES, "prompt style")
+
+
+def _metric(name: str) -> str:
+    return _known(name, known_metrics(), "metric")
+
+
+def _known(name: str, names: Any, what: str) -> str:
+    if name in names:
+        return name
+    near = get_close_matches(name, names, n=1)
+    raise PydanticCustomError(
+        "unknown_name",
+        "unknown {what} '{name}'{near} known: {known}",
+        {"what": what, "name": name, "near": f"; did you mean '{near[0]}'?" if near else ";", "known": ", ".join(names)},
+    )
+
+
+Style = Annotated[str, BeforeValidator(lambda v: _style(v) if isinstance(v, str) else v)]
+MetricName = Annotated[str, BeforeValidator(lambda v: _metric(v) if isinstance(v, str) else v)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Axes(Record):
+    """The axes of the matrix; every combination becomes a variant. An untrained model ignores masking and seed."""
+
+    model: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        min_length=1, description="Base models: smollm2-135m, gemma3-270m, a Hub id (org/name), or a local folder."
+    )
+    prompt_style: Annotated[tuple[Style, ...], BeforeValidator(_listed)] = Field(
+        ("alpaca",), min_length=1, description="How an instruction is put to the model: " + ", ".join(STYLES) + "."
+    )
+    masking: Annotated[tuple[Masking, ...], BeforeValidator(_listed)] = Field(
+        ("prompt",),
+        min_length=1,
+        description="Where the loss starts. none: every token; instruction: from the response header on; "
+        "prompt: from the first response token on.",
+    )
+    method: Annotated[tuple[Method, ...], BeforeValidator(_listed)] = Field(
+        ("none", "full"), min_length=1, description="none: the untuned base; full: all weights; lora: adapters."
+    )
+    seed: Annotated[tuple[Seed, ...], BeforeValidator(_listed)] = Field(
+        (1,), min_length=1, description="Training seeds: replicates of a cell. Two or more let you speak of the recipe."
+    )
+
+    @field_validator("model", "prompt_style", "masking", "method", "seed")
+    @classmethod
+    def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        repeated = sorted({str(v) for v in values if values.count(v) > 1})
+        if repeated:
+            raise PydanticCustomError("repeated", "listed twice: {values}", {"values": ", ".join(repeated)})
+        return values
+
+
+AXES = tuple(Axes.model_fields)
+
+
+class Assignment(Record):
+    """Values for some of the axes."""
+
+    model: str | None = Field(None, description="A model of axes.model, or another one (include).")
+    prompt_style: Style | None = Field(None, description="A prompt style.")
+    masking: Masking | None = Field(None, description="A masking policy.")
+    method: Method | None = Field(None, description="A training method.")
+    seed: Seed | None = Field(None, description="A training seed.")
+
+
+class JudgeSpec(Record):
+    """One judge: a backend, a model and a rubric."""
+
+    backend: str = Field(description="llamacpp (a GGUF model, embedded) or scripted (no model: for tests and demos).")
+    name: str | None = Field(None, description="Column name; default: the backend's. It decides no result.")
+    model: str = Field("smollm2-135m", description="smollm2-135m, gemma3-270m, or the path of a .gguf file.")
+    rubric: str = Field("correctness-5", description="A built-in rubric (correctness-5, book-100) or a YAML file.")
+    items: int | None = Field(None, ge=2, description="Judge only this many test items, the same for every variant.")
+    repeats: int = Field(1, ge=1, description="Ask each question this often.")
+    options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="Backend options that decide replies, e.g. temperature, seed."
+    )
+
+    @property
+    def column(self) -> str:
+        """The judge's name on the leaderboard."""
+        return self.name or self.backend
+
+
+class CompareSettings(Record):
+    """What is compared, and how strictly."""
+
+    primary: MetricName | str = Field("rougeL", description="The measure that ranks and answers: a metric or a judge.")
+    baseline: Assignment | None = Field(None, description="The cell to compare with; default: the untuned model.")
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="Significance level of the whole family.")
+    permutations: int = Field(10_000, ge=1_000, le=1_000_000, description="Draws of the permutation tests.")
+    seed: int = Field(0, ge=0, description="Seed of the draws.")
+
+
+class MatrixSpec(Record):
+    """A matrix of fine-tuning variants, and how to measure them. `harness run FILE` does all of it."""
+
+    name: str = Field(
+        pattern=r"^[\w][\w.-]{0,63}$", description="Short name: letters, digits, dot, dash, underscore."
+    )
+    data: str = Field(description="starter-en, starter-zh, llms-from-scratch, or the path of a .json, .jsonl or .csv.")
+    split: SplitSettings = Field(default_factory=SplitSettings, description="Fractions or counts, in file order.")
+    axes: Axes = Field(description="What varies.")
+    include: tuple[Assignment, ...] = Field((), description="Variants beyond the product; axes left out take all values.")
+    exclude: tuple[Assignment, ...] = Field((), description="Leave out every variant that matches one of these.")
+    train: TrainSettings = Field(default_factory=TrainSettings, description="Training settings of all variants.")
+    generate: GenerateSettings = Field(default_factory=GenerateSettings, description="How responses are decoded.")
+    metrics: tuple[MetricName, ...] = Field(
+        ("bleu", "chrf", "rouge1", "rouge2", "rougeL"), min_length=1, description="Reference metrics."
+    )
+    judges: tuple[JudgeSpec, ...] = Field((), description="LLM judges.")
+    compare: CompareSettings = Field(default_factory=CompareSettings, description="Comparison and significance.")
+    trust_remote_code: bool = Field(False, description="Let a Hub model run code of its own on this machine.")
+
+    @field_validator("judges")
+    @classmethod
+    def _judges_told_apart(cls, judges: tuple[JudgeSpec, ...]) -> tuple[JudgeSpec, ...]:
+        names = [judge.column for judge in judges]
+        for name in names:
+            if names.count(name) > 1 or name in known_metrics():
+                raise PydanticCustomError(
+                    "same_name", "two measures are called '{name}'; give a judge a `name:`", {"name": name}
+                )
+        return judges
+
+    @field_validator("compare")
+    @classmethod
+    def _primary_is_measured(cls, compare: CompareSettings, info: Any) -> CompareSettings:
+        measured = [*info.data.get("metrics", ()), *(judge.column for judge in info.data.get("judges", ()))]
+        if measured and compare.primary not in measured:
+            raise PydanticCustomError(
+                "primary",
+                "primary '{primary}' is not measured in this matrix; measured: {measured}",
+                {"primary": compare.primary, "measured": ", ".join(measured)},
+            )
+        return compare
+
+
+# ---------------------------------------------------------------- reading
+
+
+def load_spec(path: Path) -> MatrixSpec:
+    """Read and check a matrix file.
+
+    Raises SpecError with every problem: `FILE:LINE: axes.masking[0]: …; did you mean …?`
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        reason = "no such file" if isinstance(e, FileNotFoundError) else f"cannot be read ({e})"
+        raise SpecError([f"{path}: {reason}"], hint="give the path of a matrix file; examples/ has some") from e
+    return parse_spec(text, str(path))
+
+
+def parse_spec(text: str, where: str) -> MatrixSpec:
+    """Check matrix text; `where` names it in messages."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as e:
+        mark = getattr(e, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise SpecError([f"{where}{line}: not YAML: {getattr(e, 'problem', None) or e}"]) from e
+    if not isinstance(raw, dict):
+        raise SpecError([f"{where}:1: a matrix file is a mapping with the keys {', '.join(MatrixSpec.model_fields)}"])
+    problems = [(line, f"{where}:{line}: {place}: listed twice") for line, place in repeated_keys(root)]
+    try:
+        spec = MatrixSpec.model_validate(raw)
+    except ValidationError as e:
+        problems += [problem(error, root, where) for error in root_causes(e.errors(include_url=False))]
+    if problems:
+        raise SpecError([text for _, text in sorted(problems)], hint="`harness schema` prints every key with its meaning")
+    return spec
+
+
+def root_causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Errors without those that only echo another: a list of one bad item is also reported as too short."""
+    places = [error["loc"] for error in errors]
+    return [
+        error
+        for error in errors
+        if error["type"] != "too_short"
+        or not any(place != error["loc"] and place[: len(error["loc"])] == error["loc"] for place in places)
+    ]
+
+
+def problem(error: ErrorDetails, root: Any, where: str) -> tuple[int, str]:
+    """(line, message) for one pydantic error."""
+    location = tuple(part for part in error["loc"] if not (isinstance(part, str) and "[" in part))
+    if error["type"] == "missing" and location:
+        line = line_of(root, location[:-1])
+        return line, f"{where}:{line}: {spoken(location[:-1]) or 'the matrix'}: `{location[-1]}` is missing"
+    line = line_of(root, location)
+    return line, f"{where}:{line}: {spoken(location)}: {message(error, location)}"
+
+
+def message(error: ErrorDetails, location: Location) -> str:
+    """What is wrong with a value, the value, and the nearest right one."""
+    match error["type"]:
+        case "extra_forbidden":
+            return f"unknown key{nearest(str(location[-1]), keys_at(location[:-1]))}"
+        case "literal_error":
+            allowed = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
+            return f"{error['input']!r} is not allowed{nearest(str(error['input']), allowed)}"
+        case "too_short":
+            return "no value; give at least one"
+        case "unknown_name" | "repeated" | "same_name" | "primary":
+            return error["msg"]
+        case _:
+            return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"
+
+
+def nearest(given: str, known: list[str]) -> str:
+    """`; did you mean 'x'? known: …`"""
+    near = get_close_matches(given, known, n=1, cutoff=0.5)
+    return (f"; did you mean '{near[0]}'?" if near else ";") + f" known: {', '.join(known)}"
+
+
+def keys_at(location: Location) -> list[str]:
+    """Keys that the schema knows at a place of the matrix."""
+    model: Any = MatrixSpec
+    for part in location:
+        if isinstance(part, str) and part in model.model_fields:
+            model = innermost_model(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def innermost_model(annotation: Any) -> type[BaseModel] | None:
+    """The pydantic model inside `tuple[X, ...]`, `X | None` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for arg in get_args(annotation) if (model := innermost_model(arg))), None)
+
+
+def spoken(location: Location) -> str:
+    """axes.masking[0]."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def line_of(root: Any, location: Location) -> int:
+    """1-based line of the deepest node on the way to a location; for a key, the key's line."""
+    node, line = root, root.start_mark.line + 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == part), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line
+
+
+def repeated_keys(node: Any, place: Location = ()) -> list[tuple[int, str]]:
+    """(line, place) of every key that stands twice in one mapping; YAML would silently take the last."""
+    found: list[tuple[int, str]] = []
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                found.append((key.start_mark.line + 1, spoken((*place, key.value))))
+            seen.add(key.value)
+            found += repeated_keys(value, (*place, key.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            found += repeated_keys(value, (*place, index))
+    return found
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a matrix file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **MatrixSpec.model_json_schema()}

@@ -1,0 +1,517 @@
+"""A store with ugly contents, made by hand: ten cells, long names, Chinese, hostile responses, a failed variant.
+
+Figures are drawn from a seeded generator and compared by plain paired t tests: real enough to look at, true of nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from harness.records import (
+    AskFacts,
+    AskInput,
+    BaseInput,
+    BoardRow,
+    Cell,
+    CellScore,
+    Comparison,
+    DataInput,
+    Example,
+    Facts,
+    FactorEffect,
+    Failed,
+    FailedVariant,
+    GenerateInput,
+    GenerateSettings,
+    Generation,
+    Interval,
+    JudgeInput,
+    JudgePlan,
+    LossRow,
+    MeasureInfo,
+    MetricRow,
+    Plan,
+    PlannedStage,
+    ProbeInput,
+    ProbeResult,
+    Record,
+    Refused,
+    Result,
+    Scored,
+    ScoreFacts,
+    ScoreInput,
+    SplitExample,
+    SplitSettings,
+    TrainFacts,
+    TrainInput,
+    TrainSettings,
+    TrustReport,
+    Unparsed,
+    Variant,
+    VariantPlan,
+)
+from harness.store import Store, planned
+
+FloatArray = npt.NDArray[np.float64]
+LONG = "example-org/a-model-with-a-really-very-long-name-0.6B-instruct-2026"
+SCRIPT = "<script>alert(1)</script>"
+BIDI = "abc \u202egnitirw drawkcab\u202c \x1b[31mred\x1b[0m"
+SEEDS = (123, 124, 125)
+CELLS = (
+    Cell(model="smollm2-135m", prompt_style="alpaca", method="none", masking=None),
+    Cell(model="smollm2-135m", prompt_style="alpaca", method="full", masking="none"),
+    Cell(model="smollm2-135m", prompt_style="alpaca", method="full", masking="instruction"),
+    Cell(model="smollm2-135m", prompt_style="alpaca", method="full", masking="prompt"),
+    Cell(model="smollm2-135m", prompt_style="alpaca", method="lora", masking="prompt"),
+    Cell(model="smollm2-135m", prompt_style="phi", method="none", masking=None),
+    Cell(model="smollm2-135m", prompt_style="phi", method="full", masking="none"),
+    Cell(model="smollm2-135m", prompt_style="phi", method="full", masking="prompt"),
+    Cell(model="smollm2-135m", prompt_style="phi", method="lora", masking="prompt"),
+    Cell(model=LONG, prompt_style="alpaca", method="none", masking=None),
+)
+LEVELS = (40.1, 61.4, 62.6, 63.6, 58.9, 24.2, 62.0, 64.3, 57.2, 46.3)
+FAILED = FailedVariant(
+    variant=f"{LONG}/alpaca/full/mask-prompt#123",
+    stage="train",
+    reason="out of memory in step 3: 5.1 GiB asked, 1.2 GiB left; set train.micro_batch_size: 2",
+)
+JUDGES = ("smollm2-judge", "keyword-judge")
+MEASURES = (
+    MeasureInfo(
+        name="rougeL",
+        label="ROUGE-L",
+        kind="metric",
+        unit="0–100",
+        corpus=False,
+        signature="rouge-score 0.1.2|type:rougeL|stemmer:yes",
+        primary=True,
+    ),
+    MeasureInfo(
+        name="bleu",
+        label="BLEU",
+        kind="metric",
+        unit="0–100",
+        corpus=True,
+        signature="nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0",
+    ),
+    MeasureInfo(
+        name="chrf",
+        label="chrF",
+        kind="metric",
+        unit="0–100",
+        corpus=True,
+        signature="nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0",
+    ),
+    MeasureInfo(
+        name="smollm2-judge",
+        label="smollm2-judge",
+        kind="judge",
+        unit="0–100",
+        corpus=False,
+        signature="backend:llamacpp|rubric:score-0-100",
+        trusted=False,
+        untrusted_reason="cannot tell the reference from an empty answer: AUC 0.23, 95 % interval 0.14 to 0.33, "
+        "needs at least 0.70",
+    ),
+    MeasureInfo(
+        name="keyword-judge",
+        label="keyword-judge",
+        kind="judge",
+        unit="1–5",
+        corpus=False,
+        signature="backend:scripted|rubric:keywords-1-5",
+    ),
+)
+OFFSETS = {"rougeL": (0.0, 1.0), "bleu": (-21.0, 1.0), "chrf": (-3.0, 1.0), "smollm2-judge": (30.0, 0.2)}
+
+ITEMS: tuple[tuple[str, str, str], ...] = (
+    ("Rewrite the sentence using a simile.", "The car is very fast.", "The car is as fast as lightning."),
+    ("What type of cloud is typically associated with thunderstorms?", "", "Cumulonimbus clouds."),
+    ("把下面的句子改写成礼貌的请求。", "把文件发给我。", "麻烦您方便的时候把文件发给我,谢谢。"),
+    ("用一句话介绍长城。", "", "长城是中国古代修建的军事防御工程,绵延万里,是世界文化遗产。"),
+    ("Convert 45 kilometers to meters.", "", "45 kilometers is 45000 meters."),
+    ("Name the author of 'Pride and Prejudice'.", "", "Jane Austen."),
+    ("Edit the **sentence** for `grammar`: # not a heading", "He go to $x^2$ every day.", "He goes to $x^2$ every day."),
+    ("What is the opposite of 'ancient'?", "", "The opposite of 'ancient' is 'modern'."),
+    ("List three primary colours.", "", "Red, blue and yellow."),
+    (
+        "Summarise the paragraph in one sentence, keeping every figure that it names, and do not add opinions of your "
+        "own or facts that are not in the paragraph; write for a reader who has never heard of the subject before.",
+        "The committee met nine times. " * 12,
+        "The committee met nine times.",
+    ),
+    ("Classify as verb or noun: 'run'.", "run", "Verb (and also a noun)."),
+    ("Describe the function of the heart.", "", "The heart pumps blood around the body."),
+    ("What is the chemical symbol of iron?", "", "The chemical symbol of iron is Fe."),
+    ("Provide a synonym for 'bright'.", "", "A synonym for 'bright' is 'radiant'."),
+)
+
+
+def examples() -> tuple[SplitExample, ...]:
+    """The test part, and two training rows before it."""
+    rows = [
+        SplitExample(
+            split="train" if i < 2 else "test",
+            index=i,
+            example=Example(id=f"{i:012x}", instruction=instruction, input=extra, output=output),
+        )
+        for i, (instruction, extra, output) in enumerate((*ITEMS[:2], *ITEMS))
+    ]
+    return tuple(rows)
+
+
+TEST = tuple(row.example for row in examples() if row.split == "test")
+
+
+def seeds_of(cell: Cell) -> tuple[int | None, ...]:
+    return (None,) if cell.method == "none" else SEEDS
+
+
+def variants() -> tuple[Variant, ...]:
+    return tuple(Variant(**c.model_dump(), seed=s) for c in CELLS for s in seeds_of(c))
+
+
+# ---------------------------------------------------------------- values
+
+
+def item_values(measure: str, rng: np.random.Generator) -> dict[str, FloatArray]:
+    """Per cell: (seeds, items), in the measure's points."""
+    difficulty = rng.normal(0, 9, len(TEST))
+    values = {}
+    for cell, level in zip(CELLS, LEVELS, strict=True):
+        shape = (len(seeds_of(cell)), len(TEST))
+        noise = rng.normal(0, 4, shape) + rng.normal(0, 1, (shape[0], 1)) + difficulty
+        if measure == "keyword-judge":
+            values[cell.name] = np.clip(np.round(1 + (level + noise) / 20), 1, 5)
+        else:
+            shift, slope = OFFSETS[measure]
+            values[cell.name] = np.clip(shift + slope * (level + noise), 0, 100)
+    return values
+
+
+def all_values(seed: int = 7) -> dict[str, dict[str, FloatArray]]:
+    """measure -> cell -> (seeds, items)."""
+    rng = np.random.default_rng(seed)
+    return {m.name: item_values(m.name, rng) for m in MEASURES}
+
+
+def interval(values: FloatArray) -> Interval:
+    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return Interval(low=float(values.mean()) - half, high=float(values.mean()) + half)
+
+
+def cell_score(measure: MeasureInfo, cell: Cell, values: dict[str, FloatArray]) -> CellScore:
+    mine = interval(values[cell.name].mean(0))
+    others = [interval(v.mean(0)) for name, v in values.items() if name != cell.name]
+    best = 1 + sum(o.low > mine.high for o in others)
+    worst = 1 + sum(o.high > mine.low for o in others)
+    return CellScore(
+        measure=measure.name,
+        mean=float(values[cell.name].mean()),
+        interval=mine,
+        interval_scope="checkpoint" if cell.method == "none" else "recipe",
+        per_seed=tuple(values[cell.name].mean(1).tolist()),
+        rank_low=best if measure.trusted else None,
+        rank_high=worst if measure.trusted else None,
+        n_items=len(TEST),
+        unscored=3 if measure.name == "smollm2-judge" and cell.prompt_style == "phi" else 0,
+    )
+
+
+def compare(a: str, b: str, measure: str, d: FloatArray, means: tuple[float, float], m: int) -> Comparison:
+    test = stats.ttest_1samp(d, 0)
+    p, delta = float(test.pvalue), float(d.mean())
+    adjusted = min(1.0, p * m)
+    verdict: Any = "not shown" if adjusted > 0.05 else ("better" if delta > 0 else "worse")
+    return Comparison(
+        a=a,
+        b=b,
+        measure=measure,
+        scope="recipe",
+        n_items=len(d),
+        seeds_a=3,
+        seeds_b=3,
+        mean_a=means[0],
+        mean_b=means[1],
+        delta=delta,
+        interval=interval(d),
+        p=p,
+        p_adjusted=adjusted,
+        family=f"Holm over {m} comparisons",
+        effect_size=delta / float(d.std(ddof=1)),
+        wins=int((d > 0).sum()),
+        ties=int((d == 0).sum()),
+        losses=int((d < 0).sum()),
+        mde=float(2.9 * d.std(ddof=1) / np.sqrt(len(d))),
+        tipping_point=None,
+        verdict=verdict,
+        tests=(),
+    )
+
+
+def comparisons(values: dict[str, dict[str, FloatArray]]) -> tuple[Comparison, ...]:
+    pairs = list(itertools.combinations([c.name for c in CELLS], 2))
+    out = []
+    for measure, cells in values.items():
+        for a, b in pairs:
+            d = cells[a].mean(0) - cells[b].mean(0)
+            out.append(compare(a, b, measure, d, (float(cells[a].mean()), float(cells[b].mean())), len(pairs)))
+    return tuple(out)
+
+
+def effects(values: dict[str, dict[str, FloatArray]]) -> tuple[FactorEffect, ...]:
+    levels = (("prompt_style", "alpaca", "phi"), ("masking", "prompt", "none"), ("method", "full", "lora"),
+              ("method", "full", "none"))  # fmt: skip
+    return tuple(effect(axis, a, b, m, cells) for m, cells in values.items() for axis, a, b in levels)
+
+
+def effect(axis: str, a: str, b: str, measure: str, values: dict[str, FloatArray]) -> FactorEffect:
+    def mean_of(level: str) -> FloatArray:
+        chosen = [values[c.name].mean(0) for c in CELLS if c.level(axis) == level and c.model != LONG]
+        return np.asarray(np.mean(chosen, axis=0))
+
+    x, y = mean_of(a), mean_of(b)
+    comparison = compare(a, b, measure, x - y, (float(x.mean()), float(y.mean())), 4)
+    return FactorEffect(axis=axis, a=a, b=b, measure=measure, pairs=3, comparison=comparison)
+
+
+def trust() -> tuple[TrustReport, ...]:
+    bad, good = MEASURES[3], MEASURES[4]
+
+    def probes(means: tuple[float | None, ...]) -> tuple[ProbeResult, ...]:
+        names: Any = ("reference", "other_reference", "empty")
+        pairs = zip(names, means, strict=True)
+        return tuple(ProbeResult(probe=n, n=14, mean=m, unscored=14 if m is None else 0) for n, m in pairs)
+
+    return (
+        TrustReport(
+            judge=bad.name,
+            trusted=False,
+            reason=bad.untrusted_reason,
+            probes=probes((52.1, 51.7, None)),
+            auc_other_reference=0.50,
+            auc_empty=0.23,
+            interval_other_reference=Interval(low=0.39, high=0.61),
+            interval_empty=Interval(low=0.14, high=0.33),
+            threshold=0.7,
+        ),
+        TrustReport(
+            judge=good.name,
+            trusted=True,
+            reason="tells the reference from both bad answers",
+            probes=probes((4.9, 1.4, 1.0)),
+            auc_other_reference=0.97,
+            auc_empty=1.0,
+            interval_other_reference=Interval(low=0.91, high=0.99),
+            interval_empty=Interval(low=0.96, high=1.0),
+            threshold=0.7,
+        ),
+    )
+
+
+def result(matrix: str = "starter-ablation", matrix_digest: str = "d" * 64, failed: bool = True) -> Result:
+    """The comparison of the ugly store."""
+    values = all_values()
+    rows = [
+        BoardRow(
+            cell=cell,
+            seeds=tuple(s for s in seeds_of(cell) if s is not None),
+            scores=tuple(cell_score(m, cell, values[m.name]) for m in MEASURES),
+        )
+        for cell in CELLS
+    ]
+    rows.sort(key=lambda r: -(r.scores[0].mean or 0))
+    return Result(
+        matrix=matrix,
+        matrix_digest=matrix_digest,
+        data_name="starter-en",
+        n_test=len(TEST),
+        alpha=0.05,
+        primary="rougeL",
+        baseline=CELLS[3].name,
+        measures=MEASURES,
+        rows=tuple(rows),
+        comparisons=comparisons(values),
+        effects=effects(values),
+        trust=trust(),
+        failed=(FAILED,) if failed else (),
+        answer=(
+            "Fine-tuning helps: method full beats none by 30.1 ROUGE-L points, 95 % CI [26.7, 33.5], p < 0.001.",
+            "Method full beats lora by 5.2 ROUGE-L points, 95 % CI [3.6, 6.8], p = 0.002.",
+            "Masking: no difference found between prompt and none; this run could have seen 2.6 points.",
+            "Judge smollm2-judge is untrusted: it cannot tell the reference from an empty answer.",
+        ),
+        warnings=("14 test items are few: intervals below 50 items lean on the normal shape of the scores.",),
+    )
+
+
+# ---------------------------------------------------------------- the store
+
+
+def response(cell: Cell, seed: int | None, i: int, example: Example) -> str:
+    """What the variant is made to answer: mostly near the reference, sometimes hostile."""
+    if i == 1 and cell == CELLS[3]:
+        return f"{SCRIPT}<img src=x onerror=alert(2)> **bold** $x^2$ [link](http://evil.example)\n# heading"
+    if i == 5 and cell == CELLS[3]:
+        return BIDI
+    if i == 8 and cell == CELLS[1]:
+        return ""
+    if cell.method == "none":
+        return "### Instruction:\n" + "I think that this is a good question. " * 5 + example.instruction
+    return example.output if (i + len(cell.name) + (seed or 0)) % 3 else example.output.upper() + " Indeed."
+
+
+def facts_of(variant: Variant, steps: int) -> TrainFacts:
+    per_step = {"none": 460, "instruction": 190, "prompt": 150}[str(variant.masking)]
+    lora = variant.method == "lora"
+    return TrainFacts(
+        examples=935,
+        steps=steps,
+        loss_tokens=per_step * steps,
+        tokens_seen=462 * steps,
+        parameters=134_515_008,
+        trained_parameters=4_884_480 if lora else 134_515_008,
+        precision="bf16",
+        first_loss=2.9,
+        last_loss=1.1,
+        validation_loss=1.31,
+        train_seconds=212.4 if variant.prompt_style == "phi" else 252.1,
+        peak_memory_bytes=2_900_000_000 if lora else 4_321_000_000,
+    )
+
+
+class UglyStore:
+    """Writes the store, object by object, and remembers the planned stages."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+        self.stages: list[PlannedStage] = []
+        self.values = all_values()
+        self.rng = np.random.default_rng(11)
+
+    def put(self, stage_input: Any, rows: list[Any], facts: Facts | None = None) -> PlannedStage:
+        """Seal one object with these rows."""
+        stage = planned(stage_input)
+        self.stages.append(stage)
+        with self.store.making(stage) as writer:
+            if writer.seal is None:
+                writer.append(rows)
+                writer.finish(facts=facts)
+        return stage
+
+    def curve(self, variant: Variant, steps: int = 60) -> list[LossRow]:
+        """A falling, noisy loss."""
+        falling = 1.0 + 1.9 * np.exp(-np.arange(steps) / 12) + self.rng.normal(0, 0.12, steps)
+        return [
+            LossRow(step=i + 1, loss=float(x), loss_tokens=150, lr=5e-5 * (1 - i / steps), grad_norm=1.0)
+            for i, x in enumerate(falling)
+        ]
+
+    def train(self, variant: Variant, base: str, data: str) -> PlannedStage | None:
+        if variant.method == "none" or variant.masking is None or variant.seed is None:
+            return None
+        settings = TrainSettings(max_steps=60)
+        key = TrainInput(base=base, data=data, style_sha256=variant.prompt_style, masking=variant.masking,
+                         method=variant.method, settings=settings, seed=variant.seed)  # fmt: skip
+        return self.put(key, [*self.curve(variant)], facts_of(variant, 60))
+
+    def generate(self, variant: Variant, weights: str, base: str, data: str) -> PlannedStage:
+        key = GenerateInput(
+            weights=weights, base=base, data=data, style_sha256=variant.prompt_style, settings=GenerateSettings()
+        )
+        rows: list[Record] = [
+            Generation(example_id=e.id, sample=0, text=response(variant.cell, variant.seed, i, e),
+                       finish_reason="length" if variant.method == "none" else "eos", tokens=20, seconds=0.1)
+            for i, e in enumerate(TEST)
+        ]  # fmt: skip
+        return self.put(key, rows)
+
+    def score(self, variant: Variant, generations: str, data: str, measure: MeasureInfo) -> PlannedStage:
+        values = self.values_of(variant, measure.name)
+        rows: list[Record] = [
+            MetricRow(example_id=e.id, sample=0, value=float(v)) for e, v in zip(TEST, values, strict=True)
+        ]
+        key = ScoreInput(generations=generations, data=data, metric=measure.name, signature=measure.signature)
+        return self.put(key, rows, ScoreFacts(corpus=float(values.mean()), signature=measure.signature))
+
+    def values_of(self, variant: Variant, measure: str) -> FloatArray:
+        index = seeds_of(variant.cell).index(variant.seed)
+        return np.asarray(self.values[measure][variant.cell.name][index])
+
+    def judge(self, variant: Variant, generations: str, data: str, judge: str) -> tuple[PlannedStage, PlannedStage]:
+        ask = self.put(
+            AskInput(generations=generations, data=data, backend=judge, model_identity="m", prompt_sha256="p"),
+            [],
+            AskFacts(calls=len(TEST), retries=0, prompt_tokens=2000, completion_tokens=60),
+        )
+        rows = [
+            verdict(judge, i, e.id, float(v), variant)
+            for i, (e, v) in enumerate(zip(TEST, self.values_of(variant, judge), strict=True))
+        ]
+        return ask, self.put(JudgeInput(replies=ask.key.digest, parser_sha256="x"), rows)
+
+    def variant(self, variant: Variant, data: PlannedStage) -> VariantPlan:
+        base = self.put(BaseInput(kind="gguf", identity=variant.model), [])
+        train = self.train(variant, base.key.digest, data.key.digest)
+        weights = (train or base).key.digest
+        generated = self.generate(variant, weights, base.key.digest, data.key.digest)
+        to_score = (generated.key.digest, data.key.digest)
+        pairs = {j: self.judge(variant, *to_score, j) for j in JUDGES}
+        return VariantPlan(
+            variant=variant,
+            base=base.key,
+            train=train.key if train else None,
+            generate=generated.key,
+            scores={m.name: self.score(variant, *to_score, m).key for m in MEASURES if m.kind == "metric"},
+            asks={j: ask.key for j, (ask, _) in pairs.items()},
+            judgments={j: judged.key for j, (_, judged) in pairs.items()},
+        )
+
+    def failed_variant(self, like: VariantPlan) -> VariantPlan:
+        """A variant whose training broke off: planned, never sealed."""
+        variant = Variant(model=LONG, prompt_style="alpaca", method="full", masking="prompt", seed=123)
+        unmade = GenerateInput(weights="none", base="b", data="d", style_sha256="s", settings=GenerateSettings())
+        return VariantPlan(
+            variant=variant,
+            base=like.base,
+            train=planned(unmade).key.model_copy(update={"stage": "train"}),
+            generate=planned(unmade).key,
+            scores={},
+            asks={},
+            judgments={},
+        )
+
+
+def verdict(judge: str, i: int, example_id: str, value: float, variant: Variant) -> Record:
+    """Three of the untrusted judge's phi verdicts are missing, each for another reason."""
+    place = {"example_id": example_id, "sample": 0, "repeat": 0}
+    if judge == "smollm2-judge" and variant.prompt_style == "phi" and i in (0, 4, 9):
+        kinds = {0: Unparsed, 4: Refused, 9: Failed}
+        return kinds[i](**place, reason="no number in 'I think <b>it</b> is good'")
+    return Scored(**place, value=value)
+
+
+def ugly_store(root: Path, matrix: str = "starter-ablation") -> Store:
+    """Write the whole ugly store into `root`."""
+    maker = UglyStore(root)
+    data = maker.put(DataInput(source_sha256="5" * 64, format="jsonl", split=SplitSettings()), list(examples()))
+    probe = maker.put(ProbeInput(data=data.key.digest, items=None), [])
+    plans = [maker.variant(v, data) for v in variants()]
+    plans.append(maker.failed_variant(plans[-1]))
+    judges = tuple(
+        JudgePlan(name=j, backend="scripted", model="m", rubric="score", probe=probe.key, probe_ask=probe.key,
+                  probe_judge=probe.key)
+        for j in JUDGES
+    )  # fmt: skip
+    stages = tuple({s.key.digest: s for s in maker.stages}.values())
+    plan = Plan(matrix=matrix, matrix_digest="d" * 64, data=data.key, stages=stages, variants=tuple(plans),
+                judges=judges)  # fmt: skip
+    maker.store.write_matrix(plan, f"name: {matrix}\ndata: starter-en\n")
+    maker.store.write_result(plan, result(matrix))
+    return maker.store
