@@ -6,7 +6,6 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from harness.data.load import Source
@@ -39,12 +38,11 @@ COMPARE_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """A base model by content: what its stage input is, and where its weights lie on this machine."""
+    """A base model by content. `name` finds its weights on this machine; `parameters` is rough, for estimates only."""
 
+    name: str
     input: BaseInput
-    path: Path
     parameters: float
-    """Rough number, for estimates only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +50,8 @@ class ResolvedJudge:
     """A judge by content: model identity, what it is asked, how its replies are read."""
 
     spec: JudgeSpec
+    rubric: str
+    """Built-in name, or path of the rubric's file."""
     model_identity: str
     prompt_sha256: str
     parser_sha256: str

@@ -24,7 +24,6 @@ SEED = 20240501
 PER_FAMILY = 25
 MIN_FAMILIES = 40
 MAX_OUTPUT = 80
-LAST_PART = 0.045
 KEYS = ("instruction", "input", "output", "family")
 
 Row = dict[str, str]
@@ -133,7 +132,7 @@ def _computed(prompts: Prompts) -> list[Row]:
     rows: list[Row] = []
     for family, generate in FAMILIES.items():
         taken = 0
-        for entry in generate(random.Random(f"{SEED} {family}"), tables):  # noqa: S311
+        for entry in generate(random.Random(f"{SEED} {family}"), tables):
             row = dict(entry._asdict())
             if taken < PER_FAMILY and not _faults(row, prompts, ENGLISH):
                 taken += 1
@@ -158,16 +157,16 @@ def _set_problems(rows: Sequence[Row]) -> list[str]:
 def _spread(rows: Iterable[Row], seed: str) -> list[Row]:
     """Shuffle, and space the entries of a family evenly, so that a cut in file order leaves each family on both sides.
 
-    Entry k of n stands at (k + u) / n; u is drawn high enough to bring the last entry into the last part of the file.
+    Entry k of n stands at (k + u) / n of the file, so that a tenth of the file holds every family of more than ten.
     """
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)
     families: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
         families[row["family"]].append(row)
     placed = []
     for name in sorted(families):
         members = rng.sample(families[name], len(families[name]))
-        start = rng.uniform(max(0.0, 1 - LAST_PART * len(members)), 1)
+        start = rng.random()
         placed += [((k + start) / len(members), name, member) for k, member in enumerate(members)]
     return [row for _, _, row in sorted(placed, key=lambda item: item[:2])]
 

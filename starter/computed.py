@@ -35,6 +35,7 @@ ROMAN_DIGITS = (("", "M", "MM", "MMM"),) + tuple(
     ("", a, a * 2, a * 3, a + b, b, b + a, b + a * 2, b + a * 3, a + c)
     for a, b, c in (("C", "D", "M"), ("X", "L", "C"), ("I", "V", "X"))
 )
+FIRST_FILM = 1900
 SILENT_H = ("honest", "hour")
 
 
@@ -266,7 +267,7 @@ def _temperature(value: str, source: str, target: str, scales: Table) -> Fact:
         "result": f"{hedge}{figure} {scales[target]['long']}",
         "result_short": f"{hedge}{figure} {scales[target]['short']}",
         "to": scales[target]["long"],
-        "To": target,
+        "scale": target,
         "to_short": scales[target]["short"],
         "method": method,
         "working": f"{formula.format(given)} {'≈' if hedge else '='} {figure}",
@@ -318,7 +319,8 @@ def _suited(percent: int, whole: int) -> str:
 def _percentage(percent: str, base: str) -> Fact:
     p, whole = int(percent), int(base)
     part = Fraction(whole * p, 100)
-    figures = {"p": Fraction(p), "base": Fraction(whole), "part": part, "less": whole - part, "more": whole + part}
+    figures = {"p": Fraction(p), "base": Fraction(whole), "part": part, "one": Fraction(whole, 100)}
+    figures |= {"less": whole - part, "more": whole + part}
     return {name: _number(value) for name, value in figures.items()} | {"tags": _suited(p, whole)}
 
 
@@ -328,7 +330,7 @@ def percentages(rng: random.Random, tables: Tables) -> Iterator[Entry]:
     pairs = [(p, base) for p in table["percents"] for base in table["bases"] if int(p) * int(base) % 100 == 0]
     facts = [_percentage(*pair) for pair in _shuffled(rng, pairs)]
     modest = [fact for fact in facts if int(fact["p"]) in range(41)]
-    kinds = {"of": facts[::2], "less": modest[::2], "more": modest[1::2], "share": facts[1::2]}
+    kinds = {"of": facts[::2], "less": modest[:12:2], "more": modest[1:12:2], "share": facts[1::2]}
     return _family("percentage", table, **kinds)
 
 
@@ -366,7 +368,7 @@ def number_sequences(rng: random.Random, tables: Tables) -> Iterator[Entry]:
     """Hand-picked sequences to be continued, mended or explained."""
     table = tables["number-sequence"]
     facts = [_sequence(rng, row["rule"], row["terms"]) for row in _shuffled(rng, table["sequences"])]
-    return _family("number-sequence", table, next=facts, missing=facts[1::2] + facts[::2], rule=facts[5:15])
+    return _family("number-sequence", table, next=facts, missing=facts[14:24] + facts[:14], rule=facts[23:])
 
 
 # --- numerals ------------------------------------------------------------------------------------------------------
@@ -386,7 +388,7 @@ def _roman(number: str) -> Fact:
         "roman": "".join(numeral for _, numeral in pieces),
         "sum": " + ".join(str(value) for value, _ in pieces),
         "pieces": " + ".join(numeral for _, numeral in pieces),
-        "tags": "parts" if len(pieces) > 1 else "",
+        "tags": "parts " * (len(pieces) > 1) + "film" * (int(number) > FIRST_FILM),
     }
 
 
@@ -484,7 +486,7 @@ def past_tenses(rng: random.Random, tables: Tables) -> Iterator[Entry]:
 
 def _antonym(rng: random.Random, row: Sequence[str], others: Sequence[str]) -> Fact:
     word, opposite, sentence = row
-    options = _shuffled(rng, [opposite, *rng.sample([one for one in others if one not in (word, opposite)], 2)])
+    options = _shuffled(rng, [opposite, *rng.sample(others, 2)])
     return {
         "word": word,
         "opposite": opposite,
@@ -496,29 +498,35 @@ def _antonym(rng: random.Random, row: Sequence[str], others: Sequence[str]) -> F
     }
 
 
+def _unrelated(pair: Sequence[str], table: Table) -> list[str]:
+    """List the words that cannot be taken for an opposite, so that a choice has one right answer."""
+    near = {word for group in table["groups"] if not set(group).isdisjoint(pair) for word in group} | set(pair)
+    return [word for row in table["pairs"] for word in row[:2] if word not in near]
+
+
 def antonyms(rng: random.Random, tables: Tables) -> Iterator[Entry]:
     """Opposites alone, to be chosen, in lists and in sentences."""
     table = tables["antonym"]
-    others = [word for row in table["pairs"] for word in row[:2]]
     turned = [rng.choice((row, [row[1], row[0], row[2]])) for row in _shuffled(rng, table["pairs"])]
-    facts = [_antonym(rng, row, others) for row in turned]
+    facts = [_antonym(rng, row, _unrelated(row[:2], table)) for row in turned]
     lists = _word_lists(rng, [row[:2] for row in table["pairs"]], "words", "opposites")
     return _family("antonym", table, one=facts, frame=facts[::-1], list=lists, choice=facts[10:22])
 
 
-def _comparative(word: str, more: str, most: str, sentence: str) -> Fact:
+def _comparative(rng: random.Random, word: str, more: str, most: str, sentence: str) -> Fact:
     """Include the form a learner is likely to get wrong."""
     wrong = word + ("r" if word.endswith("e") else "er") if more.startswith("more ") else f"more {word}"
     tags = "" if word in ("many", "little") else "adjective"
     texts = {"word": word, "more": more, "most": most, "wrong": wrong, "tags": tags}
-    return texts | {"gap": sentence, "full": _fill(sentence, more)}
+    choice = _listed(_shuffled(rng, (f'"{wrong}"', f'"{more}"')), "or")
+    return texts | {"choice": choice, "gap": sentence, "full": _fill(sentence, more)}
 
 
 def comparatives(rng: random.Random, tables: Tables) -> Iterator[Entry]:
     """Degrees of adjectives, alone, in lists and in sentences."""
     table = tables["comparative"]
     rows = table["adjectives"]
-    facts = [_comparative(*row) for row in _shuffled(rng, rows)]
+    facts = [_comparative(rng, *row) for row in _shuffled(rng, rows)]
     lists = _word_lists(rng, [row[:3] for row in rows], "words", "mores", "mosts")
     return _family("comparative", table, one=facts, frame=facts[::-1], list=lists)
 
@@ -529,7 +537,9 @@ def _capital_city(rng: random.Random, row: Sequence[str], rows: Sequence[Sequenc
     near = [other for other in rows if other[2] == continent and other[0] != country]
     strangers = rng.sample(near, 2)
     options = _listed(_shuffled(rng, [country, strangers[0][0], strangers[1][0]]), "or")
-    return {"country": country, "city": city, "continent": continent, "wrong": strangers[0][1], "options": options}
+    claim = rng.choice((city, strangers[0][1]))
+    texts = {"country": country, "city": city, "continent": continent, "options": options}
+    return texts | {"claim": claim, "verdict": "true" if claim == city else "false"}
 
 
 def _capital_lists(rng: random.Random, rows: Sequence[Sequence[str]]) -> Iterator[Fact]:
@@ -557,6 +567,15 @@ def element_symbols(rng: random.Random, tables: Tables) -> Iterator[Entry]:
     return _family("element-symbol", table, symbol=facts, name=facts[::-1], list=lists, origin=origins)
 
 
+def _room(guest: str, *hosts: str) -> Fact:
+    """Say whether a word belongs between two others."""
+    left, right = sorted(hosts, key=str.casefold)
+    before, after = guest.casefold() < left.casefold(), guest.casefold() > right.casefold()
+    yes = f'yes, "{guest}" comes after "{left}" and before "{right}".'
+    no = f'no, "{guest}" comes {"before" if before else "after"} "{left if before else right}".'
+    return {"left": left, "right": right, "room": no if before or after else yes}
+
+
 def _order(category: str, words: list[str]) -> Fact:
     ranked = sorted(words, key=str.casefold)
     one, two = words[:2]
@@ -568,19 +587,18 @@ def _order(category: str, words: list[str]) -> Fact:
         "sorted": ", ".join(ranked),
         "reversed": ", ".join(reversed(ranked)),
         "first": ranked[0],
-        "middle": ranked[1],
         "last": ranked[-1],
         "one": one,
         "two": two,
         "side": "before" if ranked.index(one) < ranked.index(two) else "after",
-    }
+    } | _room(*words[:3])
 
 
 def _orders(rng: random.Random, categories: Mapping[str, list[str]], *sizes: int) -> Iterator[Fact]:
     """Draw lists that are not in order yet, from each category in turn."""
     for (name, members), size in zip(itertools.cycle(_shuffled(rng, categories.items())), itertools.cycle(sizes)):
         words = rng.sample(members, size)
-        if words != sorted(words):
+        if sorted(words) not in (words, words[::-1]):
             yield _order(name, words)
 
 

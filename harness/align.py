@@ -1,0 +1,151 @@
+"""Rows of all variants -> arrays: aligned by (example, sample), never by file order; repeats and samples averaged first."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.errors import HarnessError
+from harness.records import Cell, Judgment, MeasureInfo, MetricRow, Scored, Variant
+from harness.stats.panel import BoolArray, FloatArray, IntArray, Panel
+from harness.stats.swap import CorpusPanel
+
+
+@dataclass(frozen=True, slots=True)
+class VariantScores:
+    """One variant's rows: metric rows and judgments, by measure name, each in any order."""
+
+    variant: Variant
+    metrics: Mapping[str, Sequence[MetricRow]] = field(default_factory=dict)
+    judgments: Mapping[str, Sequence[Judgment]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The cells of a matrix in the order of their first variant, and each cell's variants by seed."""
+
+    cells: tuple[Cell, ...]
+    variants: tuple[tuple[VariantScores, ...], ...]
+
+    def seeds(self, cell: int) -> tuple[int, ...]:
+        """The cell's seeds, ascending; empty for an untuned model, which has none."""
+        return tuple(scores.variant.seed for scores in self.variants[cell] if scores.variant.seed is not None)
+
+
+def lay_out(variants: Iterable[VariantScores]) -> Layout:
+    """Fold variants into cells. Raises HarnessError where a variant is there twice."""
+    found: dict[Cell, list[VariantScores]] = {}
+    names: set[str] = set()
+    for scores in variants:
+        if scores.variant.name in names:
+            raise HarnessError(f"variant {scores.variant.name} is there twice", hint="each variant is compared once")
+        names.add(scores.variant.name)
+        found.setdefault(scores.variant.cell, []).append(scores)
+    by_seed = (tuple(sorted(group, key=lambda s: (s.variant.seed is not None, s.variant.seed or 0))) for group in found.values())
+    return Layout(tuple(found), tuple(by_seed))
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """One measure over all cells. `unscored[c]`: items × seeds without a score; `counts` only for corpus measures."""
+
+    items: tuple[str, ...]
+    panel: Panel
+    counts: CorpusPanel | None
+    unscored: IntArray  # (C,)
+
+
+ItemValues = dict[str, tuple[float, tuple[float, ...]]]
+"""example id -> (value, counts), for one variant; an unscored item is absent."""
+
+
+def align(layout: Layout, measure: MeasureInfo) -> Aligned:
+    """Items are all that any variant has a row for, sorted by id, so that no order of files or rows can matter."""
+    asked: set[str] = set()
+    folded: list[list[ItemValues]] = []
+    for group in layout.variants:
+        cell: list[ItemValues] = []
+        for scores in group:
+            ids, values = _fold(scores, measure)
+            asked |= ids
+            cell.append(values)
+        folded.append(cell)
+    items = tuple(sorted(asked))
+    seeded = np.array([cell.method != "none" for cell in layout.cells], dtype=np.bool_)
+    panel = _panel(items, folded, seeded)
+    runs = np.array([len(group) for group in folded], dtype=np.int64)
+    unscored = runs * len(items) - panel.present.sum(axis=(1, 2))
+    counts = _corpus_panel(items, folded, panel) if measure.corpus else None
+    return Aligned(items, panel, counts, unscored)
+
+
+def _fold(scores: VariantScores, measure: MeasureInfo) -> tuple[set[str], ItemValues]:
+    """(every item that was asked for, the scored ones)."""
+    name = measure.name
+    if measure.kind == "metric":
+        rows = scores.metrics.get(name, ())
+        return {row.example_id for row in rows}, _fold_metric(rows, f"{name} of {scores.variant.name}")
+    judgments = scores.judgments.get(name, ())
+    return {judgment.example_id for judgment in judgments}, _fold_judgments(judgments)
+
+
+def _fold_metric(rows: Sequence[MetricRow], where: str) -> ItemValues:
+    """Mean over the samples of each item, of value and counts."""
+    samples: dict[str, dict[int, MetricRow]] = defaultdict(dict)
+    for row in rows:
+        if row.sample in samples[row.example_id]:
+            raise HarnessError(
+                f"two rows for example {row.example_id}, sample {row.sample}",
+                where=where,
+                hint="`harness store verify` finds damaged objects",
+            )
+        samples[row.example_id][row.sample] = row
+    return {
+        example: (
+            _mean([row.value for row in found.values()]),
+            tuple(_mean(column) for column in zip(*(row.counts for row in found.values()), strict=True)),
+        )
+        for example, found in samples.items()
+    }
+
+
+def _fold_judgments(judgments: Sequence[Judgment]) -> ItemValues:
+    """Mean over the scored repeats of each sample, then over the samples: repeats are never items."""
+    repeats: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for judgment in judgments:
+        if isinstance(judgment, Scored):
+            repeats[judgment.example_id][judgment.sample].append(judgment.value)
+    return {
+        example: (_mean([_mean(values) for values in samples.values()]), ()) for example, samples in repeats.items()
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    # fsum is exact, so the order of the rows cannot move the last digit.
+    return math.fsum(values) / len(values)
+
+
+def _panel(items: tuple[str, ...], folded: list[list[ItemValues]], seeded: BoolArray) -> Panel:
+    shape = (len(folded), max((len(cell) for cell in folded), default=0), len(items))
+    values, present = np.zeros(shape), np.zeros(shape, dtype=np.bool_)
+    for c, cell in enumerate(folded):
+        for s, scores in enumerate(cell):
+            present[c, s] = [item in scores for item in items]
+            values[c, s] = [scores[item][0] if item in scores else 0.0 for item in items]
+    return Panel(values, present, seeded)
+
+
+def _corpus_panel(items: tuple[str, ...], folded: list[list[ItemValues]], panel: Panel) -> CorpusPanel:
+    """A corpus figure needs the same items everywhere: those that every scored variant has."""
+    used = panel.present.any(axis=2)  # (C, S)
+    complete = np.flatnonzero((panel.present | ~used[:, :, None]).all(axis=(0, 1)))
+    k = max((len(counts) for cell in folded for scores in cell for _, counts in scores.values()), default=0)
+    counts: FloatArray = np.zeros((*used.shape, len(complete), k))
+    for c, s in zip(*np.nonzero(used), strict=True):
+        scores = folded[c][s]
+        counts[c, s] = np.array([scores[items[i]][1] for i in complete], dtype=np.float64).reshape(len(complete), k)
+    return CorpusPanel(counts, used, panel.seeded)

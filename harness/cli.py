@@ -1,0 +1,227 @@
+"""The command `harness`: parse arguments, call one function, print. Heavy things are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+EPILOG = """\
+examples:
+  harness plan examples/quickstart.yaml    what would be made, and what it would cost
+  harness run examples/quickstart.yaml     make it; run again to go on where it stopped
+  harness leaderboard                      browse what is in ./runs
+
+exit status: 0 done · 1 some variants failed, the others are compared · 2 a problem to mend, nothing is lost · 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit status. Problems that a user can mend print one message and no traceback."""
+    from harness.errors import HarnessError
+
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except HarnessError as e:
+        if arguments.debug:
+            raise
+        print(f"error: {e}", file=sys.stderr)
+        return e.exit_status
+    except KeyboardInterrupt:
+        if arguments.debug:
+            raise
+        print("\ninterrupted; what is done is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone (`harness store ls | head`)
+        sys.stderr.close()
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their help."""
+    from harness import __version__
+
+    top = argparse.ArgumentParser(
+        prog="harness",
+        description="Fine-tune every variant of a matrix, and learn which choice is better, by how much, "
+        "and whether to believe it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"sft-harness {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show tracebacks")
+    stored = argparse.ArgumentParser(add_help=False, parents=[common])
+    stored.add_argument("--store", type=Path, default=Path("runs"), metavar="DIR", help="the store (default: ./runs)")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: str, about: str, parent: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".", parents=[parent])
+        sub.set_defaults(command=lambda arguments: globals()[function](arguments))
+        return sub
+
+    run = command("run", "run_matrix", "train, generate, score, judge, compare and publish a matrix", stored)
+    run.add_argument("matrix", type=Path, help="matrix file (YAML)")
+    run.add_argument("--plain", action="store_true", help="one line a finished piece of work instead of bars")
+    plan = command("plan", "show_plan", "show variants, stages, what is sealed, and an estimate of the cost", stored)
+    plan.add_argument("matrix", type=Path, help="matrix file (YAML)")
+    board = command("leaderboard", "open_leaderboard", "browse a store in the browser (Streamlit, on 127.0.0.1)", common)
+    board.add_argument("store", type=Path, nargs="?", default=Path("runs"), help="the store (default: ./runs)")
+    board.add_argument("--port", type=int, default=8501, help="port (default: 8501)")
+    command("schema", "print_schema", "print the JSON Schema of a matrix file, for your editor", common)
+    command("doctor", "examine", "check this installation: packages, versions, models, device", common)
+    store = command("store", "keep_store", "look after the store", stored)
+    store.add_argument("action", choices=["ls", "verify", "gc"], help="list objects; check every file; remove unused ones")
+    store.add_argument("--dry-run", action="store_true", help="gc: only say what would go")
+    return top
+
+
+# ---------------------------------------------------------------- run and plan
+
+
+def run_matrix(arguments: argparse.Namespace) -> int:
+    """`harness run`."""
+    from rich.console import Console
+
+    from harness import pipeline
+    from harness.progress import Bars, Lines
+    from harness.store import Store
+
+    warn_of_foreign_packages()
+    console = Console(stderr=False)
+    spec, plan, resolved, text = prepared(arguments.matrix)
+    store = Store(arguments.store)
+    result = pipeline.finished_result(plan, store)
+    if result is not None:
+        console.print(f"Nothing to do: all {len(plan.stages)} stages of {plan.matrix!r} are sealed.", highlight=False)
+    else:
+        total, done = pipeline.pieces(plan, pipeline.missing(plan, store))
+        plain = arguments.plain or not console.is_terminal
+        watcher = Lines(console, total, done) if plain else Bars(console, total, done)
+        quiet_libraries()
+        with watcher:
+            result = pipeline.run(spec, plan, resolved, store, text, watcher).result
+    show_result(result, store.matrix_folder(plan), arguments.store)
+    return 1 if result.failed else 0
+
+
+def prepared(matrix: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201 - typed by what it calls
+    """(spec, plan, resolved, text) of a matrix file."""
+    from harness.plan import expand
+    from harness.resolve import resolve
+    from harness.spec import load_spec
+
+    spec = load_spec(matrix)
+    resolved = resolve(spec, matrix)
+    return spec, expand(spec, resolved), resolved, matrix.read_text(encoding="utf-8-sig")
+
+
+def quiet_libraries() -> None:
+    """Libraries' own progress bars and notices would break ours."""
+    import logging
+    import os
+
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+
+
+def show_result(result, folder: Path, store: Path) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Leaderboard, answer, and where to look further."""
+    from rich.console import Console
+
+    from reports.terminal import print_result
+
+    console = Console()
+    print_result(result, console)
+    where = "" if store == Path("runs") else f" {store}"
+    console.print()
+    console.print(f"Report       {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print(f"Markdown     {folder / 'report.md'}", highlight=False, soft_wrap=True)
+    console.print(f"Leaderboard  harness leaderboard{where}", highlight=False, soft_wrap=True)
+
+
+def show_plan(arguments: argparse.Namespace) -> int:
+    """`harness plan`."""
+    from rich.console import Console
+
+    from harness.pipeline import missing
+    from harness.plan import estimate
+    from harness.plan_table import print_plan
+    from harness.store import Store
+
+    spec, plan, resolved, _ = prepared(arguments.matrix)
+    undone = {stage.key for stage in missing(plan, Store(arguments.store))}
+    print_plan(plan, resolved, undone, estimate(spec, plan, resolved, undone), Console())
+    return 0
+
+
+# ---------------------------------------------------------------- the other commands
+
+
+def print_schema(_: argparse.Namespace) -> int:
+    """`harness schema`."""
+    import json
+
+    from harness.spec import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def open_leaderboard(arguments: argparse.Namespace) -> int:
+    """`harness leaderboard`."""
+    from leaderboard.launch import launch
+
+    warn_of_foreign_packages()
+    return launch(arguments.store, arguments.port)
+
+
+def examine(_: argparse.Namespace) -> int:
+    """`harness doctor`."""
+    from harness.doctor import examination
+
+    findings = examination()
+    for finding in findings:
+        print(f"{'ok  ' if finding.sound else 'LOOK'}  {finding.text}")
+    return 0 if all(finding.sound or finding.optional for finding in findings) else 2
+
+
+def keep_store(arguments: argparse.Namespace) -> int:
+    """`harness store`."""
+    from harness.store import Store
+
+    store = Store(arguments.store)
+    match arguments.action:
+        case "ls":
+            for item in store.ls():
+                rows = f"{item.rows} rows" if item.rows is not None else "weights" if item.state == "sealed" else ""
+                print(f"{item.key.stage:<9} {item.key.digest[:12]}  {item.state:<11} {item.bytes / 1e6:>9.2f} MB  {rows}")
+            return 0
+        case "verify":
+            damaged = 0
+            for key, problems in store.verify():
+                damaged += bool(problems)
+                for text in problems:
+                    print(f"{key.stage} {key.digest[:12]}: {text}")
+            print(f"{damaged} damaged" if damaged else "every sealed object is sound")
+            return 2 if damaged else 0
+        case _:
+            garbage = store.garbage()
+            for item in garbage:
+                if not arguments.dry_run:
+                    store.remove(item.key)
+                print(f"{'would remove' if arguments.dry_run else 'removed'} {item.key.stage} {item.key.digest[:12]}")
+            print(f"{len(garbage)} objects, {sum(item.bytes for item in garbage) / 1e6:.1f} MB")
+            return 0
+
+
+def warn_of_foreign_packages() -> None:
+    """Tell, at start-up, of packages under our names that are not ours."""
+    from harness.ownership import explain, foreign_packages
+
+    for foreign in foreign_packages():
+        print(f"warning: {explain(foreign)}", file=sys.stderr)

@@ -1,0 +1,133 @@
+"""Scores of all variants -> Result: the leaderboard, every pair of cells and every axis tested, and the answer in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.align import Layout, VariantScores, lay_out
+from harness.board import MeasureBoard, TestPlan, best_first, measure_board
+from harness.errors import HarnessError
+from harness.metrics import load_metric
+from harness.records import BoardRow, FailedVariant, MeasureInfo, Result, TrustReport
+from harness.stats.swap import CorpusScore
+from harness.words import answer
+
+
+@dataclass(frozen=True, slots=True)
+class CompareSettings:
+    """`primary`: measure name; None takes the one flagged primary, else the first. `baseline`: cell name or None."""
+
+    primary: str | None = None
+    baseline: str | None = None
+    alpha: float = 0.05
+    permutations: int = 10_000
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CompareInputs:
+    """Everything a comparison is made from. The order of variants settles the default baseline; no other order matters.
+
+    `corpus_scores`: counts -> figure, for corpus measures that are no metric of the harness's own.
+    """
+
+    matrix: str
+    matrix_digest: str
+    data_name: str
+    n_test: int
+    measures: tuple[MeasureInfo, ...]
+    variants: tuple[VariantScores, ...]
+    trust: tuple[TrustReport, ...] = ()
+    failed: tuple[FailedVariant, ...] = ()
+    settings: CompareSettings = CompareSettings()
+    corpus_scores: Mapping[str, CorpusScore] = field(default_factory=dict)
+
+
+def compare(inputs: CompareInputs) -> Result:
+    """Compare all cells on all measures; deterministic for given inputs and `settings.seed`.
+
+    Raises:
+        HarnessError: nothing to compare, or the primary measure or the baseline is not there.
+
+    """
+    if not inputs.variants or not inputs.measures:
+        raise HarnessError("there is nothing to compare", hint="see which variants failed, and why")
+    layout = lay_out(inputs.variants)
+    measures, warnings = _measures(inputs)
+    boards = [_board(inputs, layout, info) for info in measures]
+    primary = next(board for board in boards if board.info.primary)
+    result = Result(
+        matrix=inputs.matrix,
+        matrix_digest=inputs.matrix_digest,
+        data_name=inputs.data_name,
+        n_test=inputs.n_test,
+        alpha=inputs.settings.alpha,
+        primary=primary.info.name,
+        baseline=_baseline(inputs, layout),
+        measures=measures,
+        rows=_rows(layout, boards, primary),
+        comparisons=tuple(comparison for board in boards for comparison in board.comparisons),
+        effects=tuple(effect for board in boards for effect in board.effects),
+        trust=inputs.trust,
+        failed=inputs.failed,
+        answer=(),
+        warnings=tuple(dict.fromkeys([*warnings, *(w for board in boards for w in board.warnings)])),
+    )
+    return result.model_copy(update={"answer": answer(result)})
+
+
+def _measures(inputs: CompareInputs) -> tuple[tuple[MeasureInfo, ...], list[str]]:
+    """Measures with what the probes found, one of them primary; and what had to be changed for that."""
+    reports = {report.judge: report for report in inputs.trust}
+    measures = [
+        info.model_copy(update={"trusted": report.trusted, "untrusted_reason": "" if report.trusted else report.reason})
+        if (report := reports.get(info.name)) is not None
+        else info
+        for info in inputs.measures
+    ]
+    wanted = _wanted_primary(inputs)
+    trusted = [info.name for info in measures if info.trusted]
+    primary = wanted if wanted in trusted or not trusted else trusted[0]
+    warnings = []
+    if primary != wanted:
+        warnings.append(f"{wanted} is not trusted and cannot decide: {primary} is the primary measure instead")
+    return tuple(info.model_copy(update={"primary": info.name == primary}) for info in measures), warnings
+
+
+def _wanted_primary(inputs: CompareInputs) -> str:
+    names = [info.name for info in inputs.measures]
+    flagged = [info.name for info in inputs.measures if info.primary]
+    wanted = inputs.settings.primary or (flagged or names)[0]
+    if wanted not in names:
+        raise HarnessError(f"the primary measure {wanted!r} was not measured", hint="measured: " + ", ".join(names))
+    return wanted
+
+
+def _baseline(inputs: CompareInputs, layout: Layout) -> str:
+    """The cell asked for; else the first untuned one; else the first."""
+    names = [cell.name for cell in layout.cells]
+    wanted = inputs.settings.baseline
+    if wanted is None:
+        return next((cell.name for cell in layout.cells if cell.method == "none"), names[0])
+    if wanted not in names:
+        raise HarnessError(f"the baseline {wanted!r} is no cell of this matrix", hint="cells: " + ", ".join(names))
+    return wanted
+
+
+def _board(inputs: CompareInputs, layout: Layout, info: MeasureInfo) -> MeasureBoard:
+    score = (inputs.corpus_scores.get(info.name) or load_metric(info.name).corpus_score) if info.corpus else None
+    settings = inputs.settings
+    return measure_board(layout, info, score, TestPlan(settings.alpha, settings.permutations, settings.seed))
+
+
+def _rows(layout: Layout, boards: list[MeasureBoard], primary: MeasureBoard) -> tuple[BoardRow, ...]:
+    """One row a cell, best first on the primary measure."""
+    order = best_first(layout, primary.info, [score.mean for score in primary.scores])
+    return tuple(
+        BoardRow(cell=layout.cells[c], seeds=layout.seeds(c), scores=tuple(board.scores[c] for board in boards))
+        for c in order
+    )
+
+
+__all__ = ["CompareInputs", "CompareSettings", "VariantScores", "compare"]

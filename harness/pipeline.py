@@ -1,0 +1,134 @@
+"""The stage loop: skip what is sealed, make what is not, compare, publish."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import HarnessError, StoreError, TrainingFailed
+from harness.plan import Resolved
+from harness.progress import BAR_OF, Watcher
+from harness.records import FailedVariant, Plan, PlannedStage, Result, StageKey, VariantPlan
+from harness.spec import MatrixSpec
+from harness.stages import Workshop, make, units
+from harness.store import MatrixRun, Store
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run did. `made`: objects made now, by stage; 0 in all for a run that had nothing to do."""
+
+    result: Result
+    folder: Path
+    made: Counter[str] = field(default_factory=Counter)
+
+
+def missing(plan: Plan, store: Store) -> list[PlannedStage]:
+    """Stages that are not sealed yet, in order."""
+    return [stage for stage in plan.stages if store.sealed(stage.key) is None]
+
+
+def pieces(plan: Plan, undone: list[PlannedStage]) -> tuple[Counter[str], Counter[str]]:
+    """Pieces of work a progress bar: in all, and done before this run."""
+    total = Counter(BAR_OF[stage.key.stage] for stage in plan.stages)
+    return total, total - Counter(BAR_OF[stage.key.stage] for stage in undone)
+
+
+def finished_result(plan: Plan, store: Store) -> Result | None:
+    """The result of a matrix that has nothing left to do; None where there is work (a failed variant is work)."""
+    result = store.result(plan)
+    reports = all((store.matrix_folder(plan) / name).exists() for name in ("report.html", "report.md"))
+    return result if result is not None and reports and not missing(plan, store) else None
+
+
+def run(spec: MatrixSpec, plan: Plan, resolved: Resolved, store: Store, matrix_yaml: str, watcher: Watcher) -> Outcome:
+    """Bring a matrix to its end. Raises HarnessError; whatever was sealed by then is kept.
+
+    A variant whose training breaks off stands in the result as failed, and the others go on.
+    """
+    folder = store.write_matrix(plan, matrix_yaml)
+    made: Counter[str] = Counter()
+    failures: dict[StageKey, FailedVariant] = {}
+    bar = ""
+    workshop = Workshop(store, resolved, advance=lambda count: watcher.advance(bar, count))
+    labels = stage_labels(plan)
+    for stage in missing(plan, store):
+        if depends_on_failure(plan, stage.key, failures):
+            continue
+        bar = BAR_OF[stage.key.stage]
+        label = labels.get(stage.key, stage.key.stage)
+        watcher.begin(bar, label, units(workshop, stage))
+        try:
+            made[stage.key.stage] += make_sealed(workshop, stage, watcher)
+        except TrainingFailed as e:
+            failures[stage.key] = FailedVariant(variant=label, stage=stage.key.stage, reason=str(e))
+            watcher.say(f"{label} failed: {e}")
+        store.log(plan.matrix, label, stage.key, "failed" if stage.key in failures else "sealed")
+        watcher.end(bar, label, "failed" if stage.key in failures else "")
+    result = conclude(spec, plan, store, tuple(failures.values()))
+    return Outcome(result, folder, made)
+
+
+def make_sealed(workshop: Workshop, stage: PlannedStage, watcher: Watcher) -> int:
+    """Make one object under its lock and seal it; 0 where another process did so while we waited."""
+    with workshop.store.making(stage, announce=watcher.say) as writer:
+        if writer.seal is not None:
+            return 0
+        try:
+            facts = make(workshop, stage, writer)
+        except HarnessError:
+            raise
+        except Exception as e:
+            raise_if_disk_full(e, writer.folder)
+            raise
+        writer.finish(facts=facts)
+        return 1
+
+
+def raise_if_disk_full(error: Exception, where: Path) -> None:
+    """Libraries in other languages tell of a full disk in words only."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or "No space left on device" in str(error):
+        raise StoreError(
+            "the disk is full",
+            where=str(where),
+            hint="free some space (`harness store gc` removes unused objects) and run again; finished work is kept",
+        ) from error
+
+
+def stage_labels(plan: Plan) -> dict[StageKey, str]:
+    """Whom a stage works for, by the first variant that needs it."""
+    labels: dict[StageKey, str] = {}
+    for judge in plan.judges:
+        for key in (judge.probe, judge.probe_ask, judge.probe_judge):
+            labels.setdefault(key, f"{judge.name}: probes")
+    for each in plan.variants:
+        for key in keys_of(each):
+            labels.setdefault(key, each.variant.name)
+    return labels
+
+
+def keys_of(each: VariantPlan) -> list[StageKey]:
+    """A variant's own stages, in order."""
+    own = [each.generate, *each.scores.values(), *each.asks.values(), *each.judgments.values()]
+    return [each.train, *own] if each.train else own
+
+
+def depends_on_failure(plan: Plan, key: StageKey, failures: dict[StageKey, FailedVariant]) -> bool:
+    """Whether every variant that needs this stage has failed."""
+    needing = [each for each in plan.variants if key in keys_of(each)]
+    return bool(needing) and all(each.train in failures for each in needing)
+
+
+def conclude(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVariant, ...]) -> Result:
+    """Compare and publish; both are quick, and made anew whenever anything was."""
+    from harness.compare import compare
+    from harness.evidence import gather
+    from reports.publish import publish
+
+    result = compare(gather(spec, plan, store, failed))
+    store.write_result(plan, result)
+    publish(store, MatrixRun(plan.matrix, plan.matrix_digest, store.matrix_folder(plan), plan, result))
+    return result

@@ -1,0 +1,66 @@
+"""The plan as a table in the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.plan import Estimate, Resolved
+from harness.records import Plan, StageKey
+
+
+def print_plan(plan: Plan, resolved: Resolved, undone: set[StageKey], cost: Estimate, console: Console) -> None:
+    """Variants with the state of each stage, the split, and what is left to do."""
+    parts = Counter(row.split for row in resolved.rows)
+    console.print(
+        f"[bold]{plan.matrix}[/bold]  {resolved.source.path.name}: {parts['train']} train, {parts['test']} test, "
+        f"{parts['validation']} validation",
+        highlight=False,
+    )
+    table = Table(box=None, pad_edge=False)
+    for column in ("variant", "base", "train", "generate", "score", *(judge.name for judge in plan.judges)):
+        table.add_column(column)
+    for each in plan.variants:
+        table.add_row(
+            each.variant.name,
+            state([each.base], undone),
+            state([each.train] if each.train else [], undone),
+            state([each.generate], undone),
+            state(list(each.scores.values()), undone),
+            *(state([each.asks[j.name], each.judgments[j.name]], undone) for j in plan.judges),
+        )
+    console.print(table)
+    console.print(summary(plan, undone, cost), highlight=False)
+
+
+def state(keys: list[StageKey], undone: set[StageKey]) -> str:
+    """`sealed`, `to do`, or how many of several are sealed; `–` where there is nothing to do at all."""
+    if not keys:
+        return "[dim]–[/dim]"
+    left = sum(key in undone for key in keys)
+    if left == 0:
+        return "[green]sealed[/green]"
+    return "to do" if left == len(keys) else f"{len(keys) - left}/{len(keys)} sealed"
+
+
+def summary(plan: Plan, undone: set[StageKey], cost: Estimate) -> str:
+    """What is left, and roughly what it costs."""
+    if not undone:
+        return f"all {len(plan.stages)} stages are sealed; `harness run` has nothing to do"
+    times = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in cost.seconds.items())
+    calls = f"; {cost.judge_calls} calls to judges" if plan.judges else ""
+    total = duration(sum(cost.seconds.values()))
+    return (
+        f"{len(undone)} of {len(plan.stages)} stages to do; roughly {total} on 2 CPU cores"
+        + (f" ({times})" if times else "")
+        + calls
+    )
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,100 @@
+"""What a matrix's names mean here and now: data file, weights, styles, metrics, judges, each by its content."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from harness.data import catalog, load, split
+from harness.errors import DataError, HarnessError, SpecError
+from harness.metrics.base import detect_language, load_metric
+from harness.plan import Resolved, ResolvedJudge, ResolvedModel, variants
+from harness.prompts import STYLES
+from harness.records import BaseInput
+from harness.spec import JudgeSpec, MatrixSpec
+
+BILLION, MILLION = 1e9, 1e6
+PARAMETERS = {"gpt2": 124e6, "gpt2-medium": 355e6, "gpt2-large": 774e6, "gpt2-xl": 1558e6}
+
+
+def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
+    """Look everything up; imports neither torch nor any SDK.
+
+    Raises SpecError that carries all that could not be found, each with what to do.
+    """
+    problems: list[str] = []
+    source, rows = None, ()
+    try:
+        source = load.source(catalog.find(spec.data, matrix.parent))
+        rows = tuple(split.split(load.examples(source), spec.split))
+    except HarnessError as e:
+        problems.append(_located(e, matrix, "data" if not isinstance(e, DataError) or not e.where else ""))
+    chosen = variants(spec)
+    models = {}
+    for name in dict.fromkeys(each.model for each in chosen):
+        try:
+            models[name] = resolve_model(name, spec, matrix)
+        except HarnessError as e:
+            problems.append(_located(e, matrix, "axes.model"))
+    judges = []
+    for index, judge in enumerate(spec.judges):
+        try:
+            judges.append(resolve_judge(judge, matrix))
+        except HarnessError as e:
+            problems.append(_located(e, matrix, f"judges[{index}]"))
+    if problems or source is None:
+        raise SpecError(problems)
+    language = detect_language(row.example.output for row in rows)
+    return Resolved(
+        source=source,
+        rows=rows,
+        models=models,
+        styles={name: STYLES[name] for name in dict.fromkeys(each.prompt_style for each in chosen)},
+        metric_signatures={name: load_metric(name, language).signature() for name in spec.metrics},
+        judges=tuple(judges),
+    )
+
+
+def _located(error: HarnessError, matrix: Path, place: str) -> str:
+    return f"{matrix}: {place}: {error}" if place else str(error)
+
+
+def resolve_model(name: str, spec: MatrixSpec, matrix: Path) -> ResolvedModel:
+    """A base model's identity. A folder or GGUF file is taken relative to the matrix file."""
+    from trainers.models import locate
+
+    beside = matrix.parent / name
+    place = str(beside.resolve()) if beside.exists() else name
+    found = locate(place, trust_remote_code=spec.trust_remote_code)
+    stage_input = BaseInput(kind=found.kind, identity=found.identity, trust_remote_code=spec.trust_remote_code)
+    return ResolvedModel(place, stage_input, guessed_parameters(name))
+
+
+def guessed_parameters(name: str) -> float:
+    """Number of parameters by the model's name (`135m`, `1.5B`); 100 million where the name does not tell."""
+    size = re.search(r"(\d+(?:\.\d+)?)([mb])(?![a-z])", name.lower())
+    if size:
+        return float(size[1]) * (BILLION if size[2] == "b" else MILLION)
+    return PARAMETERS.get(name, 100 * MILLION)
+
+
+def resolve_judge(judge: JudgeSpec, matrix: Path) -> ResolvedJudge:
+    """A judge's identity by content: model, rubric text, parser."""
+    from judges.base import identity
+    from judges.rubric import load_rubric
+
+    name = rubric_name(judge.rubric, matrix)
+    rubric = load_rubric(name)
+    return ResolvedJudge(
+        spec=judge,
+        rubric=name,
+        model_identity=identity(judge.backend, judge.model, judge.options),
+        prompt_sha256=rubric.prompt_sha256,
+        parser_sha256=rubric.parser_sha256,
+    )
+
+
+def rubric_name(rubric: str, matrix: Path) -> str:
+    """A rubric file is taken relative to the matrix file; a built-in name stays as it is."""
+    beside = matrix.parent / rubric
+    return str(beside) if beside.is_file() else rubric

@@ -1,0 +1,247 @@
+"""What each stage does: read sealed inputs, write one object. Knows no order and no matrix; `pipeline` decides what runs.
+
+trainers, generators, judges and metrics are imported inside the functions that use them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.plan import Resolved, ResolvedJudge
+from harness.prompts import PromptStyle
+from harness.records import (
+    AskFacts,
+    AskInput,
+    BaseInput,
+    DataInput,
+    Example,
+    Facts,
+    GenerateInput,
+    Generation,
+    JudgeInput,
+    LossRow,
+    MetricRow,
+    PlannedStage,
+    ProbeInput,
+    Reply,
+    ReplyRow,
+    ScoreFacts,
+    ScoreInput,
+    SplitExample,
+    StageKey,
+    StageName,
+    TrainInput,
+)
+from harness.store import ObjectWriter, Store
+
+PROBE_SEED = 0
+
+
+@dataclass(slots=True)
+class Workshop:
+    """What stages share within one run. `advance(units)` tells the progress of the stage at work."""
+
+    store: Store
+    resolved: Resolved
+    advance: Callable[[int], None]
+    engine: tuple[ResolvedJudge, Any] | None = None
+    """The judge that is loaded; one at a time is kept."""
+
+    def style(self, sha256: str) -> PromptStyle:
+        """The prompt style with these bytes."""
+        return next(style for style in self.resolved.styles.values() if style.sha256 == sha256)
+
+    def rows(self, data_digest: str) -> list[SplitExample]:
+        """The sealed split."""
+        return self.store.read(StageKey(stage="data", digest=data_digest), SplitExample)
+
+    def tests(self, data_digest: str) -> list[Example]:
+        """The test examples, in file order."""
+        return [row.example for row in self.rows(data_digest) if row.split == "test"]
+
+    def generations(self, generations_digest: str) -> list[Generation]:
+        """The rows of a generate or probe object, ordered by example and sample."""
+        stage: StageName = "generate"
+        if self.store.sealed(StageKey(stage="generate", digest=generations_digest)) is None:
+            stage = "probe"
+        rows = self.store.read(StageKey(stage=stage, digest=generations_digest), Generation)
+        return sorted(rows, key=lambda row: (row.example_id, row.sample))
+
+    def judge(self, resolved: ResolvedJudge) -> Any:
+        """The judge's backend, loaded once."""
+        from judges.base import load_judge
+
+        if self.engine is None or self.engine[0] != resolved:
+            self.engine = None  # the old one's memory goes before the new one's comes
+            spec = resolved.spec
+            self.engine = (resolved, load_judge(spec.backend, spec.model, spec.options))
+        return self.engine[1]
+
+
+def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Facts | None:
+    """Fill the object; the caller seals it."""
+    match planned.input:
+        case DataInput():
+            writer.replace_rows(workshop.resolved.rows)
+            return None
+        case BaseInput() as base:
+            return make_base(workshop, base, writer)
+        case TrainInput() as train:
+            return make_training(workshop, train, writer)
+        case GenerateInput() as generate:
+            return make_generations(workshop, generate, writer)
+        case ScoreInput() as score:
+            return make_scores(workshop, score, writer)
+        case ProbeInput() as probe:
+            return make_probe(workshop, probe, writer)
+        case AskInput() as ask:
+            return make_replies(workshop, ask, writer)
+        case JudgeInput() as judge:
+            return make_judgments(workshop, judge, writer)
+
+
+def units(workshop: Workshop, planned: PlannedStage) -> int:
+    """Size of a stage in the units that its progress counts (examples, responses, values, verdicts)."""
+    n_test = sum(row.split == "test" for row in workshop.resolved.rows)
+    n_train = sum(row.split == "train" for row in workshop.resolved.rows)
+    match planned.input:
+        case TrainInput(settings=settings):
+            steps = settings.max_steps or 10**9
+            return max(1, min(round(settings.epochs * n_train), steps * settings.batch_size))
+        case GenerateInput() | ScoreInput():
+            return n_test
+        case AskInput(items=items, repeats=repeats):
+            return min(items or n_test, n_test) * repeats
+        case _:
+            return 1
+
+
+def make_base(workshop: Workshop, base: BaseInput, writer: ObjectWriter) -> None:
+    """Convert a base model into safetensors, once."""
+    from trainers.models import convert, locate
+
+    name = next(model.name for model in workshop.resolved.models.values() if model.input == base)
+    convert(locate(name, trust_remote_code=base.trust_remote_code), writer.weights)
+
+
+def make_training(workshop: Workshop, train: TrainInput, writer: ObjectWriter) -> Facts:
+    """Train one variant; its loss rows are written once it is done."""
+    from trainers.sft import train_variant
+
+    losses: list[LossRow] = []
+
+    def on_step(row: LossRow, _total: int) -> None:
+        losses.append(row)
+        workshop.advance(train.settings.batch_size)
+
+    facts = train_variant(
+        train,
+        workshop.store.weights(StageKey(stage="base", digest=train.base)),
+        workshop.rows(train.data),
+        workshop.style(train.style_sha256),
+        writer.weights,
+        writer.scratch,
+        on_step,
+    )
+    writer.replace_rows(losses)
+    return facts
+
+
+def make_generations(workshop: Workshop, generate: GenerateInput, writer: ObjectWriter) -> None:
+    """Answer the test set, batch by batch; whole batches of an interrupted run are kept."""
+    from harness.generators.local import generate_variant
+
+    kept: list[Generation] = writer.kept_rows(Generation)
+    workshop.advance(len(kept))
+    trained = generate.weights != generate.base
+    batches = generate_variant(
+        generate,
+        workshop.store.weights(StageKey(stage="train", digest=generate.weights)) if trained else None,
+        workshop.store.weights(StageKey(stage="base", digest=generate.base)),
+        workshop.tests(generate.data),
+        workshop.style(generate.style_sha256),
+        {row.example_id for row in kept},
+    )
+    for batch in batches:
+        writer.append(batch)
+        workshop.advance(len(batch))
+    order = {example.id: index for index, example in enumerate(workshop.tests(generate.data))}
+    rows = {(row.example_id, row.sample): row for row in writer.kept_rows(Generation)}  # a torn batch was made again
+    writer.replace_rows(sorted(rows.values(), key=lambda row: (order[row.example_id], row.sample)))
+
+
+def make_scores(workshop: Workshop, score: ScoreInput, writer: ObjectWriter) -> ScoreFacts:
+    """One metric over one variant's responses."""
+    import numpy as np
+
+    from harness.metrics.base import detect_language, load_metric
+
+    references = {example.id: example.output for example in workshop.tests(score.data)}
+    metric = load_metric(score.metric, detect_language(row.example.output for row in workshop.rows(score.data)))
+    generations = workshop.generations(score.generations)
+    items = metric.rows([(row.text, references[row.example_id]) for row in generations])
+    writer.replace_rows(
+        MetricRow(example_id=row.example_id, sample=row.sample, value=value, counts=counts)
+        for row, (value, counts) in zip(generations, items, strict=True)
+    )
+    if metric.corpus:
+        corpus = float(metric.corpus_score(np.asarray([counts for _, counts in items]).sum(axis=0)))
+    else:
+        corpus = float(np.mean([value for value, _ in items]))
+    workshop.advance(len(items))
+    return ScoreFacts(corpus=corpus, signature=metric.signature())
+
+
+def make_probe(workshop: Workshop, probe: ProbeInput, writer: ObjectWriter) -> None:
+    """Answers of known worth."""
+    from judges.trust import probe_generations
+
+    writer.replace_rows(probe_generations(workshop.tests(probe.data), probe.items, PROBE_SEED))
+
+
+def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> AskFacts:
+    """Ask the judge whatever it has not been asked yet; each reply is kept as it comes."""
+    from judges.ask import ask as put_questions
+    from judges.ask import judge_requests, pending
+    from judges.rubric import load_rubric
+
+    resolved = next(judge for judge in workshop.resolved.judges if asks_as(judge, ask))
+    rubric = load_rubric(resolved.rubric)
+    generations = workshop.generations(ask.generations)
+    requests = judge_requests(rubric, workshop.tests(ask.data), generations, ask)
+    kept: list[Any] = writer.kept_rows(ReplyRow)
+    workshop.advance(len(kept))
+
+    def on_reply(row: Any) -> None:
+        writer.append([row])
+        workshop.advance(1)
+
+    put_questions(workshop.judge(resolved), pending(requests, kept), on_reply=on_reply)
+    rows: list[Any] = writer.kept_rows(ReplyRow)
+    replies = [row for row in rows if isinstance(row, Reply)]
+    return AskFacts(
+        calls=len(rows),
+        retries=0,
+        prompt_tokens=sum(row.prompt_tokens for row in replies),
+        completion_tokens=sum(row.completion_tokens for row in replies),
+    )
+
+
+def asks_as(judge: ResolvedJudge, ask: AskInput) -> bool:
+    """Whether this judge of the matrix is the one whose questions these are."""
+    mine = (judge.spec.backend, judge.model_identity, judge.prompt_sha256, judge.spec.options)
+    return mine == (ask.backend, ask.model_identity, ask.prompt_sha256, ask.options)
+
+
+def make_judgments(workshop: Workshop, judge: JudgeInput, writer: ObjectWriter) -> None:
+    """Read the replies, in the order of their questions."""
+    from judges.parse import parse
+    from judges.rubric import load_rubric
+
+    resolved = next(each for each in workshop.resolved.judges if each.parser_sha256 == judge.parser_sha256)
+    rubric = load_rubric(resolved.rubric)
+    replies: list[Any] = workshop.store.read(StageKey(stage="ask", digest=judge.replies), ReplyRow)
+    replies.sort(key=lambda row: (row.example_id, row.sample, row.repeat))
+    writer.replace_rows(parse(reply, rubric) for reply in replies)

@@ -1,0 +1,110 @@
+"""The fairness ledger: what each variant was given and what it cost, and where compared variants differ in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from harness.records import FactorEffect, LossRow, TrainFacts, Variant, VariantPlan
+from harness.store import MatrixRun, Store
+from reports.samples import generations, sealed_rows
+from reports.wording import axis_name
+
+SAME_WITHIN = 0.10
+"""Budgets whose ratio is within 10 % of 1 are called equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One variant's bill. `facts`, `curve`: None and empty for an untrained or unfinished variant.
+
+    `ended_share`: share of responses that ended by themselves, in [0, 1]; `mean_tokens`: a response's mean length;
+    `versions`: (package, version) from the seals of its training and generation.
+    """
+
+    variant: Variant
+    facts: TrainFacts | None
+    curve: tuple[LossRow, ...]
+    device: str | None
+    ended_share: float | None
+    mean_tokens: float | None
+    generate_seconds: float | None
+    versions: tuple[tuple[str, str], ...]
+
+
+def ledger(run: MatrixRun, store: Store) -> tuple[LedgerRow, ...]:
+    """One row a planned variant, in plan order."""
+    return tuple(_row(plan, store) for plan in run.plan.variants)
+
+
+def _row(plan: VariantPlan, store: Store) -> LedgerRow:
+    trained = store.sealed(plan.train) if plan.train else None
+    generated = store.sealed(plan.generate)
+    answers = list(generations(plan, store).values())
+    versions = {pair for seal in (trained, generated) if seal for pair in seal.versions.items()}
+    return LedgerRow(
+        variant=plan.variant,
+        facts=trained.facts if trained and isinstance(trained.facts, TrainFacts) else None,
+        curve=tuple(sealed_rows(store, plan.train, LossRow)),
+        device=trained.device if trained else generated.device if generated else None,
+        ended_share=fmean(a.finish_reason == "eos" for a in answers) if answers else None,
+        mean_tokens=fmean(a.tokens for a in answers) if answers else None,
+        generate_seconds=sum(a.seconds for a in answers) if answers else None,
+        versions=tuple(sorted(versions)),
+    )
+
+
+def versions_of(rows: Iterable[LedgerRow]) -> dict[str, str]:
+    """Package -> version; several versions (a store filled over an upgrade) are all named."""
+    found: dict[str, set[str]] = {}
+    for package, number in (pair for row in rows for pair in row.versions):
+        found.setdefault(package, set()).add(number)
+    return {package: ", ".join(sorted(numbers)) for package, numbers in sorted(found.items())}
+
+
+# ---------------------------------------------------------------- budgets
+
+
+def cell_budgets(rows: Iterable[LedgerRow]) -> dict[str, dict[str, float]]:
+    """Cell name -> mean over its trained seeds of steps, examples and loss-bearing tokens."""
+    by_cell: dict[str, list[TrainFacts]] = {}
+    for row in rows:
+        if row.facts is not None:
+            by_cell.setdefault(row.variant.cell.name, []).append(row.facts)
+    return {
+        cell: {
+            "optimizer steps": fmean(f.steps for f in facts),
+            "training examples": fmean(f.examples for f in facts),
+            "loss-bearing tokens": fmean(f.loss_tokens for f in facts),
+        }
+        for cell, facts in by_cell.items()
+    }
+
+
+def budget_difference(a: str, b: str, budgets: dict[str, dict[str, float]]) -> str:
+    """`loss-bearing tokens × 3.1` where cell a was given more (or less) than cell b; empty where budgets are equal.
+
+    A comparison with an untrained cell has no budget to compare.
+    """
+    if a not in budgets or b not in budgets:
+        return ""
+    ratios = {what: budgets[a][what] / budgets[b][what] for what in budgets[a] if budgets[b][what]}
+    return ", ".join(f"{what} × {ratio:.2f}" for what, ratio in ratios.items() if abs(ratio - 1) > SAME_WITHIN)
+
+
+def budget_notes(effects: Sequence[FactorEffect], rows: Sequence[LedgerRow]) -> tuple[str, ...]:
+    """A sentence for each compared pair of levels whose trained cells were given different budgets."""
+    budgets = cell_budgets(rows)
+    cells = {row.variant.cell.name: row.variant.cell for row in rows if row.variant.cell.name in budgets}
+    notes: dict[str, None] = {}
+    for effect in effects:
+        means = {}
+        for level in (effect.a, effect.b):
+            members = [budgets[name] for name, cell in cells.items() if cell.level(effect.axis) == level]
+            if members:
+                means[level] = {what: fmean(m[what] for m in members) for what in members[0]}
+        differs = budget_difference(effect.a, effect.b, means)
+        if differs:
+            notes[f"{axis_name(effect.axis)} {effect.a} against {effect.b}: {differs}."] = None
+    return tuple(notes)

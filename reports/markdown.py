@@ -1,0 +1,157 @@
+"""The result as Markdown, for a pull request or a notebook."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from harness.records import BoardRow, CellScore, MeasureInfo, Result
+from reports.ledger import LedgerRow, budget_notes, versions_of
+from reports.wording import (
+    axis_name,
+    count,
+    duration,
+    figure,
+    gibibytes,
+    labels,
+    p_value,
+    places,
+    ranks,
+    shared_levels,
+    signed,
+    span,
+    verdict,
+    visible,
+)
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!&])")
+
+
+def escape(text: str) -> str:
+    """Foreign text as one line of Markdown that only shows it: no heading, link, HTML, mathematics."""
+    return _SPECIAL.sub(r"\\\1", " ".join(visible(text).split()))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table; the first `left` columns left-aligned, the others right-aligned. Cells are already escaped."""
+    rule = ["---"] * left + ["---:"] * (len(header) - left)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *rows))
+
+
+def report_markdown(result: Result, ledger: Sequence[LedgerRow]) -> str:
+    """report.md: answer, leaderboard, effects, judges, ledger, failures, provenance."""
+    sections = [
+        f"# {escape(result.matrix)}",
+        "\n".join(
+            f"- {'**' if i == 0 else ''}{escape(s)}{'**' if i == 0 else ''}" for i, s in enumerate(result.answer)
+        ),
+        "\n".join(f"> **Beware:** {escape(w)}" for w in result.warnings),
+        "## Leaderboard",
+        _leaderboard(result),
+        _failed(result),
+        _section("## Effects", _effects(result)),
+        _section("## Judges", _judges(result)),
+        _section("## What each variant was given", _ledger(result, ledger)),
+        "## Provenance",
+        _provenance(result, ledger),
+    ]
+    return "\n\n".join(s for s in sections if s) + "\n"
+
+
+def _section(title: str, body: str) -> str:
+    return f"{title}\n\n{body}" if body else ""
+
+
+def _leaderboard(result: Result) -> str:
+    names = labels(row.cell for row in result.rows)
+    measures = sorted(result.measures, key=lambda m: (not m.primary, not m.trusted))
+    header = ["cell", "ranks", "seeds", *(escape(m.label) + ("" if m.trusted else " (untrusted)") for m in measures)]
+    rows = [_board_cells(row, names, measures) for row in result.rows]
+    shared = shared_levels(row.cell for row in result.rows)
+    note = (
+        f"{escape(result.data_name)}, {result.n_test} test items. Mean over items and seeds [95 % interval]; "
+        f"ranks are those that the data cannot exclude." + (f" All rows: {escape(shared)}." if shared else "")
+    )
+    return f"{table(header, rows)}\n\n{note}"
+
+
+def _board_cells(row: BoardRow, names: dict[str, str], measures: Sequence[MeasureInfo]) -> list[str]:
+    scores = {s.measure: s for s in row.scores}
+    primary = scores.get(measures[0].name) if measures else None
+    head = [escape(names[row.cell.name]), ranks(primary) if primary else "–", str(len(row.seeds) or "–")]
+    return [*head, *(_score(scores.get(m.name), m) for m in measures)]
+
+
+def _score(score: CellScore | None, measure: MeasureInfo) -> str:
+    if score is None or score.mean is None:
+        return "–"
+    text = f"{figure(score.mean, places(measure))} {span(score.interval, places(measure))}".strip()
+    text = f"*{text}*" if not measure.trusted else text
+    return text + (f" ({score.unscored} unscored)" if score.unscored else "")
+
+
+def _failed(result: Result) -> str:
+    return "\n".join(f"- failed: {escape(f.variant)} in {f.stage}: {escape(f.reason)}" for f in result.failed)
+
+
+def _effects(result: Result) -> str:
+    info = {m.name: m for m in result.measures}
+    rows = []
+    for effect in result.effects:
+        c, measure = effect.comparison, info[effect.measure]
+        if not measure.trusted:
+            continue
+        decimals = places(measure)
+        rows.append(
+            [
+                escape(f"{axis_name(effect.axis)}: {effect.a} − {effect.b}"),
+                escape(measure.label),
+                f"{signed(c.delta, decimals)} {span(c.interval, decimals)}",
+                p_value(c.p_adjusted),
+                verdict(c).replace("a better", escape(effect.a)).replace("b better", escape(effect.b)),
+                figure(c.mde, decimals),
+            ]
+        )
+    header = ["effect", "measure", "difference [95 % interval]", "p (adjusted)", "better", "could have seen"]
+    return table(header, rows, left=2) if rows else ""
+
+
+def _judges(result: Result) -> str:
+    rows = [
+        [
+            escape(t.judge),
+            "yes" if t.trusted else "**no**",
+            f"{figure(t.auc_other_reference, 2)} {span(t.interval_other_reference, 2)}",
+            f"{figure(t.auc_empty, 2)} {span(t.interval_empty, 2)}",
+            escape(t.reason),
+        ]
+        for t in result.trust
+    ]
+    header = ["judge", "trusted", "AUC, reference against another item's", "AUC, against an empty answer", "why"]
+    return table(header, rows, left=2) if rows else ""
+
+
+def _ledger(result: Result, ledger: Sequence[LedgerRow]) -> str:
+    trained = [(row, row.facts) for row in ledger if row.facts is not None]
+    if not trained:
+        return ""
+    rows = [
+        [
+            escape(row.variant.name),
+            count(f.steps),
+            count(f.loss_tokens),
+            count(f.trained_parameters),
+            duration(f.train_seconds),
+            gibibytes(f.peak_memory_bytes),
+        ]
+        for row, f in trained
+    ]
+    header = ["variant", "steps", "loss-bearing tokens", "trained parameters", "time", "peak memory (GiB)"]
+    notes = "\n".join(f"- Budgets differ, {escape(n)}" for n in budget_notes(result.effects, ledger))
+    return table(header, rows) + (f"\n\n{notes}" if notes else "")
+
+
+def _provenance(result: Result, ledger: Sequence[LedgerRow]) -> str:
+    versions = ", ".join(f"{p} {v}" for p, v in versions_of(ledger).items())
+    signatures = "\n".join(f"- {escape(m.label)}: `{m.signature.replace('`', chr(39))}`" for m in result.measures)
+    return f"Matrix `{result.matrix_digest}`. {escape(versions)}\n\n{signatures}"

@@ -1,0 +1,129 @@
+"""Responses and per-item values of a run, read from the store; and a few items chosen to be read side by side."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from harness.records import (
+    Example,
+    Failed,
+    FinishReason,
+    Generation,
+    Judgment,
+    MetricRow,
+    Refused,
+    Scored,
+    SplitExample,
+    StageKey,
+    Unparsed,
+    Variant,
+    VariantPlan,
+)
+from harness.store import MatrixRun, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One variant's answer to one item. `value`: on the primary measure; None where it is unscored."""
+
+    variant: Variant
+    text: str
+    finish_reason: FinishReason
+    tokens: int
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An item with one response a cell, in leaderboard order. `why`: how the item was chosen, for the reader."""
+
+    example: Example
+    why: str
+    responses: tuple[Response, ...]
+
+
+def sealed_rows(store: Store, key: StageKey | None, row_type: Any) -> list[Any]:
+    """Rows of an object; none where it is not planned or not sealed (a failed variant's are not)."""
+    if key is None or store.sealed(key) is None:
+        return []
+    return store.read(key, row_type)
+
+
+def test_examples(run: MatrixRun, store: Store) -> tuple[Example, ...]:
+    """The test part, in source order."""
+    rows: list[SplitExample] = sealed_rows(store, run.plan.data, SplitExample)
+    return tuple(row.example for row in rows if row.split == "test")
+
+
+def generations(plan: VariantPlan, store: Store) -> dict[str, Generation]:
+    """Example id -> the variant's first response to it."""
+    rows: list[Generation] = sealed_rows(store, plan.generate, Generation)
+    return {row.example_id: row for row in reversed(rows)}
+
+
+def item_values(plan: VariantPlan, store: Store, measure: str) -> dict[str, float]:
+    """Example id -> the variant's value on a measure, mean over samples and repeats; an unscored item is absent."""
+    found: dict[str, list[float]] = defaultdict(list)
+    metric_rows: list[MetricRow] = sealed_rows(store, plan.scores.get(measure), MetricRow)
+    for row in metric_rows:
+        found[row.example_id].append(row.value)
+    for judgment in judgments(plan, store, measure):
+        if isinstance(judgment, Scored):
+            found[judgment.example_id].append(judgment.value)
+    return {example_id: fmean(values) for example_id, values in found.items()}
+
+
+def judgments(plan: VariantPlan, store: Store, judge: str) -> list[Scored | Unparsed | Refused | Failed]:
+    """A judge's verdicts on a variant, unscored ones included."""
+    return sealed_rows(store, plan.judgments.get(judge), Judgment)
+
+
+def samples(run: MatrixRun, store: Store, count: int = 6) -> tuple[Sample, ...]:
+    """`count` items: half where the cells' values on the primary measure lie furthest apart, half evenly spaced.
+
+    Each shows the first seed of every cell.
+    """
+    if run.result is None:
+        return ()
+    plans = first_seeds(run)
+    texts = {p.variant.name: generations(p, store) for p in plans}
+    values = {p.variant.name: item_values(p, store, run.result.primary) for p in plans}
+    examples = [e for e in test_examples(run, store) if any(e.id in t for t in texts.values())]
+    furthest = sorted(examples, key=lambda e: -_spread(e.id, values.values()))[: (count + 1) // 2]
+    rest = [e for e in examples if e not in furthest]
+    even = [rest[i * len(rest) // (count // 2)] for i in range(min(count // 2, len(rest)))]
+    chosen = [(e, "the cells differ most here") for e in furthest] + [
+        (e, "it comes up when items are taken at even spacing") for e in even
+    ]
+    return tuple(Sample(e, why, _responses(e.id, plans, texts, values)) for e, why in chosen)
+
+
+def first_seeds(run: MatrixRun) -> tuple[VariantPlan, ...]:
+    """One variant a cell (its first seed in the plan), in leaderboard order; failed cells left out."""
+    by_cell: dict[str, VariantPlan] = {}
+    for plan in run.plan.variants:
+        by_cell.setdefault(plan.variant.cell.name, plan)
+    rows = run.result.rows if run.result else ()
+    return tuple(by_cell[row.cell.name] for row in rows if row.cell.name in by_cell)
+
+
+def _spread(example_id: str, values: Iterable[dict[str, float]]) -> float:
+    found = [v[example_id] for v in values if example_id in v]
+    return max(found) - min(found) if found else 0.0
+
+
+def _responses(
+    example_id: str,
+    plans: Iterable[VariantPlan],
+    texts: dict[str, dict[str, Generation]],
+    values: dict[str, dict[str, float]],
+) -> tuple[Response, ...]:
+    return tuple(
+        Response(p.variant, row.text, row.finish_reason, row.tokens, values[p.variant.name].get(example_id))
+        for p in plans
+        if (row := texts[p.variant.name].get(example_id)) is not None
+    )

@@ -1,0 +1,153 @@
+"""How figures and foreign text are written for readers: one place, so that terminal, Markdown and HTML agree."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from harness.records import Cell, CellScore, Comparison, Interval, MeasureInfo
+
+AXES = ("model", "prompt_style", "method", "masking")
+"""The axes of a cell, in the order in which its name gives them."""
+NONE = "–"
+"""What stands where there is no value."""
+LONGEST_SHOWN = 20_000
+"""Characters of a response that a page shows at most."""
+
+_REORDERING = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def visible(text: str, limit: int | None = None) -> str:
+    """Foreign text with what a reader cannot see made visible: `⟨U+202E⟩` for bidi marks, `⟨ESC⟩` for ANSI's escape.
+
+    `limit`: characters kept; what was cut off is said at the end.
+    """
+    cut = text if limit is None else text[:limit]
+    shown = _CONTROL.sub(_picture, _REORDERING.sub(lambda m: f"⟨U+{ord(m[0]):04X}⟩", cut))
+    return shown if len(cut) == len(text) else f"{shown} … ({len(text) - len(cut):,} more characters)"
+
+
+def _picture(match: re.Match[str]) -> str:
+    return "⟨ESC⟩" if match[0] == "\x1b" else f"⟨U+{ord(match[0]):04X}⟩"
+
+
+def shorten(text: str, width: int) -> str:
+    """At most `width` columns wide, the middle left out: both ends of a cell's name tell cells apart."""
+    if columns(text) <= width:
+        return text
+    tail = max(1, (width - 1) * 3 // 5)
+    return f"{text[: max(1, width - 1 - tail)]}…{text[-tail:]}"
+
+
+def columns(text: str) -> int:
+    """Width in terminal columns: East Asian wide characters count as two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+# ---------------------------------------------------------------- figures
+
+
+def places(measure: MeasureInfo) -> int:
+    """Decimals that suit the measure's scale: one for 0–100, two for 1–5, three for 0–1."""
+    ends = re.findall(r"\d+(?:\.\d+)?", measure.unit)
+    top = float(ends[-1]) if ends else 100.0
+    return 1 if top > 20 else 2 if top > 1 else 3
+
+
+def figure(value: float | None, decimals: int = 1) -> str:
+    """`41.2`; a dash for None; a true minus sign."""
+    return NONE if value is None else _minus(f"{value:.{decimals}f}")
+
+
+def signed(value: float | None, decimals: int = 1) -> str:
+    """`+3.1`, `−0.4`; a dash for None."""
+    return NONE if value is None else _minus(f"{value:+.{decimals}f}")
+
+
+def _minus(text: str) -> str:
+    zero = not text.strip("+-0.")
+    return text.lstrip("+-") if zero else text.replace("-", "\u2212")
+
+
+def span(interval: Interval | None, decimals: int = 1) -> str:
+    """`[38.0, 44.5]`; empty for None."""
+    return "" if interval is None else f"[{figure(interval.low, decimals)}, {figure(interval.high, decimals)}]"
+
+
+def ranks(score: CellScore) -> str:
+    """`1–3`, or `2` where the data leave one rank; a dash for an untrusted measure."""
+    if score.rank_low is None or score.rank_high is None:
+        return NONE
+    low, high = score.rank_low, score.rank_high
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def p_value(p: float | None) -> str:
+    """`< 0.001`, `0.021`, `0.43`; a dash for None."""
+    if p is None:
+        return NONE
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def count(n: int) -> str:
+    """`935`, `27,600`, `134.5 M`."""
+    return f"{n / 1e6:,.1f} M" if n >= 1_000_000 else f"{n:,}"
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `4 min 12 s`, `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def gibibytes(n: int) -> str:
+    """`2.70`: bytes as GiB."""
+    return f"{n / 2**30:.2f}"
+
+
+# ---------------------------------------------------------------- names
+
+
+def varying_axes(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """Axes on which the cells differ, in name order; all that a row of a table must tell."""
+    cells = tuple(cells)
+    return tuple(a for a in AXES if len({c.level(a) for c in cells}) > 1)
+
+
+def labels(cells: Iterable[Cell]) -> dict[str, str]:
+    """Cell name -> label without the leading axes that all cells share; a lone cell keeps its whole name."""
+    cells = tuple(cells)
+    names = {c.name: c.name for c in cells}
+    if len({c.model for c in cells}) > 1 or len(cells) < 2:
+        return names
+    names = {name: name.removeprefix(f"{cells[0].model}/") for name in names}
+    if len({c.prompt_style for c in cells}) > 1:
+        return names
+    return {name: label.removeprefix(f"{cells[0].prompt_style}/") for name, label in names.items()}
+
+
+def shared_levels(cells: Iterable[Cell]) -> str:
+    """`model smollm2-135m, prompt style alpaca`: what `labels` left out; empty if nothing."""
+    cells = tuple(cells)
+    if len(cells) < 2 or len({c.model for c in cells}) > 1:
+        return ""
+    said = [f"model {cells[0].model}"]
+    if len({c.prompt_style for c in cells}) == 1:
+        said.append(f"prompt style {cells[0].prompt_style}")
+    return ", ".join(said)
+
+
+def axis_name(axis: str) -> str:
+    """`prompt_style` as a reader sees it."""
+    return axis.replace("_", " ")
+
+
+def verdict(comparison: Comparison) -> str:
+    """The verdict as a reader of the table sees it: `a better`, `b better`, or the verdict itself."""
+    return {"better": "a better", "worse": "b better"}.get(comparison.verdict, comparison.verdict)

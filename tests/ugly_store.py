@@ -1,0 +1,221 @@
+"""The store behind `ugly.result`: every object of its plan, with hostile responses and verdicts of every kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.records import (
+    AskFacts,
+    AskInput,
+    BaseInput,
+    Cell,
+    DataInput,
+    Example,
+    Facts,
+    Failed,
+    GenerateInput,
+    GenerateSettings,
+    Generation,
+    JudgeInput,
+    JudgePlan,
+    LossRow,
+    MeasureInfo,
+    MetricRow,
+    Plan,
+    PlannedStage,
+    ProbeInput,
+    Record,
+    Refused,
+    Scored,
+    ScoreFacts,
+    ScoreInput,
+    SplitSettings,
+    TrainFacts,
+    TrainInput,
+    TrainSettings,
+    Unparsed,
+    Variant,
+    VariantPlan,
+)
+from harness.store import Store, planned
+from tests.ugly import (
+    BIDI,
+    CELLS,
+    JUDGES,
+    LONG,
+    MEASURES,
+    SCRIPT,
+    TEST,
+    FloatArray,
+    all_values,
+    examples,
+    result,
+    seeds_of,
+    variants,
+)
+
+
+def response(cell: Cell, seed: int | None, i: int, example: Example) -> str:
+    """What the variant is made to answer: mostly near the reference, sometimes hostile."""
+    if i == 1 and cell == CELLS[3]:
+        return f"{SCRIPT}<img src=x onerror=alert(2)> **bold** $x^2$ [link](http://evil.example)\n# heading"
+    if i == 5 and cell == CELLS[3]:
+        return BIDI
+    if i == 8 and cell == CELLS[1]:
+        return ""
+    if cell.method == "none":
+        return "### Instruction:\n" + "I think that this is a good question. " * 5 + example.instruction
+    return example.output if (i + len(cell.name) + (seed or 0)) % 3 else example.output.upper() + " Indeed."
+
+
+def facts_of(variant: Variant, steps: int) -> TrainFacts:
+    per_step = {"none": 460, "instruction": 190, "prompt": 150}[str(variant.masking)]
+    lora = variant.method == "lora"
+    return TrainFacts(
+        examples=935,
+        steps=steps,
+        loss_tokens=per_step * steps,
+        tokens_seen=462 * steps,
+        parameters=134_515_008,
+        trained_parameters=4_884_480 if lora else 134_515_008,
+        precision="bf16",
+        first_loss=2.9,
+        last_loss=1.1,
+        validation_loss=1.31,
+        train_seconds=212.4 if variant.prompt_style == "phi" else 252.1,
+        peak_memory_bytes=2_900_000_000 if lora else 4_321_000_000,
+    )
+
+
+class UglyStore:
+    """Writes the store, object by object, and remembers the planned stages."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+        self.stages: list[PlannedStage] = []
+        self.values = all_values()
+        self.rng = np.random.default_rng(11)
+
+    def put(self, stage_input: Any, rows: list[Any], facts: Facts | None = None) -> PlannedStage:
+        """Seal one object with these rows."""
+        stage = planned(stage_input)
+        self.stages.append(stage)
+        with self.store.making(stage) as writer:
+            if writer.seal is None:
+                writer.append(rows)
+                writer.finish(facts=facts)
+        return stage
+
+    def curve(self, variant: Variant, steps: int = 60) -> list[LossRow]:
+        """A falling, noisy loss."""
+        falling = 1.0 + 1.9 * np.exp(-np.arange(steps) / 12) + self.rng.normal(0, 0.12, steps)
+        return [
+            LossRow(step=i + 1, loss=float(x), loss_tokens=150, lr=5e-5 * (1 - i / steps), grad_norm=1.0)
+            for i, x in enumerate(falling)
+        ]
+
+    def train(self, variant: Variant, base: str, data: str) -> PlannedStage | None:
+        if variant.method == "none" or variant.masking is None or variant.seed is None:
+            return None
+        settings = TrainSettings(max_steps=60)
+        key = TrainInput(base=base, data=data, style_sha256=variant.prompt_style, masking=variant.masking,
+                         method=variant.method, settings=settings, seed=variant.seed)  # fmt: skip
+        return self.put(key, [*self.curve(variant)], facts_of(variant, 60))
+
+    def generate(self, variant: Variant, weights: str, base: str, data: str) -> PlannedStage:
+        key = GenerateInput(
+            weights=weights, base=base, data=data, style_sha256=variant.prompt_style, settings=GenerateSettings()
+        )
+        rows: list[Record] = [
+            Generation(example_id=e.id, sample=0, text=response(variant.cell, variant.seed, i, e),
+                       finish_reason="length" if variant.method == "none" else "eos", tokens=20, seconds=0.1)
+            for i, e in enumerate(TEST)
+        ]  # fmt: skip
+        return self.put(key, rows)
+
+    def score(self, variant: Variant, generations: str, data: str, measure: MeasureInfo) -> PlannedStage:
+        values = self.values_of(variant, measure.name)
+        rows: list[Record] = [
+            MetricRow(example_id=e.id, sample=0, value=float(v)) for e, v in zip(TEST, values, strict=True)
+        ]
+        key = ScoreInput(generations=generations, data=data, metric=measure.name, signature=measure.signature)
+        return self.put(key, rows, ScoreFacts(corpus=float(values.mean()), signature=measure.signature))
+
+    def values_of(self, variant: Variant, measure: str) -> FloatArray:
+        index = seeds_of(variant.cell).index(variant.seed)
+        return np.asarray(self.values[measure][variant.cell.name][index])
+
+    def judge(self, variant: Variant, generations: str, data: str, judge: str) -> tuple[PlannedStage, PlannedStage]:
+        ask = self.put(
+            AskInput(generations=generations, data=data, backend=judge, model_identity="m", prompt_sha256="p"),
+            [],
+            AskFacts(calls=len(TEST), retries=0, prompt_tokens=2000, completion_tokens=60),
+        )
+        rows = [
+            verdict(judge, i, e.id, float(v), variant)
+            for i, (e, v) in enumerate(zip(TEST, self.values_of(variant, judge), strict=True))
+        ]
+        return ask, self.put(JudgeInput(replies=ask.key.digest, parser_sha256="x"), rows)
+
+    def variant(self, variant: Variant, data: PlannedStage) -> VariantPlan:
+        base = self.put(BaseInput(kind="gguf", identity=variant.model), [])
+        train = self.train(variant, base.key.digest, data.key.digest)
+        weights = (train or base).key.digest
+        generated = self.generate(variant, weights, base.key.digest, data.key.digest)
+        to_score = (generated.key.digest, data.key.digest)
+        pairs = {j: self.judge(variant, *to_score, j) for j in JUDGES}
+        return VariantPlan(
+            variant=variant,
+            base=base.key,
+            train=train.key if train else None,
+            generate=generated.key,
+            scores={m.name: self.score(variant, *to_score, m).key for m in MEASURES if m.kind == "metric"},
+            asks={j: ask.key for j, (ask, _) in pairs.items()},
+            judgments={j: judged.key for j, (_, judged) in pairs.items()},
+        )
+
+    def failed_variant(self, like: VariantPlan) -> VariantPlan:
+        """A variant whose training broke off: planned, never sealed."""
+        variant = Variant(model=LONG, prompt_style="alpaca", method="full", masking="prompt", seed=123)
+        unmade = GenerateInput(weights="none", base="b", data="d", style_sha256="s", settings=GenerateSettings())
+        return VariantPlan(
+            variant=variant,
+            base=like.base,
+            train=planned(unmade).key.model_copy(update={"stage": "train"}),
+            generate=planned(unmade).key,
+            scores={},
+            asks={},
+            judgments={},
+        )
+
+
+def verdict(judge: str, i: int, example_id: str, value: float, variant: Variant) -> Record:
+    """Three of the untrusted judge's phi verdicts are missing, each for another reason."""
+    place = {"example_id": example_id, "sample": 0, "repeat": 0}
+    if judge == "smollm2-judge" and variant.prompt_style == "phi" and i in (0, 4, 9):
+        kinds = {0: Unparsed, 4: Refused, 9: Failed}
+        return kinds[i](**place, reason="no number in 'I think <b>it</b> is good'")
+    return Scored(**place, value=value)
+
+
+def ugly_store(root: Path, matrix: str = "starter-ablation") -> Store:
+    """Write the whole ugly store into `root`."""
+    maker = UglyStore(root)
+    data = maker.put(DataInput(source_sha256="5" * 64, format="jsonl", split=SplitSettings()), list(examples()))
+    probe = maker.put(ProbeInput(data=data.key.digest, items=None), [])
+    plans = [maker.variant(v, data) for v in variants()]
+    plans.append(maker.failed_variant(plans[-1]))
+    judges = tuple(
+        JudgePlan(name=j, backend="scripted", model="m", rubric="score", probe=probe.key, probe_ask=probe.key,
+                  probe_judge=probe.key)
+        for j in JUDGES
+    )  # fmt: skip
+    stages = tuple({s.key.digest: s for s in maker.stages}.values())
+    plan = Plan(matrix=matrix, matrix_digest="d" * 64, data=data.key, stages=stages, variants=tuple(plans),
+                judges=judges)  # fmt: skip
+    maker.store.write_matrix(plan, f"name: {matrix}\ndata: starter-en\n")
+    maker.store.write_result(plan, result(matrix))
+    return maker.store

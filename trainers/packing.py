@@ -1,0 +1,228 @@
+"""Rows become padding-free batches: every token is computed once, and the prefix that all rows share only once.
+
+Linear layers see one flat sequence `prefix row1 row2 …` without padding. Only inside the attention function are rows laid
+side by side (each behind the prefix), so that causal attention needs no mask. Positions go on from the prefix. The result
+is exact: each row attends to the prefix and to itself, as if it were alone. Logits are formed for loss-bearing positions only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import AttentionInterface
+
+from trainers.masking import IGNORE, EncodedRow
+
+PADDING_FREE_MODELS = frozenset(
+    {"llama", "mistral", "qwen2", "qwen3", "gpt2", "gemma", "gemma3_text", "phi3", "smollm3", "olmo2"}
+)
+"""`model_type`s whose layers take their attention from the registry and hand it `packing`; tested. Others are padded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where tokens of the flat sequence (T) stand when rows lie side by side (R rows of S places).
+
+    `places` (R·S,): flat index of the token at each place; a padding place repeats the row's last token.
+    `origin` (T,): place of each flat token; a prefix token is read from the first row.
+    """
+
+    rows: int
+    width: int
+    places: Tensor
+    origin: Tensor
+
+    def to(self, device: torch.device) -> Layout:
+        """The same layout with its tensors on `device`."""
+        return Layout(self.rows, self.width, self.places.to(device), self.origin.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class FlatRows:
+    """Token sequences as one flat sequence. `starts[r]` is the flat index of row r's first token after the prefix."""
+
+    input_ids: Tensor  # (1, T)
+    position_ids: Tensor  # (1, T)
+    layout: Layout
+    prefix: int
+    starts: tuple[int, ...]
+    lengths: tuple[int, ...]  # of whole rows, prefix included
+
+    def index(self, row: int, position: int) -> int:
+        """Flat index of a row's token at a position."""
+        return position if position < self.prefix else self.starts[row] + position - self.prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What carries loss: at flat index `sources[i]` the model predicts `tokens[i]`, with weight `weights[i]`."""
+
+    sources: Tensor  # (N,)
+    tokens: Tensor  # (N,)
+    weights: Tensor  # (N,) float32
+
+
+def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:
+    """Length of the prefix that all sequences share; every sequence keeps at least one token of its own."""
+    if len(sequences) < 2:
+        return 0
+    first, last = min(sequences), max(sequences)  # the two that differ earliest, in dictionary order
+    limit = min(map(len, sequences)) - 1
+    return next((i for i in range(limit) if first[i] != last[i]), limit)
+
+
+def flatten(sequences: Sequence[Sequence[int]], *, share_prefix: bool = True) -> FlatRows:
+    """Lay sequences of token ids end to end, behind the prefix that they share."""
+    prefix = shared_prefix(sequences) if share_prefix else 0
+    ids, positions, starts = list(sequences[0][:prefix]), list(range(prefix)), []
+    for sequence in sequences:
+        starts.append(len(ids))
+        ids += sequence[prefix:]
+        positions += range(prefix, len(sequence))
+    lengths = tuple(len(sequence) for sequence in sequences)
+    layout = _layout(prefix, starts, lengths, len(ids))
+    return FlatRows(torch.tensor([ids]), torch.tensor([positions]), layout, prefix, tuple(starts), lengths)
+
+
+def _layout(prefix: int, starts: Sequence[int], lengths: Sequence[int], total: int) -> Layout:
+    width = max(lengths)
+    places = torch.empty(len(lengths), width, dtype=torch.long)
+    origin = torch.empty(total, dtype=torch.long)
+    origin[:prefix] = torch.arange(prefix)
+    for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+        own = length - prefix
+        places[row, :prefix] = torch.arange(prefix)
+        places[row, prefix:length] = torch.arange(start, start + own)
+        places[row, length:] = start + own - 1
+        origin[start : start + own] = row * width + torch.arange(prefix, length)
+    return Layout(len(lengths), width, places.flatten(), origin)
+
+
+def targets(rows: Sequence[EncodedRow], flat: FlatRows) -> Targets:
+    """Loss-bearing predictions of a flat batch; a prefix token weighs the sum of its weights in all rows."""
+    found: dict[tuple[int, int], float] = {}
+    for number, row in enumerate(rows):
+        for position in range(1, len(row.ids)):
+            if row.weights[position] > 0:
+                key = flat.index(number, position - 1), flat.index(number, position)
+                found[key] = found.get(key, 0.0) + row.weights[position]
+    ids = flat.input_ids[0]
+    sources = torch.tensor([source for source, _ in found])
+    tokens = ids[torch.tensor([target for _, target in found])]
+    return Targets(sources, tokens, torch.tensor(list(found.values())))
+
+
+# ---------------------------------------------------------------- attention over a flat sequence
+
+
+def padding_free_attention(  # the signature that transformers' attention registry prescribes
+    module: torch.nn.Module,
+    query: Tensor,  # (1, heads, T, D)
+    key: Tensor,  # (1, key heads, T, D)
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    packing: Layout,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention within each row of a flat sequence; returns (1, T, heads, D)."""
+    q, k, v = (_side_by_side(states, packing) for states in (query, key, value))
+    mask = _window_mask(packing.width, sliding_window, query.device)
+    out = functional.scaled_dot_product_attention(
+        q,
+        k,
+        v,
+        attn_mask=mask,
+        is_causal=mask is None,
+        dropout_p=dropout,
+        scale=scaling,
+        enable_gqa=q.shape[1] != k.shape[1],
+    )
+    flat = out.transpose(1, 2).reshape(packing.rows * packing.width, *out.shape[1::2])
+    return flat.index_select(0, packing.origin).unsqueeze(0), None
+
+
+def _side_by_side(states: Tensor, layout: Layout) -> Tensor:
+    """(1, H, T, D) to (R, H, S, D)."""
+    tokens = states[0].transpose(0, 1).index_select(0, layout.places)  # (R·S, H, D)
+    return tokens.view(layout.rows, layout.width, *tokens.shape[1:]).transpose(1, 2)
+
+
+def _window_mask(width: int, window: int | None, device: torch.device) -> Tensor | None:
+    """None where plain causal attention will do; else (S, S), True where a query sees a key at most window - 1 back."""
+    if window is None or width <= window:
+        return None
+    back = torch.arange(width, device=device)[:, None] - torch.arange(width, device=device)[None, :]
+    return (back >= 0) & (back < window)
+
+
+AttentionInterface.register("padding_free", padding_free_attention)
+
+
+def takes_flat_batches(model: Any) -> bool:
+    """Whether the model's architecture is known to compute flat batches exactly."""
+    return model.config.model_type in PADDING_FREE_MODELS
+
+
+@contextmanager
+def padding_free(model: Any) -> Iterator[None]:
+    """Within the context the model takes flat batches (`packing=layout`), if its architecture can."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    before = base.config._attn_implementation
+    if takes_flat_batches(base):
+        base.set_attn_implementation("padding_free")
+    try:
+        yield
+    finally:
+        base.set_attn_implementation(before)
+
+
+# ---------------------------------------------------------------- loss
+
+
+def weighted_loss(model: Any, rows: Sequence[EncodedRow], *, share_prefix: bool = True) -> Tensor:
+    """Sum over loss-bearing tokens of weight × cross entropy (nats); the caller divides by the sum of weights.
+
+    Inside `padding_free(model)` the batch is flat; an architecture that takes no flat batch gets a padded one.
+    """
+    if takes_flat_batches(model):
+        return _flat_loss(model, rows, share_prefix)
+    return _padded_loss(model, rows)
+
+
+def _flat_loss(model: Any, rows: Sequence[EncodedRow], share_prefix: bool) -> Tensor:
+    flat = flatten([row.ids for row in rows], share_prefix=share_prefix)
+    wanted, device = targets(rows, flat), model.device
+    logits = model(
+        input_ids=flat.input_ids.to(device),
+        position_ids=flat.position_ids.to(device),
+        packing=flat.layout.to(device),
+        logits_to_keep=wanted.sources.to(device),
+        use_cache=False,
+    ).logits[0]  # (N, V)
+    return _cross_entropy(logits, wanted.tokens.to(device), wanted.weights.to(device))
+
+
+def _padded_loss(model: Any, rows: Sequence[EncodedRow]) -> Tensor:
+    width, device = max(len(row.ids) for row in rows), model.device
+    ids = torch.tensor([[*row.ids, *[0] * (width - len(row.ids))] for row in rows], device=device)
+    seen = torch.tensor([[1] * len(row.ids) + [0] * (width - len(row.ids)) for row in rows], device=device)
+    labels = torch.tensor([[*row.labels, *[IGNORE] * (width - len(row.ids))] for row in rows], device=device)
+    weights = torch.tensor([[*row.weights, *[0.0] * (width - len(row.ids))] for row in rows], device=device)
+    logits = model(input_ids=ids, attention_mask=seen, use_cache=False).logits[:, :-1]  # position t predicts t + 1
+    learns = labels[:, 1:] != IGNORE
+    return _cross_entropy(logits[learns], labels[:, 1:][learns], weights[:, 1:][learns])
+
+
+def _cross_entropy(logits: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
+    losses = functional.cross_entropy(logits.float(), tokens, reduction="none")
+    return torch.dot(losses, weights)
