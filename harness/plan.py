@@ -115,8 +115,25 @@ def variant(values: dict[str, Any]) -> Variant:
     return Variant(**values)
 
 
+def baseline_cell(spec: MatrixSpec) -> str | None:
+    """Name of the cell that `compare.baseline` means: the one that matches it. Raises SpecError if not exactly one does."""
+    wanted = spec.compare.baseline
+    if wanted is None:
+        return None
+    cells = dict.fromkeys(each.cell for each in variants(spec))
+    given = {axis: value for axis, value in wanted.model_dump().items() if value is not None and axis != "seed"}
+    found = [cell.name for cell in cells if all(cell.level(axis) == value for axis, value in given.items())]
+    if len(found) != 1:
+        raise SpecError(
+            [f"compare.baseline: {len(found)} cells match {given}"],
+            hint="name enough axes to mean exactly one of: " + ", ".join(cell.name for cell in cells),
+        )
+    return found[0]
+
+
 def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
-    """The whole plan; every stage comes after its inputs."""
+    """The whole plan; every stage comes after its inputs. Raises SpecError for a baseline that is no cell."""
+    baseline_cell(spec)
     data = planned(
         DataInput(source_sha256=resolved.source.sha256, format=resolved.source.format, split=spec.split)
     )
@@ -216,7 +233,7 @@ def judging(judge: ResolvedJudge, data: StageKey) -> Judging:
         name=judge.spec.column,
         backend=judge.spec.backend,
         model=judge.spec.model,
-        rubric=judge.spec.rubric,
+        rubric=judge.rubric,
         probe=probe.key,
         probe_ask=ask.key,
         probe_judge=read.key,

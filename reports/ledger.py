@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from harness.records import FactorEffect, LossRow, TrainFacts, Variant, VariantPlan
+from harness.records import Cell, FactorEffect, LossRow, TrainFacts, Variant, VariantPlan
 from harness.store import MatrixRun, Store
 from reports.samples import generations, sealed_rows
-from reports.wording import axis_name
+from reports.wording import AXES, axis_name
 
 SAME_WITHIN = 0.10
 """Budgets whose ratio is within 10 % of 1 are called equal."""
@@ -94,17 +94,23 @@ def budget_difference(a: str, b: str, budgets: dict[str, dict[str, float]]) -> s
 
 
 def budget_notes(effects: Sequence[FactorEffect], rows: Sequence[LedgerRow]) -> tuple[str, ...]:
-    """A sentence for each compared pair of levels whose trained cells were given different budgets."""
+    """A sentence for each compared pair of levels whose matched, trained cells were given different budgets."""
     budgets = cell_budgets(rows)
-    cells = {row.variant.cell.name: row.variant.cell for row in rows if row.variant.cell.name in budgets}
+    cells = list({row.variant.cell for row in rows if row.variant.cell.name in budgets})
     notes: dict[str, None] = {}
     for effect in effects:
-        means = {}
-        for level in (effect.a, effect.b):
-            members = [budgets[name] for name, cell in cells.items() if cell.level(effect.axis) == level]
-            if members:
-                means[level] = {what: fmean(m[what] for m in members) for what in members[0]}
+        pairs = [(x, y) for x in cells for y in cells if matched(x, y, effect.axis, effect.a, effect.b)]
+        means = {
+            level: {what: fmean(budgets[cell.name][what] for cell in members) for what in budgets[members[0].name]}
+            for level, members in zip((effect.a, effect.b), zip(*pairs, strict=True), strict=False)
+        }
         differs = budget_difference(effect.a, effect.b, means)
         if differs:
             notes[f"{axis_name(effect.axis)} {effect.a} against {effect.b}: {differs}."] = None
     return tuple(notes)
+
+
+def matched(x: Cell, y: Cell, axis: str, a: str, b: str) -> bool:
+    """Whether x stands at level a of the axis, y at level b, and nothing else tells them apart."""
+    same = all(x.level(other) == y.level(other) for other in AXES if other != axis)
+    return same and x.level(axis) == a and y.level(axis) == b

@@ -88,7 +88,7 @@ def _has_control(text: str) -> bool:
 def _own_faults(row: Row, language: Language) -> list[str]:
     """Name the rules that an entry breaks by itself."""
     if tuple(sorted(row)) != tuple(sorted(KEYS)) or not all(isinstance(value, str) for value in row.values()):
-        return [f"the keys must be {', '.join(KEYS)}, all strings"]
+        return [f"not a JSON object with just the keys {', '.join(KEYS)}, all strings"]
     broken = {f"empty {key}": not row[key].strip() for key in ("instruction", "output", "family")}
     broken[f"output over {MAX_OUTPUT} words"] = _length(row["output"], language) > MAX_OUTPUT
     broken["control character"] = any(_has_control(value) for value in row.values())
@@ -107,10 +107,19 @@ def _faults(row: Row, prompts: Prompts, language: Language) -> list[str]:
     return [f"similarity {score:.2f} to: {other}"] if score >= language.limit else []
 
 
+def _parsed(line: str) -> Row:
+    """Read one line; what is no JSON object becomes an empty one, so that the rules report it with its place."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError:
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
 def _read(source: Path) -> list[tuple[str, Row]]:
     """Read one file of written entries, each with its place for messages; a missing file counts as empty."""
     lines = source.read_text("utf-8").splitlines() if source.exists() else []
-    return [(f"{source.name}:{number}", json.loads(line)) for number, line in enumerate(lines, 1) if line.strip()]
+    return [(f"{source.name}:{number}", _parsed(line)) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def _written(language: Language, prompts: Prompts) -> tuple[list[Row], list[str]]:

@@ -51,8 +51,8 @@ def encode(
 
     EOS always learns: a model that is not taught to stop does not. The first token never does: nothing precedes it.
 
-    `max_length` is in tokens; `where` names the row in errors. Raises DataError when the row is longer, or when no token
-    of it carries loss, and ModelError for a tokenizer without end-of-sequence token.
+    `max_length` is in tokens; `where` names the row in errors. Raises DataError when the row is longer, or when no
+    token of it carries loss, and ModelError for a tokenizer without end-of-sequence token.
     """
     learned = LEARNED_ROLES[masking]
     ids: list[int] = _opening(tokenizer)

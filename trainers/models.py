@@ -218,7 +218,7 @@ def _convert_gguf(source: BaseSource, folder: Path) -> None:
     path = source.path or assembled
     assert path is not None  # noqa: S101
     try:
-        with _quiet(), _gguf_read_once(), _readable(source.name):
+        with quiet(), _gguf_read_once(), _readable(source.name):
             model = AutoModelForCausalLM.from_pretrained(
                 path.parent,
                 gguf_file=path.name,
@@ -278,7 +278,7 @@ def _convert_folder(origin: Path, folder: Path, source: BaseSource) -> None:
         for path in sorted({path for pattern in _FOLDER_PATTERNS for path in origin.glob(pattern)}):
             shutil.copyfile(path, folder / path.name)
         return
-    with _quiet(), _readable(source.name):
+    with quiet(), _readable(source.name):
         model = _auto_model(origin, dtype="auto", trust_remote_code=source.trust_remote_code)
         _save(model, _auto_tokenizer(origin, source.trust_remote_code), folder)
 
@@ -302,7 +302,7 @@ class LoadedModel:
 
 def load(folder: Path, *, dtype: torch.dtype, trust_remote_code: bool = False) -> LoadedModel:
     """Load a folder that `convert` or `save_pretrained` wrote onto the CPU. Raises ModelError when it does not load."""
-    with _quiet(), _readable(str(folder)):
+    with quiet(), _readable(str(folder)):
         model = _auto_model(folder, dtype=dtype, trust_remote_code=trust_remote_code)
         tokenizer = _auto_tokenizer(folder, trust_remote_code)
     return LoadedModel(model.eval(), tokenizer, context_length(model))
@@ -354,7 +354,7 @@ def _unreadable(name: str, error: Exception) -> ModelError:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' progress bars and notes out of the harness's own display."""
     from transformers.utils import logging
 

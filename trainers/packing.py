@@ -1,8 +1,9 @@
 """Rows become padding-free batches: every token is computed once, and the prefix that all rows share only once.
 
-Linear layers see one flat sequence `prefix row1 row2 …` without padding. Only inside the attention function are rows laid
-side by side (each behind the prefix), so that causal attention needs no mask. Positions go on from the prefix. The result
-is exact: each row attends to the prefix and to itself, as if it were alone. Logits are formed for loss-bearing positions only.
+Linear layers see one flat sequence `prefix row1 row2 …` without padding. Only inside the attention function do rows lie
+side by side (each behind the prefix), so that causal attention needs no mask. Positions go on from the prefix. The
+result is exact: each row attends to the prefix and to itself, as if it were alone. Logits are formed for loss-bearing
+positions only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from trainers.masking import IGNORE, EncodedRow
 PADDING_FREE_MODELS = frozenset(
     {"llama", "mistral", "qwen2", "qwen3", "gpt2", "gemma", "gemma3_text", "phi3", "smollm3", "olmo2"}
 )
-"""`model_type`s whose layers take their attention from the registry and hand it `packing`; tested. Others are padded."""
+"""`model_type`s whose layers take attention from the registry and hand it `packing` (tested); others are padded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,10 @@ def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:
     """Length of the prefix that all sequences share; every sequence keeps at least one token of its own."""
     if len(sequences) < 2:
         return 0
-    first, last = min(sequences), max(sequences)  # the two that differ earliest, in dictionary order
+    first, last = (
+        min(map(tuple, sequences)),
+        max(map(tuple, sequences)),
+    )  # the two that differ earliest, in dictionary order
     limit = min(map(len, sequences)) - 1
     return next((i for i in range(limit) if first[i] != last[i]), limit)
 
@@ -121,7 +125,7 @@ def targets(rows: Sequence[EncodedRow], flat: FlatRows) -> Targets:
 # ---------------------------------------------------------------- attention over a flat sequence
 
 
-def padding_free_attention(  # the signature that transformers' attention registry prescribes
+def padding_free_attention(  # noqa: PLR0913 - the signature that transformers' registry prescribes
     module: torch.nn.Module,
     query: Tensor,  # (1, heads, T, D)
     key: Tensor,  # (1, key heads, T, D)

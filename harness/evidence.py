@@ -1,0 +1,105 @@
+"""Sealed rows of a whole matrix -> what `compare` compares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.align import VariantScores
+from harness.compare import CompareInputs, CompareSettings
+from harness.errors import HarnessError
+from harness.metrics.base import load_metric
+from harness.plan import baseline_cell
+from harness.records import (
+    FailedVariant,
+    JudgePlan,
+    Judgment,
+    MeasureInfo,
+    MetricRow,
+    Plan,
+    ScoreFacts,
+    SplitExample,
+    TrustReport,
+    VariantPlan,
+)
+from harness.spec import MatrixSpec
+from harness.store import Store
+
+
+def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVariant, ...]) -> CompareInputs:
+    """Read every finished variant's scores and judgments, and the judges' probes."""
+    finished = [each for each in plan.variants if store.sealed(each.generate) is not None]
+    if not finished:
+        reasons = "; ".join(f"{failure.variant}: {failure.reason}" for failure in failed)
+        raise HarnessError(f"every variant failed ({reasons})", hint="mend the training settings and run again")
+    rows = store.read(plan.data, SplitExample)
+    return CompareInputs(
+        matrix=plan.matrix,
+        matrix_digest=plan.matrix_digest,
+        data_name=spec.data,
+        n_test=sum(row.split == "test" for row in rows),
+        measures=(*metric_infos(finished[0], store), *(judge_info(judge, store) for judge in plan.judges)),
+        variants=tuple(scores_of(each, store) for each in finished),
+        trust=tuple(trust(judge, store) for judge in plan.judges),
+        failed=failed,
+        settings=CompareSettings(
+            primary=spec.compare.primary,
+            baseline=baseline_cell(spec),
+            alpha=spec.compare.alpha,
+            permutations=spec.compare.permutations,
+            seed=spec.compare.seed,
+        ),
+    )
+
+
+def scores_of(each: VariantPlan, store: Store) -> VariantScores:
+    """One variant's rows on every measure."""
+    judgment_type: Any = Judgment
+    return VariantScores(
+        variant=each.variant,
+        metrics={name: store.read(key, MetricRow) for name, key in each.scores.items()},
+        judgments={name: store.read(key, judgment_type) for name, key in each.judgments.items()},
+    )
+
+
+def metric_infos(each: VariantPlan, store: Store) -> list[MeasureInfo]:
+    """A column a metric, as the seals of one variant know them: signatures are the same for all."""
+    infos = []
+    for name, key in each.scores.items():
+        seal = store.sealed(key)
+        metric = load_metric(name)
+        infos.append(
+            MeasureInfo(
+                name=name,
+                label=metric.label,
+                kind="metric",
+                unit=metric.unit,
+                corpus=metric.corpus,
+                higher_is_better=metric.higher_is_better,
+                signature=seal.facts.signature if seal and isinstance(seal.facts, ScoreFacts) else metric.signature(),
+            )
+        )
+    return infos
+
+
+def judge_info(judge: JudgePlan, store: Store) -> MeasureInfo:
+    """A judge's column; its scale is its rubric's."""
+    from judges.rubric import load_rubric
+
+    rubric = load_rubric(judge.rubric)
+    return MeasureInfo(
+        name=judge.name,
+        label=f"judge {judge.name}",
+        kind="judge",
+        unit=f"{rubric.scale.low:g}–{rubric.scale.high:g}",
+        corpus=False,
+        signature=f"{judge.backend}|{judge.model}|{judge.rubric}|prompt:{rubric.prompt_sha256[:8]}"
+        f"|parser:{rubric.parser_sha256[:8]}",
+    )
+
+
+def trust(judge: JudgePlan, store: Store) -> TrustReport:
+    """What a judge's probes say about it."""
+    from judges.trust import trust_report
+
+    judgment_type: Any = Judgment
+    return trust_report(judge.name, store.read(judge.probe_judge, judgment_type))

@@ -1,0 +1,183 @@
+"""The answer in words, from a Result: what is better, by how much, and whether to believe it. Most important first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.records import CellScore, Comparison, FactorEffect, Interval, MeasureInfo, Result
+
+_AXIS_NAMES = {"model": "model", "prompt_style": "prompt style", "masking": "masking", "method": "method"}
+
+
+def answer(result: Result) -> tuple[str, ...]:
+    """Sentences on the primary measure: effects that are shown, the best cell, effects not shown, what was left out."""
+    info = next(info for info in result.measures if info.name == result.primary)
+    left_out = [*_untrusted(result), *_failed(result)]
+    if not info.trusted:
+        return (f"No measure can be trusted, so nothing is claimed: {info.label} is the only kind there is.", *left_out)
+    effects = [effect for effect in result.effects if effect.measure == info.name]
+    shown = sorted((e for e in effects if _is_shown(e.comparison)), key=lambda e: -abs(e.comparison.delta))
+    rest = [effect for effect in effects if not _is_shown(effect.comparison)]
+    return (
+        *(_effect_sentence(effect, info, len(effects)) for effect in shown),
+        *_best_sentences(result, info),
+        *(_effect_sentence(effect, info, len(effects)) for effect in rest),
+        *left_out,
+    )
+
+
+def _is_shown(comparison: Comparison) -> bool:
+    return comparison.verdict in ("better", "worse")
+
+
+# ---------------------------------------------------------------- effects of axes
+
+
+def _effect_sentence(effect: FactorEffect, info: MeasureInfo, family: int) -> str:
+    comparison = effect.comparison
+    subject = _AXIS_NAMES.get(effect.axis, effect.axis)
+    if _is_shown(comparison):
+        return f"{_capital(_winner_clause(effect))} by {_gap(comparison, info, family)}."
+    a, b = (_level(effect.axis, level) for level in (effect.a, effect.b))
+    if comparison.verdict == "identical":
+        return f"{_capital(subject)}: {a} and {b} score the same on every item."
+    if comparison.verdict == "too few items":
+        return f"{_capital(subject)}: {a} and {b} share too few scored items to compare ({comparison.n_items})."
+    return f"{_capital(subject)}: no difference shown between {a} and {b} ({_not_shown(comparison, info)})."
+
+
+def _winner_clause(effect: FactorEffect) -> str:
+    """Who beats whom: `prompt style: alpaca beats phi`; `training (lora) beats the untuned model`."""
+    first_wins = effect.comparison.verdict == "better"
+    winner, loser = (effect.a, effect.b) if first_wins else (effect.b, effect.a)
+    if effect.axis == "method" and "none" in (winner, loser):
+        return f"{_level('method', winner)} beats {_level('method', loser)}"
+    return f"{_AXIS_NAMES.get(effect.axis, effect.axis)}: {winner} beats {loser}"
+
+
+def _level(axis: str, level: str) -> str:
+    """A level as a reader says it."""
+    if axis == "method":
+        return "the untuned model" if level == "none" else f"training ({level})"
+    return level
+
+
+def _gap(comparison: Comparison, info: MeasureInfo, family: int) -> str:
+    """`3.1 ROUGE-L points (95 % CI 1.2 to 5.0, p = 0.004 after Holm over 3 effects; recipe scope: …)`."""
+    delta, interval = abs(comparison.delta), comparison.interval
+    if interval is not None and comparison.delta < 0:
+        interval = Interval(low=-interval.high, high=-interval.low, level=interval.level)
+    digits = decimals(interval)
+    p = "" if comparison.p_adjusted is None else p_words(comparison.p_adjusted)
+    corrected = f"{p} after Holm over {family} effects" if family > 1 else p
+    inside = ", ".join(part for part in (_interval_words(interval, digits), corrected) if part)
+    return f"{number(delta, digits)} {info.label} points ({inside}; {_scope(comparison)})"
+
+
+def _not_shown(comparison: Comparison, info: MeasureInfo) -> str:
+    digits = decimals(comparison.interval)
+    signed = ("+" if comparison.delta > 0 else "") + number(comparison.delta, digits)
+    p = "" if comparison.p_adjusted is None else p_words(comparison.p_adjusted)
+    inside = ", ".join(part for part in (signed, _interval_words(comparison.interval, digits), p) if part)
+    seen = "" if comparison.mde is None else f"; this run could have seen {number(comparison.mde, digits)} points"
+    return f"{inside}{seen}; {_scope(comparison)}"
+
+
+def _scope(comparison: Comparison) -> str:
+    """Who the claim is about, and on how much it rests."""
+    items = f"{comparison.n_items} items"
+    if comparison.scope == "recipe":
+        seeds = sorted({seeds for seeds in (comparison.seeds_a, comparison.seeds_b) if seeds})
+        return f"recipe scope: {' and '.join(map(str, seeds))} seeds, {items}"
+    tipping = comparison.tipping_point
+    if tipping is not None and _is_shown(comparison):
+        return f"these checkpoints only: {items}, one seed; holds unless seeds vary by more than {number(tipping, 2)} points"
+    return f"these checkpoints only: {items}"
+
+
+# ---------------------------------------------------------------- the best cell
+
+
+def _best_sentences(result: Result, info: MeasureInfo) -> list[str]:
+    scored = [(row.cell.name, score) for row in result.rows if (score := _score(row.scores, info.name)).mean is not None]
+    if not scored:
+        return [f"No response has a score on {info.label}."]
+    name, best = scored[0]
+    mean = 0.0 if best.mean is None else best.mean
+    digits = decimals(best.interval)
+    inside = _interval_words(best.interval, digits)
+    sentence = f"Highest" if info.higher_is_better else "Lowest"
+    sentence += f" {info.label}: {name} with {number(mean, digits)}" + (f" ({inside})" if inside else "")
+    return [f"{sentence}; {_tied(scored)}."] if len(scored) > 1 else [f"{sentence}."]
+
+
+def _score(scores: Sequence[CellScore], measure: str) -> CellScore:
+    return next(score for score in scores if score.measure == measure)
+
+
+def _tied(scored: Sequence[tuple[str, CellScore]]) -> str:
+    """What the ranks allow: `ranks 1–3 cannot be told apart (a, b, c)`."""
+    high = scored[0][1].rank_high
+    if high is None:
+        return "ranks are not known"
+    if high == 1:
+        return "it beats every other variant"
+    rivals = [name for name, score in scored[1:] if score.rank_low == 1]
+    if high == len(scored) == len(rivals) + 1:
+        return f"ranks 1–{high} cannot be told apart: any of the {high} variants may be the best"
+    also = f"; {_list(rivals)} may be as good" if rivals else ""
+    return f"its true rank may be 1 to {high}{also}"
+
+
+# ---------------------------------------------------------------- what was left out
+
+
+def _untrusted(result: Result) -> list[str]:
+    return [
+        f"Judge {info.label} is not trusted and left out: {info.untrusted_reason or 'it failed its probes'}."
+        for info in result.measures
+        if not info.trusted
+    ]
+
+
+def _failed(result: Result) -> list[str]:
+    return [f"{failed.variant} failed in stage {failed.stage}: {failed.reason.rstrip('.')}." for failed in result.failed]
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def decimals(interval: Interval | None) -> int:
+    """Decimals worth printing: one for an interval a point wide or more, else enough for two digits of its width."""
+    if interval is None or (width := interval.high - interval.low) >= 1:
+        return 1
+    return 2 if width >= 0.1 else 3
+
+
+def number(value: float, digits: int) -> str:
+    """With a true minus sign, and no minus nil."""
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def p_words(p: float) -> str:
+    """`p < 0.001`, `p = 0.004`, `p = 0.71`: never nil, and never rounded to one side of 0.05 while on the other."""
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def _interval_words(interval: Interval | None, digits: int) -> str:
+    if interval is None:
+        return ""
+    return f"{interval.level * 100:g} % CI {number(interval.low, digits)} to {number(interval.high, digits)}"
+
+
+def _list(names: Sequence[str], most: int = 4) -> str:
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

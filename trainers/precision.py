@@ -1,0 +1,44 @@
+"""Which arithmetic a model runs in: bfloat16 autocast pays only where the hardware multiplies bfloat16 natively."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+Precision = Literal["fp32", "bf16"]
+
+
+def device() -> torch.device:
+    """The accelerator where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def resolve(precision: Literal["auto", "fp32", "bf16"]) -> Precision:
+    """`auto` is bf16 where the device has it in hardware, else fp32."""
+    if precision != "auto":
+        return precision
+    return "bf16" if _has_native_bf16() else "fp32"
+
+
+def autocast(precision: Precision, on: torch.device) -> AbstractContextManager[object]:
+    """The context in which forward passes run."""
+    return torch.autocast(on.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+@lru_cache(maxsize=1)
+def _has_native_bf16() -> bool:
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return _cpu_has_native_bf16(Path("/proc/cpuinfo"))
+
+
+def _cpu_has_native_bf16(cpuinfo: Path) -> bool:
+    """AVX-512 BF16, AMX or Arm's bf16 extension; PyTorch's own check passes CPUs that only emulate it, 4 times slower."""
+    if not cpuinfo.is_file():
+        return False
+    flags = set(cpuinfo.read_text().split())
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
