@@ -1,4 +1,4 @@
-"""Rows of all variants -> arrays: aligned by (example, sample), never by file order; repeats and samples averaged first."""
+"""Rows of all variants -> arrays: aligned by example and sample, never by file order; repeats averaged first."""
 
 from __future__ import annotations
 
@@ -45,8 +45,12 @@ def lay_out(variants: Iterable[VariantScores]) -> Layout:
             raise HarnessError(f"variant {scores.variant.name} is there twice", hint="each variant is compared once")
         names.add(scores.variant.name)
         found.setdefault(scores.variant.cell, []).append(scores)
-    by_seed = (tuple(sorted(group, key=lambda s: (s.variant.seed is not None, s.variant.seed or 0))) for group in found.values())
-    return Layout(tuple(found), tuple(by_seed))
+    return Layout(tuple(found), tuple(tuple(sorted(group, key=_seed_order)) for group in found.values()))
+
+
+def _seed_order(scores: VariantScores) -> int:
+    # A cell without a seed has one variant, so its key is never compared.
+    return 0 if scores.variant.seed is None else scores.variant.seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def _panel(items: tuple[str, ...], folded: list[list[ItemValues]], seeded: BoolA
 
 def _corpus_panel(items: tuple[str, ...], folded: list[list[ItemValues]], panel: Panel) -> CorpusPanel:
     """A corpus figure needs the same items everywhere: those that every scored variant has."""
-    used = panel.present.any(axis=2)  # (C, S)
+    used = np.asarray(panel.present.any(axis=2))  # (C, S)
     complete = np.flatnonzero((panel.present | ~used[:, :, None]).all(axis=(0, 1)))
     k = max((len(counts) for cell in folded for scores in cell for _, counts in scores.values()), default=0)
     counts: FloatArray = np.zeros((*used.shape, len(complete), k))

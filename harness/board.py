@@ -36,7 +36,7 @@ class MeasureBoard:
 
 
 @dataclass(frozen=True, slots=True)
-class TestPlan:
+class Testing:
     """How differences are tested: two-sided at `alpha`, with this many permutations, from this seed."""
 
     alpha: float
@@ -44,7 +44,7 @@ class TestPlan:
     seed: int
 
 
-def measure_board(layout: Layout, info: MeasureInfo, score: CorpusScore | None, plan: TestPlan) -> MeasureBoard:
+def measure_board(layout: Layout, info: MeasureInfo, score: CorpusScore | None, plan: Testing) -> MeasureBoard:
     """Align, test, correct, rank. `score` turns counts into the corpus figure, for a corpus measure."""
     measure = measured(info, align(layout, info), score, plan.permutations, plan.seed)
     summaries = summarise_cells(measure)
@@ -73,9 +73,7 @@ def best_first(layout: Layout, info: MeasureInfo, means: Sequence[float | None])
     return sorted(range(len(means)), key=key)
 
 
-def _comparisons(
-    layout: Layout, measure: Measured, alpha: float, pairs: list[tuple[int, int]]
-) -> list[Comparison]:
+def _comparisons(layout: Layout, measure: Measured, alpha: float, pairs: list[tuple[int, int]]) -> list[Comparison]:
     contrasts = contrast_all(measure, [[pair] for pair in pairs])
     plain = []
     for (a, b), found in zip(pairs, contrasts, strict=True):
@@ -118,7 +116,7 @@ def _record(
 
 
 def _headline_p(found: Contrast) -> float | None:
-    """p of the headline test; of the permutation test where every item differs by the same amount."""
+    """P-value of the headline test; of the permutation test where every item differs by the same amount."""
     if found.items < 2:
         return None
     if found.identical:
@@ -132,7 +130,9 @@ def _note(found: Contrast) -> str:
     if found.identical:
         return "every item has the same score on both sides; p = 1 by rule"
     if found.headline is None:
-        return "every item differs by the same amount, so there is no spread to test against; p is the permutation test's"
+        return (
+            "every item differs by the same amount, so there is no spread to test against; p is the permutation test's"
+        )
     return ""
 
 
@@ -174,9 +174,7 @@ def _verdict(comparison: Comparison, p_adjusted: float | None, info: MeasureInfo
     return "better" if (comparison.delta > 0) == info.higher_is_better else "worse"
 
 
-def _ranks(
-    scored: list[int], pairs: list[tuple[int, int]], comparisons: list[Comparison]
-) -> tuple[RankInterval, ...]:
+def _ranks(scored: list[int], pairs: list[tuple[int, int]], comparisons: list[Comparison]) -> tuple[RankInterval, ...]:
     place = {cell: index for index, cell in enumerate(scored)}
     beats = np.zeros((len(scored), len(scored)), dtype=np.bool_)
     for (a, b), comparison in zip(pairs, comparisons, strict=True):

@@ -225,3 +225,7 @@ def warn_of_foreign_packages() -> None:
 
     for foreign in foreign_packages():
         print(f"warning: {explain(foreign)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Scores of all variants -> Result: the leaderboard, every pair of cells and every axis tested, and the answer in words."""
+"""Scores of all variants -> Result: the leaderboard, every pair of cells and every axis tested, the answer in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.align import Layout, VariantScores, lay_out
-from harness.board import MeasureBoard, TestPlan, best_first, measure_board
+from harness.board import MeasureBoard, Testing, best_first, measure_board
 from harness.errors import HarnessError
 from harness.metrics import load_metric
 from harness.records import BoardRow, FailedVariant, MeasureInfo, Result, TrustReport
@@ -47,14 +47,15 @@ class CompareInputs:
 def compare(inputs: CompareInputs) -> Result:
     """Compare all cells on all measures; deterministic for given inputs and `settings.seed`.
 
-    Raises:
-        HarnessError: nothing to compare, or the primary measure or the baseline is not there.
-
+    Raises HarnessError where there is nothing to compare, or the primary measure or the baseline is not there.
     """
     if not inputs.variants or not inputs.measures:
         raise HarnessError("there is nothing to compare", hint="see which variants failed, and why")
     layout = lay_out(inputs.variants)
     measures, warnings = _measures(inputs)
+    baseline = _baseline(inputs, layout)
+    if inputs.settings.baseline not in (None, baseline):
+        warnings.append(f"the baseline {inputs.settings.baseline} failed; {baseline} stands in for it")
     boards = [_board(inputs, layout, info) for info in measures]
     primary = next(board for board in boards if board.info.primary)
     result = Result(
@@ -64,7 +65,7 @@ def compare(inputs: CompareInputs) -> Result:
         n_test=inputs.n_test,
         alpha=inputs.settings.alpha,
         primary=primary.info.name,
-        baseline=_baseline(inputs, layout),
+        baseline=baseline,
         measures=measures,
         rows=_rows(layout, boards, primary),
         comparisons=tuple(comparison for board in boards for comparison in board.comparisons),
@@ -105,10 +106,10 @@ def _wanted_primary(inputs: CompareInputs) -> str:
 
 
 def _baseline(inputs: CompareInputs, layout: Layout) -> str:
-    """The cell asked for; else the first untuned one; else the first."""
+    """The cell asked for; if there is none, or it failed, the first untuned one; else the first."""
     names = [cell.name for cell in layout.cells]
     wanted = inputs.settings.baseline
-    if wanted is None:
+    if wanted is None or wanted in {failed.variant.split("#")[0] for failed in inputs.failed} - set(names):
         return next((cell.name for cell in layout.cells if cell.method == "none"), names[0])
     if wanted not in names:
         raise HarnessError(f"the baseline {wanted!r} is no cell of this matrix", hint="cells: " + ", ".join(names))
@@ -118,7 +119,7 @@ def _baseline(inputs: CompareInputs, layout: Layout) -> str:
 def _board(inputs: CompareInputs, layout: Layout, info: MeasureInfo) -> MeasureBoard:
     score = (inputs.corpus_scores.get(info.name) or load_metric(info.name).corpus_score) if info.corpus else None
     settings = inputs.settings
-    return measure_board(layout, info, score, TestPlan(settings.alpha, settings.permutations, settings.seed))
+    return measure_board(layout, info, score, Testing(settings.alpha, settings.permutations, settings.seed))
 
 
 def _rows(layout: Layout, boards: list[MeasureBoard], primary: MeasureBoard) -> tuple[BoardRow, ...]:

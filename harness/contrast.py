@@ -1,4 +1,4 @@
-"""One measure over all cells, contrasted: everything the statistics say about differences between cells, as plain values."""
+"""One measure over all cells, contrasted: what the statistics say about differences between cells, as plain values."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ class Measured:
         return np.random.default_rng(self.entropy)
 
 
-def measured(
-    info: MeasureInfo, aligned: Aligned, score: CorpusScore | None, permutations: int, seed: int
-) -> Measured:
+def measured(info: MeasureInfo, aligned: Aligned, score: CorpusScore | None, permutations: int, seed: int) -> Measured:
     """Estimate what all contrasts of a measure share. `score` is needed for a corpus measure."""
     entropy = (seed, crc32(info.name.encode()))
     if aligned.counts is None or score is None:
@@ -165,7 +163,7 @@ def summarise_cells(measure: Measured) -> tuple[CellSummary, ...]:
     by_item = item_contrasts(panel, weights)
     moments = _moments(measure, weights, by_item)
     checkpoint, recipe = (crossed_t(moments, measure.seeds, scope) for scope in _SCOPES)
-    has_score = panel.present.any(axis=(1, 2))
+    has_score = np.asarray(panel.present.any(axis=(1, 2)))
     return tuple(
         CellSummary(
             mean=float(moments.estimate[c]) if has_score[c] and moments.items[c] else None,

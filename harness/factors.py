@@ -38,7 +38,7 @@ def matched_levels(cells: Sequence[Cell]) -> tuple[Matched, ...]:
 
 
 def _pairs(cells: Sequence[Cell], axis: Axis, a: str, b: str) -> tuple[tuple[int, int], ...]:
-    ignored = {axis, "masking"} if axis == "method" and "none" in (a, b) else {axis}
+    ignored: set[str] = {axis, "masking"} if axis == "method" and "none" in (a, b) else {axis}
     pairs = [
         (i, j)
         for i, first in enumerate(cells)

@@ -147,7 +147,7 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
         work += own
         asking += asked
         variant_plans.append(variant_plan)
-    stages = tuple(dict.fromkeys([*work, *asking]))
+    stages = tuple({stage.key: stage for stage in [*work, *asking]}.values())
     return Plan(
         matrix=spec.name,
         matrix_digest=matrix_digest(spec, stages),

@@ -14,7 +14,7 @@ def answer(result: Result) -> tuple[str, ...]:
     info = next(info for info in result.measures if info.name == result.primary)
     left_out = [*_untrusted(result), *_failed(result)]
     if not info.trusted:
-        return (f"No measure can be trusted, so nothing is claimed: {info.label} is the only kind there is.", *left_out)
+        return ("No measure of this run can be trusted, so nothing is claimed.", *left_out)
     effects = [effect for effect in result.effects if effect.measure == info.name]
     shown = sorted((e for e in effects if _is_shown(e.comparison)), key=lambda e: -abs(e.comparison.delta))
     rest = [effect for effect in effects if not _is_shown(effect.comparison)]
@@ -88,10 +88,12 @@ def _scope(comparison: Comparison) -> str:
     items = f"{comparison.n_items} items"
     if comparison.scope == "recipe":
         seeds = sorted({seeds for seeds in (comparison.seeds_a, comparison.seeds_b) if seeds})
-        return f"recipe scope: {' and '.join(map(str, seeds))} seeds, {items}"
+        plural = "seed" if seeds == [1] else "seeds"
+        return f"recipe scope: {' and '.join(map(str, seeds))} {plural}, {items}"
     tipping = comparison.tipping_point
     if tipping is not None and _is_shown(comparison):
-        return f"these checkpoints only: {items}, one seed; holds unless seeds vary by more than {number(tipping, 2)} points"
+        holds = f"holds for the recipe unless seeds vary by more than {number(tipping, 2)} points"
+        return f"these checkpoints only: {items}, one seed; {holds}"
     return f"these checkpoints only: {items}"
 
 
@@ -99,14 +101,15 @@ def _scope(comparison: Comparison) -> str:
 
 
 def _best_sentences(result: Result, info: MeasureInfo) -> list[str]:
-    scored = [(row.cell.name, score) for row in result.rows if (score := _score(row.scores, info.name)).mean is not None]
+    scores = [(row.cell.name, _score(row.scores, info.name)) for row in result.rows]
+    scored = [(name, score) for name, score in scores if score.mean is not None]
     if not scored:
         return [f"No response has a score on {info.label}."]
     name, best = scored[0]
     mean = 0.0 if best.mean is None else best.mean
     digits = decimals(best.interval)
     inside = _interval_words(best.interval, digits)
-    sentence = f"Highest" if info.higher_is_better else "Lowest"
+    sentence = "Highest" if info.higher_is_better else "Lowest"
     sentence += f" {info.label}: {name} with {number(mean, digits)}" + (f" ({inside})" if inside else "")
     return [f"{sentence}; {_tied(scored)}."] if len(scored) > 1 else [f"{sentence}."]
 
@@ -116,32 +119,33 @@ def _score(scores: Sequence[CellScore], measure: str) -> CellScore:
 
 
 def _tied(scored: Sequence[tuple[str, CellScore]]) -> str:
-    """What the ranks allow: `ranks 1–3 cannot be told apart (a, b, c)`."""
+    """What the ranks allow: `ranks 1–3 cannot be told apart: b and c may be as good`."""
     high = scored[0][1].rank_high
     if high is None:
         return "ranks are not known"
     if high == 1:
         return "it beats every other variant"
     rivals = [name for name, score in scored[1:] if score.rank_low == 1]
-    if high == len(scored) == len(rivals) + 1:
-        return f"ranks 1–{high} cannot be told apart: any of the {high} variants may be the best"
-    also = f"; {_list(rivals)} may be as good" if rivals else ""
-    return f"its true rank may be 1 to {high}{also}"
+    also = f": {_list(rivals)} may be as good" if rivals else ""
+    return f"ranks 1–{high} cannot be told apart{also}"
 
 
 # ---------------------------------------------------------------- what was left out
 
 
 def _untrusted(result: Result) -> list[str]:
-    return [
-        f"Judge {info.label} is not trusted and left out: {info.untrusted_reason or 'it failed its probes'}."
-        for info in result.measures
-        if not info.trusted
-    ]
+    sentences = []
+    for info in result.measures:
+        reason = (info.untrusted_reason or "it failed its probes").rstrip(".")
+        if not info.trusted:
+            sentences.append(f"{_capital(info.label)} is not trusted and left out: {reason}.")
+    return sentences
 
 
 def _failed(result: Result) -> list[str]:
-    return [f"{failed.variant} failed in stage {failed.stage}: {failed.reason.rstrip('.')}." for failed in result.failed]
+    return [
+        f"{failed.variant} failed in stage {failed.stage}: {failed.reason.rstrip('.')}." for failed in result.failed
+    ]
 
 
 # ---------------------------------------------------------------- numbers

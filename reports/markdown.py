@@ -45,7 +45,7 @@ def report_markdown(result: Result, ledger: Sequence[LedgerRow]) -> str:
         "\n".join(
             f"- {'**' if i == 0 else ''}{escape(s)}{'**' if i == 0 else ''}" for i, s in enumerate(result.answer)
         ),
-        "\n".join(f"> **Beware:** {escape(w)}" for w in result.warnings),
+        "\n>\n".join(f"> **Beware:** {escape(w)}" for w in result.warnings),
         "## Leaderboard",
         _leaderboard(result),
         _failed(result),

@@ -66,8 +66,7 @@ def known_metrics() -> tuple[str, ...]:
 def load_metric(name: str, language: Language = "en") -> Metric:
     """The metric of that name, with the tokenizer for `language`.
 
-    Raises:
-        HarnessError: no metric has that name; the message names the nearest one.
+    Raises HarnessError for a name that is not in `known_metrics`, with the nearest one that is.
     """
     if name not in _METRICS:
         near = _nearest(name)

@@ -46,7 +46,7 @@ class Bleu:
         return found
 
     def corpus_score(self, counts_sum: FloatArray) -> FloatArray:
-        """(..., 10) -> (...): the formula of sacrebleu's `compute_bleu` with exponential smoothing, for many sums at once."""
+        """(..., 10) -> (...): sacrebleu's `compute_bleu` with exponential smoothing, for many sums."""
         hypothesis, reference = counts_sum[..., 0], counts_sum[..., 1]
         matches, totals = counts_sum[..., 2 : 2 + ORDER], counts_sum[..., 2 + ORDER :]
         missing = matches == 0

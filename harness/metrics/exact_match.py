@@ -8,7 +8,7 @@ from harness.metrics.base import FloatArray, ItemScore, Language, Pair, no_corpu
 
 
 class ExactMatch:
-    """Equal but for case and white space. Punctuation counts. Two empty texts match; an empty response alone does not."""
+    """Equal but for case and white space; punctuation counts. Two empty texts match, one empty text does not."""
 
     name = "exact_match"
     label = "exact match"

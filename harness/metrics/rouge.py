@@ -65,7 +65,7 @@ def _scorer(rouge_type: str, language: Language) -> Any:
 
 
 class _Tokenizer:
-    """rouge-score's default tokens, remembered (stemming is most of its time); for Chinese each CJK character is one."""
+    """rouge-score's default tokens, remembered (stemming is slow); for Chinese each CJK character is one."""
 
     def __init__(self, language: Language) -> None:
         from rouge_score.tokenizers import DefaultTokenizer

@@ -15,7 +15,7 @@ from harness.errors import HarnessError
 
 @dataclass(frozen=True, slots=True)
 class Auc:
-    """`value`: 0.5 is chance, 1 a perfect separation, ties count one half. `low`, `high`: two-sided interval at `level`."""
+    """`value`: 0.5 is chance, 1 separates perfectly; ties count one half. `low`, `high`: two-sided, at `level`."""
 
     value: float
     low: float
@@ -26,11 +26,9 @@ class Auc:
 def auc(positive: Sequence[float], negative: Sequence[float], level: float = 0.95) -> Auc:
     """AUC of the scores of known-good against those of known-bad answers, by the Mann-Whitney statistic.
 
-    Interval: Newcombe 2006 (Statistics in Medicine 25, part 2, method 5): the values that lie within z of the estimate by
-    the Hanley-McNeil variance *at that value*. It is never of zero width, so 20 right answers of 20 are no certainty.
-
-    Raises:
-        HarnessError: one of the two is empty.
+    Interval: Newcombe 2006 (Statistics in Medicine 25, part 2, method 5): the values that lie within z of the estimate
+    by the Hanley-McNeil variance *at that value*. It never has zero width: 20 right answers of 20 are no certainty.
+    Raises HarnessError where one of the two is empty.
     """
     if not positive or not negative:
         raise HarnessError("an AUC needs scores on both sides", hint="see how many answers were left unscored, and why")

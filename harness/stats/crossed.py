@@ -1,9 +1,9 @@
 """The headline test: a t test of a contrast of cells with two crossed sources of chance, items and training seeds.
 
-V = max(T_item + T_seed - T_int, T_item), df by Satterthwaite (1946). T_item already holds the seed×item interaction, and
-so does T_seed; T_int takes it out once. The variance over seeds is pooled over the whole matrix, because a cell alone has
-too few seeds to estimate it. Clark et al. 2011 ("Better hypothesis testing for statistical machine translation:
-controlling for optimizer instability") and Miller 2024 (arXiv 2411.00640) treat the two sources one by one.
+V = max(T_item + T_seed - T_int, T_item), df by Satterthwaite (1946). T_item already holds the seed×item interaction,
+and so does T_seed; T_int takes it out once. The variance over seeds is pooled over the whole matrix, because a cell
+alone has too few seeds to estimate it. Each source by itself: Clark et al. 2011 ("Better hypothesis testing for
+statistical machine translation: controlling for optimizer instability"), Miller 2024 (arXiv 2411.00640).
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class SeedVariance:
 
     @property
     def unequal(self) -> bool:
-        """True where the ratio is above 4 and chance does not explain it: then each contrast uses its own cells' variances.
+        """True where the ratio is above 4 and chance does not explain it: contrasts then use their own cells' variances
 
-        With two seeds a cell, ratios far above 4 are the rule under equal variances, so the ratio alone decides nothing.
+        With two seeds a cell, ratios far above 4 are the rule under equal variances: the ratio alone decides nothing.
         """
         known = [variance for variance in self.by_cell if variance is not None]
         p = self.unequal_p
@@ -92,7 +92,7 @@ def pool_seed_variance(
 
 
 def seed_variance(panel: Panel) -> SeedVariance | None:
-    """Seed variance of a per-item measure, over the items that all seeds of a cell have; None with one seed everywhere."""
+    """Seed variance of a per-item measure, over items that all seeds of a cell have; None with one seed everywhere."""
     variances: list[float | None] = []
     dfs: list[int] = []
     interaction_ss = interaction_df = 0.0
@@ -142,7 +142,9 @@ def crossed_t(
     p = np.maximum(2 * stdtr(safe_df, -np.abs(t)), sys.float_info.min)
     half = stdtrit(safe_df, (1 + level) / 2) * error
     return tuple(
-        CrossedTest(scope, float(d), float(v), float(f), float(s), float(q), (float(d - h), float(d + h))) if ok else None
+        CrossedTest(scope, float(d), float(v), float(f), float(s), float(q), (float(d - h), float(d + h)))
+        if ok
+        else None
         for d, v, f, s, q, h, ok in zip(moments.estimate, variance, df, t, p, half, testable, strict=True)
     )
 

@@ -18,7 +18,7 @@ CellPairs = Sequence[tuple[int, int]]
 """A contrast: the mean of the differences (first minus second) of these pairs of cells, by index."""
 
 RELATIVE_TOLERANCE = 1e-9
-"""Two sums nearer than this share of the scores' scale are equal: what rounding of a mean can move, and far below a point."""
+"""Two sums nearer than this share of the scores' scale are equal: above rounding, and far below a point."""
 
 
 @dataclass(frozen=True, slots=True)

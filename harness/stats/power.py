@@ -8,7 +8,7 @@ from scipy.special import nctdtrinc, stdtrit
 
 
 def smallest_detectable_difference(variance: float, df: float, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Difference (points) that a two-sided t test at `alpha` finds with probability `power`, at standard error √variance.
+    """Difference (points) that a two-sided t test at `alpha` finds with chance `power`; `variance` is the test's V.
 
     Exact by the noncentral t distribution: the noncentrality at which the test statistic falls below its critical value
     with probability 1 - power. The chance of rejecting on the wrong side (below 1e-5 at usual settings) is left out.

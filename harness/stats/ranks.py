@@ -20,7 +20,8 @@ def rank_intervals(beats: BoolArray) -> tuple[RankInterval, ...]:
 
     A cell cannot rank above those that beat it, nor below those that it beats; with a family-wise error rate alpha for
     the pairs, all intervals hold together with probability 1 - alpha (Mogstad, Romano, Shaikh and Wilhelm 2024,
-    "Inference for ranks with applications to mobility across neighbourhoods and academic achievement across countries").
+    "Inference for ranks with applications to mobility across neighbourhoods and academic achievement across
+    countries").
     """
     cells = len(beats)
     return tuple(RankInterval(1 + int(beats[:, c].sum()), cells - int(beats[c].sum())) for c in range(cells))

@@ -31,8 +31,11 @@ def sign_flip(differences: FloatArray, resamples: int, generator: np.random.Gene
 
 
 def exact_sign_flip(differences: FloatArray) -> float:
-    """Two-sided p of m differences by counting all 2^m sign patterns: the patterns of one half are sorted, those of the
-    other half look up how many of them reach the observed sum (meet in the middle, 2^(m/2) log steps)."""
+    """Two-sided p of m differences by counting all 2^m sign patterns.
+
+    The sums of one half's patterns are sorted; each pattern of the other half looks up how many of them lift it to the
+    observed sum (meet in the middle: some 2^(m/2) steps).
+    """
     threshold = abs(float(differences.sum())) - RELATIVE_TOLERANCE * float(np.abs(differences).sum())
     if threshold <= 0:
         return 1.0
@@ -40,7 +43,7 @@ def exact_sign_flip(differences: FloatArray) -> float:
     left, right = np.sort(_all_sums(differences[:half])), _all_sums(differences[half:])
     reached = left.size - np.searchsorted(left, threshold - right, side="left")
     # Each pattern at or above the threshold has its mirror image at or below minus the threshold.
-    return min(1.0, 2 * int(reached.sum()) / 2 ** len(differences))
+    return min(1.0, 2.0 * float(reached.sum()) / 2.0 ** len(differences))
 
 
 def _all_sums(values: FloatArray) -> FloatArray:

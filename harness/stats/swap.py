@@ -33,7 +33,7 @@ class CorpusPanel:
     @property
     def seeds(self) -> FloatArray:
         """(C,): seeds of each cell, at least 1 so that it can divide."""
-        return np.maximum(self.used.sum(axis=1), 1).astype(np.float64)
+        return np.asarray(np.maximum(self.used.sum(axis=1), 1), dtype=np.float64)
 
 
 def corpus_values(panel: CorpusPanel, score: CorpusScore) -> FloatArray:
@@ -81,9 +81,7 @@ def corpus_moments(
     )
 
 
-def _bootstrap(
-    panel: CorpusPanel, score: CorpusScore, resamples: int, generator: np.random.Generator
-) -> FloatArray:
+def _bootstrap(panel: CorpusPanel, score: CorpusScore, resamples: int, generator: np.random.Generator) -> FloatArray:
     cells, seeds, items, k = panel.counts.shape
     flat = panel.counts.transpose(2, 0, 1, 3).reshape(items, cells * seeds * k)
     size = max(1, _BLOCK_VALUES // max(items, cells * seeds * k))
@@ -130,9 +128,9 @@ def swap_test(
 ) -> FloatArray:
     """Two-sided p-values (K,) of the hypothesis that the two sides of each contrast are exchangeable item by item.
 
-    Each resample swaps the sides' counts of about half of the items, all seeds together; the statistic is the difference
-    of the corpus figures of the counts averaged over seeds. (c + 1) / (resamples + 1), where c counts the resamples at
-    least as extreme, with a tolerance of 1e-9 of the figures' scale. Sides with equal counts have p = 1 by rule.
+    Each resample swaps the sides' counts of about half of the items, all seeds together; the statistic is the
+    difference of the corpus figures of the counts averaged over seeds. (c + 1) / (resamples + 1), where c counts the
+    resamples at least as extreme, within 1e-9 of the figures' scale. Sides with equal counts have p = 1 by rule.
     """
     whole, divisor = _seed_sums(panel)  # (C, n, k)
     cells, items, k = whole.shape

@@ -1,0 +1,36 @@
+# make quickstart: install into .venv and run the example; make test: lint, types, tests.
+PYTHON ?= python3
+BIN := .venv/bin
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: quickstart test test-slow lint clean
+
+quickstart: .venv/installed
+	$(BIN)/harness run examples/quickstart.yaml
+
+test: .venv/installed-dev lint
+	$(BIN)/python -m pytest -m "not slow and not browser"
+
+# CI's second part: whole runs and a real browser (needs Debian's chromium package, or another at /usr/bin/chromium)
+test-slow: .venv/installed-dev
+	$(BIN)/python -m pytest -m "slow or browser"
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -c constraints.txt -e '.[quickstart]'
+	touch $@
+
+.venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -c constraints.txt -e '.[quickstart,dev]'
+	touch $@ .venv/installed
+
+clean:
+	rm -rf .venv runs

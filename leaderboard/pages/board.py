@@ -1,0 +1,129 @@
+"""The leaderboard: the answer in words, intervals as bars, one row a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from harness.records import FailedVariant, MeasureInfo, Result
+from leaderboard import charts, view
+from leaderboard.session import choose_run, note, unmarked
+from reports.wording import AXES, axis_name, figure, places, shared_levels
+
+
+def show(root: Path) -> None:
+    """Draw the page."""
+    _, run, result = choose_run(root)
+    st.title(unmarked(run.name))
+    st.caption(unmarked(_subtitle(result)))
+    if result.answer:
+        note("", result.answer)
+    if result.warnings:
+        note("Beware.", result.warnings, kind="warning")
+    frame = view.board(result)
+    measure = _choose_measure(result)
+    kept = view.chosen(frame, _choose_levels(frame))
+    seeds = st.sidebar.toggle("Show each seed", value=True, key="seeds", bind="query-params")
+    if kept.empty:
+        st.info("No cell is left by the filters in the sidebar.")
+        return
+    _board(result, kept, measure, seeds=seeds)
+    _effects(result, measure)
+    _failed(result.failed)
+
+
+def _subtitle(result: Result) -> str:
+    said = [f"{len(result.rows)} cells", f"{result.n_test} test items of {result.data_name}"]
+    shared = shared_levels(row.cell for row in result.rows)
+    return " · ".join([*said, shared] if shared else said)
+
+
+def _choose_measure(result: Result) -> MeasureInfo:
+    measures = sorted(result.measures, key=lambda m: (m.name != result.primary, not m.trusted))
+    names = {m.label if m.trusted else f"{m.label} (untrusted)": m for m in measures}
+    picked = st.sidebar.selectbox("Measure", list(names), key="measure", bind="query-params")
+    return names[picked]
+
+
+def _choose_levels(frame: pd.DataFrame) -> dict[str, list[str]]:
+    levels = {}
+    for axis in AXES:
+        known = list(dict.fromkeys(frame[axis]))
+        if len(known) > 1:
+            label = axis_name(axis).capitalize()
+            levels[axis] = st.sidebar.multiselect(label, known, key=axis, bind="query-params", placeholder="all")
+    return levels
+
+
+def _board(result: Result, kept: pd.DataFrame, measure: MeasureInfo, *, seeds: bool) -> None:
+    st.subheader(f"Ranked by {unmarked(measure.label)}")
+    if not measure.trusted:
+        note("Untrusted judge.", [f"Left out of ranking and answer: {measure.untrusted_reason}"], kind="warning")
+    rows = view.in_order(kept, measure)
+    chart = charts.interval_chart(rows, f"{measure.label}, {measure.unit}", trusted=measure.trusted, seeds=seeds)
+    st.altair_chart(chart, width="stretch")
+    st.caption(
+        "Mean over items and seeds with its 95 % interval; small ticks are single seeds. Ranks are those that the data "
+        "cannot exclude: cells whose ranks overlap are not shown to differ."
+    )
+    table = view.table(kept, result.measures, measure)
+    st.dataframe(_styled(table, result), hide_index=True, column_config=_columns(result, measure), height="content")
+    csv = kept.to_csv(index=False)
+    st.download_button("Download as CSV", csv, f"{result.matrix}-leaderboard.csv", "text/csv", on_click="ignore")
+
+
+def _styled(table: pd.DataFrame, result: Result) -> Any:
+    """Untrusted columns greyed; the interval as one text; figures with the decimals of their measure."""
+    by_name = {m.name: m for m in result.measures}
+    shown = next(name for name in table.columns if name in by_name)
+    decimals = places(by_name[shown])
+    low, high = table["interval_low"], table["interval_high"]
+    texts = [
+        "" if pd.isna(x) else f"{figure(x, decimals)} to {figure(y, decimals)}" for x, y in zip(low, high, strict=True)
+    ]
+    table = table.drop(columns=["interval_low", "interval_high"])
+    table.insert(list(table.columns).index(shown) + 1, "interval", texts)
+    if not table["unscored"].any():
+        table = table.drop(columns="unscored")
+    grey: list[Hashable] = [m.name for m in result.measures if not m.trusted and m.name in table]
+    formats: dict[Any, Any] = {name: f"{{:.{places(m)}f}}" for name, m in by_name.items() if name in table}
+    return table.style.format(formats, na_rep="–").map(lambda _: "color: #8a9199; font-style: italic", subset=grey)
+
+
+def _columns(result: Result, shown: MeasureInfo) -> dict[str, Any]:
+    """Headers and their explanations."""
+    config: dict[str, Any] = {
+        "ranks": st.column_config.TextColumn("Ranks", help="Ranks that the data cannot exclude.", width=60),
+        "label": st.column_config.TextColumn("Cell"),
+        "seeds": st.column_config.NumberColumn("Seeds", width=60),
+        "interval": st.column_config.TextColumn("95 % interval", help=f"Of {unmarked(shown.label)}."),
+        "unscored": st.column_config.NumberColumn("Unscored", help="Left out of the means, all measures together."),
+    }
+    config |= {axis: st.column_config.TextColumn(axis_name(axis).capitalize()) for axis in AXES}
+    for m in result.measures:
+        label = m.label if m.trusted else f"{m.label} (untrusted)"
+        said = f"{m.unit}. {m.signature}" if m.trusted else m.untrusted_reason
+        config[m.name] = st.column_config.NumberColumn(label, help=unmarked(said))
+    return config
+
+
+def _effects(result: Result, measure: MeasureInfo) -> None:
+    rows = view.effects(result, measure.name)
+    if rows.empty:
+        return
+    st.subheader("What each choice does")
+    st.altair_chart(charts.effect_chart(rows, f"difference in {measure.label} points"), width="stretch")
+    st.caption(
+        "One choice changed, all else equal. Right of the dashed line the first level is better; hollow marks: no "
+        "difference is shown."
+    )
+
+
+def _failed(failed: tuple[FailedVariant, ...]) -> None:
+    if failed:
+        st.subheader("Failed variants")
+        note("", [f"{f.variant} in {f.stage}: {f.reason}" for f in failed], kind="plain")

@@ -1,0 +1,171 @@
+"""Read responses side by side: one test item, the answers of the chosen cells, what each measure says of them."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from harness.records import MeasureInfo, Result
+from leaderboard import view
+from leaderboard.session import choose_run, frames, stamp, unmarked
+from reports.wording import LONGEST_SHOWN, figure, labels, places, shorten, visible
+
+ORDERS = ("cells differ most first", "as in the data")
+SIDE_BY_SIDE = 3
+"""Columns of responses that stay readable at 1280 pixels."""
+
+
+def show(root: Path) -> None:
+    """Draw the page."""
+    store, run, result = choose_run(root)
+    st.title("Responses side by side")
+    texts, values = frames(run, store, stamp(run))
+    found = view.items(run, store, values, result.primary)
+    cells = _choose_cells(result)
+    seed = _choose_seed(result)
+    item = _choose_item(found, result)
+    if item is None:
+        st.info("No test item matches the search.")
+        return
+    _asked(item)
+    answers = texts[(texts["example_id"] == item["example_id"]) & texts["cell"].isin(cells)]
+    _answers(result, _one_seed(answers, seed), values[values["example_id"] == item["example_id"]], cells)
+    csv = texts.merge(found.drop(columns="spread"), on="example_id").to_csv(index=False)
+    st.download_button("Download all responses as CSV", csv, f"{result.matrix}-responses.csv", "text/csv",
+                       on_click="ignore")  # fmt: skip
+
+
+# ---------------------------------------------------------------- choices
+
+
+def _choose_cells(result: Result) -> list[str]:
+    names = labels(row.cell for row in result.rows)
+    by_label = {label: cell for cell, label in names.items()}
+    start = list(by_label)[:SIDE_BY_SIDE]
+    picked = st.sidebar.multiselect("Cells", list(by_label), default=start, key="cells", bind="query-params")
+    return [by_label[label] for label in picked or start]
+
+
+def _choose_seed(result: Result) -> int | None:
+    seeds = sorted({seed for row in result.rows for seed in row.seeds})
+    if len(seeds) < 2:
+        return seeds[0] if seeds else None
+    picked = st.sidebar.selectbox("Seed", [str(s) for s in seeds], key="seed", bind="query-params")
+    return int(picked)
+
+
+def _one_seed(answers: pd.DataFrame, seed: int | None) -> pd.DataFrame:
+    """Each cell's answer under the seed; a cell without it (an untuned model) shows its first."""
+    ranked = answers.assign(other=answers["seed"] != seed).sort_values("other", kind="stable")
+    return ranked.drop_duplicates("cell")
+
+
+def _choose_item(found: pd.DataFrame, result: Result) -> pd.Series[Any] | None:
+    left, right = st.columns([3, 2])
+    search = left.text_input("Search", key="q", bind="query-params", placeholder="words of instruction or reference")
+    order = right.selectbox("Order", ORDERS, key="order", bind="query-params")
+    kept = view.matching(found, search or "")
+    if order == ORDERS[0]:
+        kept = kept.sort_values("spread", ascending=False, na_position="last", kind="stable")
+    ids = list(kept["example_id"])
+    if not ids:
+        return None
+    _keep_item(ids)
+    by_id = kept.set_index("example_id", drop=False)
+    decimals = next(places(m) for m in result.measures if m.name == result.primary)
+    _item_row(ids, by_id, decimals)
+    chosen: pd.Series[Any] = by_id.loc[st.session_state["item"]]
+    return chosen
+
+
+def _keep_item(ids: list[str]) -> None:
+    """The item of this session, else of the link, else the first; the link always names it."""
+    wanted = st.session_state.get("item") or st.query_params.get("item")
+    st.session_state["item"] = wanted if wanted in ids else ids[0]
+    st.query_params["item"] = st.session_state["item"]
+
+
+def _item_row(ids: list[str], by_id: pd.DataFrame, decimals: int) -> None:
+    back, pick, forward = st.columns([1, 8, 1], vertical_alignment="bottom")
+    position = ids.index(st.session_state["item"])
+    back.button("Previous", width="stretch", disabled=position == 0, on_click=_go, args=(ids[max(0, position - 1)],))
+    last = len(ids) - 1
+    following = ids[min(last, position + 1)]
+    forward.button("Next", width="stretch", disabled=position == last, on_click=_go, args=(following,))
+
+    def title(example_id: str) -> str:
+        row = by_id.loc[example_id]
+        spread: str = "" if pd.isna(row["spread"]) else f"  (spread {figure(row['spread'], decimals)})"
+        return f"{row['position']}. {shorten(visible(' '.join(row['instruction'].split())), 90)}{spread}"
+
+    pick.selectbox(f"Item {position + 1} of {len(ids)}", ids, format_func=title, key="item")
+
+
+def _go(example_id: str) -> None:
+    st.session_state["item"] = example_id
+
+
+# ---------------------------------------------------------------- the item
+
+
+def _asked(item: pd.Series[Any]) -> None:
+    left, right = st.columns(2)
+    with left:
+        _text("Instruction", item["instruction"])
+        if item["input"]:
+            _text("Input", item["input"])
+    with right:
+        _text("Reference", item["reference"])
+
+
+def _text(title: str, text: str) -> None:
+    st.caption(title)
+    st.code(visible(text, LONGEST_SHOWN) or "(empty)", language=None, wrap_lines=True)
+
+
+def _answers(result: Result, answers: pd.DataFrame, values: pd.DataFrame, cells: list[str]) -> None:
+    names = labels(row.cell for row in result.rows)
+    st.subheader("Responses")
+    for start in range(0, len(cells), SIDE_BY_SIDE):
+        row = cells[start : start + SIDE_BY_SIDE]
+        for column, cell in zip(st.columns(SIDE_BY_SIDE), row, strict=False):
+            with column.container(border=True, height="stretch"):
+                mine = answers[answers["cell"] == cell]
+                if len(mine):
+                    answer = mine.iloc[0]
+                    _answer(names[cell], answer, result.measures, values[values["variant"] == answer["variant"]])
+                else:
+                    st.markdown(f"**{unmarked(names[cell])}**")
+                    st.caption("No response in the store.")
+
+
+def _answer(label: str, answer: pd.Series[Any], measures: tuple[MeasureInfo, ...], values: pd.DataFrame) -> None:
+    seed = "" if pd.isna(answer["seed"]) else f" #{int(answer['seed'])}"
+    st.markdown(f"**{unmarked(label + seed)}**")
+    st.code(visible(answer["text"], LONGEST_SHOWN) or "(empty)", language=None, wrap_lines=True)
+    ending = "cut off at the longest length" if answer["finish_reason"] == "length" else "ended by itself"
+    st.caption(f"{answer['tokens']} tokens, {ending}")
+    by_measure = {row["measure"]: row for _, row in values.iterrows()}
+    lines = "".join(_score_line(m, by_measure.get(m.name)) for m in measures)
+    st.html(f"<table style='width:100%;border-collapse:collapse;font-size:.875rem'>{lines}</table>")
+
+
+def _score_line(measure: MeasureInfo, row: pd.Series[Any] | None) -> str:
+    """One measure's value on the response, or why there is none; greyed for an untrusted judge."""
+    if row is None:
+        said = "–"
+    elif row["outcome"] == "scored":
+        said = figure(float(row["value"]), places(measure))
+    else:
+        said = f"{row['outcome']}: {visible(row['reason'], 200)}"
+    style = "" if measure.trusted else "color:#8a9199;font-style:italic"
+    label = measure.label if measure.trusted else f"{measure.label} (untrusted)"
+    right = "padding:2px 0;border:0;text-align:right;font-variant-numeric:tabular-nums"
+    return (
+        f"<tr style='{style}'><td style='padding:2px 8px 2px 0;border:0'>{escape(label)}</td>"
+        f"<td style='{right}'>{escape(said)}</td></tr>"
+    )

@@ -1,0 +1,123 @@
+"""Expansion: variants, digests that tell apart what differs and only that, order of stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.data.load import Source
+from harness.errors import SpecError
+from harness.plan import Resolved, ResolvedJudge, ResolvedModel, expand, variants
+from harness.prompts import STYLES
+from harness.records import BaseInput, Example, Plan, SplitExample, Variant
+from harness.spec import MatrixSpec, parse_spec
+
+MATRIX = """\
+name: m
+data: starter-en
+axes: {model: [a], prompt_style: [alpaca, phi], masking: [prompt, none], method: [none, lora], seed: [1, 2]}
+judges: [{backend: scripted, name: j}]
+metrics: [bleu, rougeL]
+"""
+
+
+def resolved(spec: MatrixSpec, *, model_identity: str = "x", prompt: str = "p", parser: str = "q") -> Resolved:
+    example = Example(id="1", instruction="i", output="o")
+    return Resolved(
+        source=Source(Path("d.json"), "json", "s" * 64),
+        rows=(SplitExample(split="test", index=0, example=example),),
+        models={"a": ResolvedModel("a", BaseInput(kind="gguf", identity=model_identity), 1e8)},
+        styles=STYLES,
+        metric_signatures={name: f"{name}|v1" for name in spec.metrics},
+        judges=tuple(ResolvedJudge(judge, "r", "m", prompt, parser) for judge in spec.judges),
+    )
+
+
+def plan_of(text: str = MATRIX, **facts: str) -> Plan:
+    spec = parse_spec(text, "m.yaml")
+    return expand(spec, resolved(spec, **facts))
+
+
+def keys(plan: Plan, stage: str) -> set[str]:
+    return {each.key.digest for each in plan.stages if each.key.stage == stage}
+
+
+def test_untuned_variants_ignore_masking_and_seed() -> None:
+    found = variants(parse_spec(MATRIX, "m"))
+    untuned = [each for each in found if each.method == "none"]
+    assert untuned == [
+        Variant(model="a", prompt_style=style, method="none", masking=None, seed=None) for style in ("alpaca", "phi")
+    ]
+    assert len(found) == 2 + 2 * 2 * 2
+
+
+def test_exclude_and_include() -> None:
+    text = MATRIX + "exclude: [{prompt_style: phi, masking: none}, {method: none}]\ninclude: [{model: b, seed: 7}]\n"
+    found = variants(parse_spec(text, "m"))
+    assert not [each for each in found if each.method == "none"]
+    assert not [each for each in found if each.prompt_style == "phi" and each.masking == "none"]
+    assert {each.seed for each in found if each.model == "b"} == {7}
+    assert len({each.name for each in found}) == len(found)
+
+
+def test_excluding_all_is_refused() -> None:
+    with pytest.raises(SpecError, match="leaves no variant"):
+        variants(parse_spec(MATRIX + "exclude: [{model: a}]\n", "m"))
+
+
+def test_baseline_must_mean_one_cell() -> None:
+    with pytest.raises(SpecError, match="4 cells match"):
+        plan_of(MATRIX + "compare: {baseline: {method: lora}}\n")
+    plan_of(MATRIX + "compare: {baseline: {method: none, prompt_style: phi}}\n")
+
+
+def test_every_stage_comes_after_its_inputs_and_once() -> None:
+    seen: set[str] = set()
+    plan = plan_of()
+    everything = {each.key.digest for each in plan.stages}
+    for each in plan.stages:
+        needed = {value for value in each.input.model_dump().values() if isinstance(value, str) and value in everything}
+        assert needed <= seen, each
+        assert each.key.digest not in seen
+        seen.add(each.key.digest)
+
+
+def test_no_two_variants_share_an_answer() -> None:
+    plan = plan_of()
+    generated = [each.generate for each in plan.variants]
+    assert len(set(generated)) == len(generated)
+
+
+def test_renaming_a_judge_asks_nothing_again() -> None:
+    assert plan_of().stages == plan_of(MATRIX.replace("name: j", "name: k")).stages
+
+
+def test_a_new_parser_reads_old_replies() -> None:
+    old, new = plan_of(), plan_of(parser="other")
+    assert keys(old, "ask") == keys(new, "ask")
+    assert not keys(old, "judge") & keys(new, "judge")
+
+
+def test_a_new_rubric_asks_everything_again_and_trains_nothing() -> None:
+    old, new = plan_of(), plan_of(prompt="other")
+    assert not keys(old, "ask") & keys(new, "ask")
+    assert keys(old, "train") == keys(new, "train")
+
+
+def test_other_weights_change_everything_behind_them() -> None:
+    old, new = plan_of(), plan_of(model_identity="other")
+    for stage in ("train", "generate", "score", "ask"):
+        assert not keys(old, stage) & keys(new, stage)
+
+
+def test_lora_settings_do_not_touch_full_training() -> None:
+    text = MATRIX.replace("[none, lora]", "[full]")
+    assert plan_of(text).stages == plan_of(text + "train: {lora: {rank: 4}}\n").stages
+
+
+def test_a_metric_more_makes_only_its_scores() -> None:
+    old, new = plan_of(), plan_of(MATRIX.replace("[bleu, rougeL]", "[bleu, rougeL, chrf]"))
+    made = {each.key for each in new.stages} - {each.key for each in old.stages}
+    assert {key.stage for key in made} == {"score"}
+    assert old.matrix_digest != new.matrix_digest

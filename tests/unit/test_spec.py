@@ -1,0 +1,124 @@
+"""matrix.yaml: every problem at once, each with file, line, the bad value and the nearest right one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.errors import SpecError
+from harness.spec import json_schema, load_spec, parse_spec
+
+GOOD = """\
+name: small
+data: starter-en
+axes: {model: [smollm2-135m]}
+"""
+
+BAD = """\
+name: small
+data: starter-en
+axes:
+  model: [smollm2-135m]
+  prompt_style: [alpacca]
+  maskin: [prompt]
+  masking: [promt, 3]
+  method: []
+  seed: [1, 1]
+train: {lr: 5e-5, epochs: zwei, lora: {rnk: 3}}
+judges:
+  - {backend: scripted, item: 3}
+  - {}
+metrics: [rougeL, blue]
+compare: {primary: rougeL}
+"""
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        parse_spec(text, "m.yaml")
+    return list(caught.value.problems)
+
+
+def test_defaults_of_a_small_matrix() -> None:
+    spec = parse_spec(GOOD, "m.yaml")
+    assert spec.axes.method == ("none", "full")
+    assert spec.axes.masking == ("prompt",)
+    assert spec.train.lr == 5e-5
+    assert spec.compare.primary == "rougeL"
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        (5, ["axes.prompt_style[0]", "'alpacca'", "did you mean 'alpaca'"]),
+        (6, ["axes.maskin", "unknown key", "did you mean 'masking'"]),
+        (7, ["axes.masking[0]", "'promt'", "did you mean 'prompt'"]),
+        (7, ["axes.masking[1]", "3 is not allowed"]),
+        (8, ["axes.method", "no value"]),
+        (9, ["axes.seed", "listed twice: 1"]),
+        (10, ["train.epochs", "'zwei'"]),
+        (10, ["train.lora.rnk", "did you mean 'rank'"]),
+        (12, ["judges[0].item", "did you mean 'items'"]),
+        (13, ["judges[1]", "`backend` is missing"]),
+        (14, ["metrics[1]", "'blue'", "did you mean 'bleu'"]),
+    ],
+)
+def test_every_problem_is_located(line: int, parts: list[str]) -> None:
+    found = [text for text in problems(BAD) if text.startswith(f"m.yaml:{line}: ")]
+    assert any(all(part in text for part in parts) for text in found), found
+
+
+def test_nothing_is_reported_twice_or_invented() -> None:
+    assert len(problems(BAD)) == 11
+
+
+def test_a_repeated_key_is_an_error_not_a_silent_override() -> None:
+    assert problems(GOOD + "data: starter-zh\n") == ["m.yaml:4: data: listed twice"]
+
+
+def test_broken_yaml_names_the_line() -> None:
+    assert problems("name: x\naxes: [1\n")[0].startswith("m.yaml:3: not YAML")
+
+
+def test_not_a_mapping() -> None:
+    assert "is a mapping" in problems("- a\n")[0]
+
+
+def test_empty_file() -> None:
+    assert "is a mapping" in problems("")[0]
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no such file"):
+        load_spec(tmp_path / "none.yaml")
+
+
+def test_primary_must_be_measured() -> None:
+    text = problems(GOOD + "metrics: [bleu]\ncompare: {primary: rouge1}\n")
+    assert text == ["m.yaml:5: compare: primary 'rouge1' is not measured in this matrix; measured: bleu"]
+
+
+def test_two_judges_of_one_name() -> None:
+    judges = "judges: [{backend: scripted}, {backend: scripted}]\n"
+    assert "two measures are called 'scripted'" in problems(GOOD + judges)[0]
+
+
+def test_scalar_stands_for_a_list_of_one() -> None:
+    assert parse_spec("name: a\ndata: d\naxes: {model: m, seed: 3}\n", "m").axes.seed == (3,)
+
+
+def test_unicode_name_and_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text("\ufeff" + GOOD.replace("small", "试验-1"), encoding="utf-8")
+    assert load_spec(path).name == "试验-1"
+
+
+def test_schema_is_the_committed_one_and_examples_name_it() -> None:
+    examples = Path(__file__).parents[2] / "examples"
+    committed = json.loads((examples / "matrix.schema.json").read_text())
+    assert committed == json.loads(json.dumps(json_schema())), "renew: harness schema > examples/matrix.schema.json"
+    for example in examples.glob("*.yaml"):
+        assert example.read_text().startswith("# yaml-language-server: $schema=matrix.schema.json"), example
+        load_spec(example)

@@ -1,0 +1,206 @@
+"""The store: sealed last, torn lines dropped, damage found, locks waited for, newer versions refused."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import store as store_module
+from harness.errors import StoreError
+from harness.records import DataInput, Generation, LossRow, PlannedStage, SplitSettings
+from harness.store import Store, planned, write_atomically
+
+
+def stage(seed: str = "a") -> PlannedStage:
+    return planned(DataInput(source_sha256=seed * 64, format="json", split=SplitSettings()))
+
+
+def row(step: int) -> LossRow:
+    return LossRow(step=step, loss=1.5, loss_tokens=3, lr=1e-3, grad_norm=0.1)
+
+
+def test_no_seal_not_done(tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    with store.making(stage()) as writer:
+        writer.append([row(1)])
+    assert store.sealed(stage().key) is None
+    with pytest.raises(StoreError, match="not finished"):
+        store.read(stage().key, LossRow)
+
+
+def test_what_was_sealed_is_read_back(tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    with store.making(stage()) as writer:
+        writer.append([row(1)])
+        writer.append([row(2)])
+        writer.finish()
+    assert store.read(stage().key, LossRow) == [row(1), row(2)]
+    seal = store.sealed(stage().key)
+    assert seal is not None
+    assert seal.rows == 2
+    assert {file.path for file in seal.files} == {"rows.jsonl", "spec.json"}
+
+
+def test_torn_last_line_is_dropped_and_whole_ones_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    with store.making(stage()) as writer:
+        writer.append([row(1), row(2)])
+    rows = store.folder(stage().key) / "rows.jsonl"
+    content = rows.read_bytes()
+    rows.write_bytes(content[:-7])
+    with store.making(stage()) as writer:
+        assert writer.kept_rows(LossRow) == [row(1)]
+        writer.append([row(2)])
+    assert rows.read_bytes() == content
+
+
+def test_half_written_weights_are_thrown_away(tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    with store.making(stage()) as writer:
+        (writer.weights / "half.safetensors").write_bytes(b"x")
+    with store.making(stage()) as writer:
+        assert list(writer.weights.iterdir()) == []
+
+
+def test_identity_is_content(tmp_path: Path) -> None:
+    assert stage("a").key != stage("b").key
+    assert stage("a").key == stage("a").key
+    other = planned(DataInput(source_sha256="a" * 64, format="json", split=SplitSettings(train=0.8)))
+    assert other.key != stage("a").key
+
+
+@pytest.mark.parametrize("damage", ["edit", "delete", "spec"])
+def test_verify_finds_damage(tmp_path: Path, damage: str) -> None:
+    store = Store(tmp_path / "runs")
+    with store.making(stage()) as writer:
+        writer.append([row(1)])
+        writer.finish()
+    assert [problems for _, problems in store.verify()] == [[]]
+    folder = store.folder(stage().key)
+    if damage == "edit":
+        (folder / "rows.jsonl").write_text((folder / "rows.jsonl").read_text().replace("1.5", "1.4"))
+    elif damage == "delete":
+        (folder / "rows.jsonl").unlink()
+    else:
+        (folder / "spec.json").write_text("{}")
+    [(_, problems)] = store.verify()
+    assert problems
+
+
+def test_garbage_is_what_no_matrix_refers_to(tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    with store.making(stage()) as writer:
+        writer.finish()
+    assert [item.key for item in store.garbage()] == [stage().key]
+    store.remove(stage().key)
+    assert store.ls() == []
+
+
+def test_newer_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store.json").write_text('{"version": 99}')
+    with pytest.raises(StoreError, match="layout version 99"):
+        Store(tmp_path)
+
+
+def test_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store.json").write_text("hello")
+    with pytest.raises(StoreError, match="not a store"):
+        Store(tmp_path)
+
+
+def test_damaged_row_is_named_by_line(tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    with store.making(stage()) as writer:
+        writer.append([row(1)])
+        writer.finish()
+    with pytest.raises(StoreError, match=r"rows\.jsonl:1"):
+        store.read(stage().key, Generation)
+
+
+def test_full_disk_is_one_clear_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "runs")
+    with store.making(stage()) as writer:
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device", "rows.jsonl")
+
+        monkeypatch.setattr(Path, "open", full)
+        with pytest.raises(StoreError, match="the disk is full"):
+            writer.append([row(1)])
+
+
+def test_really_full_disk(tmp_path: Path) -> None:
+    """/dev/full answers every write as a full disk does."""
+    with pytest.raises(StoreError, match="the disk is full"), store_module.translated_disk_errors(tmp_path):
+        Path("/dev/full").write_text("x")
+
+
+def test_store_path_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("x")
+    with pytest.raises(StoreError, match="file stands where a folder is needed|not a folder"):
+        Store(tmp_path / "runs").create()
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from harness.store import Store
+from tests.unit.test_store import stage, row
+with Store(Path(sys.argv[1])).making(stage()) as writer:
+    writer.append([row(1)])
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def holder(runs: Path) -> subprocess.Popen[str]:
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(runs)], stdout=subprocess.PIPE, text=True, cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_killed_owner_leaves_no_lock_and_loses_no_row(tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    assert [item.state for item in Store(tmp_path).ls()] == ["in progress"]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert [item.state for item in Store(tmp_path).ls()] == ["unfinished"]
+    with Store(tmp_path).making(stage()) as writer:
+        assert writer.kept_rows(LossRow) == [row(1)]
+
+
+def test_a_living_owner_is_waited_for_and_named(tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    said: list[str] = []
+
+    def announce(text: str) -> None:
+        said.append(text)
+        process.kill()
+
+    began = time.monotonic()
+    with Store(tmp_path).making(stage(), announce=announce):
+        pass
+    process.wait()
+    assert f"process {process.pid}" in said[0]
+    assert time.monotonic() - began < 30
+
+
+def test_atomic_write_leaves_old_text_when_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "new \ud800")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
