@@ -33,6 +33,7 @@ from harness.records import (
     StageKey,
     StageName,
     TrainInput,
+    digest,
 )
 from harness.store import ObjectWriter, Store
 
@@ -68,6 +69,13 @@ class Workshop:
             stage = "probe"
         rows = self.store.read(StageKey(stage=stage, digest=generations_digest), Generation)
         return sorted(rows, key=lambda row: (row.example_id, row.sample))
+
+    def trusts_code(self, base_digest: str) -> bool:
+        """Whether the matrix lets this base model run code of its own."""
+        return any(
+            model.input.trust_remote_code and digest(model.input) == base_digest
+            for model in self.resolved.models.values()
+        )
 
     def judge(self, resolved: ResolvedJudge) -> Any:
         """The judge's backend, loaded once."""
@@ -144,6 +152,7 @@ def make_training(workshop: Workshop, train: TrainInput, writer: ObjectWriter) -
         writer.weights,
         writer.scratch,
         on_step,
+        trust_remote_code=workshop.trusts_code(train.base),
     )
     writer.replace_rows(losses)
     return facts

@@ -107,8 +107,10 @@ def test_a_new_rubric_asks_everything_again_and_trains_nothing() -> None:
 
 def test_other_weights_change_everything_behind_them() -> None:
     old, new = plan_of(), plan_of(model_identity="other")
-    for stage in ("train", "generate", "score", "ask"):
+    for stage in ("train", "generate", "score"):
         assert not keys(old, stage) & keys(new, stage)
+    probes = {judge.probe_ask.digest for judge in old.judges}  # made from the data alone: no weights behind them
+    assert keys(old, "ask") & keys(new, "ask") == probes
 
 
 def test_lora_settings_do_not_touch_full_training() -> None:
