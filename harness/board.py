@@ -167,7 +167,7 @@ def _adjust(comparisons: list[Comparison], family: str, info: MeasureInfo, alpha
 def _verdict(comparison: Comparison, p_adjusted: float | None, info: MeasureInfo, alpha: float) -> Verdict:
     if p_adjusted is None:
         return "too few items"
-    if comparison.delta == 0 and comparison.wins == comparison.losses == 0:
+    if abs(comparison.delta) < 1e-9 and comparison.wins == comparison.losses == 0:
         return "identical"
     if p_adjusted > alpha:
         return "not shown"

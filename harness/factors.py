@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -38,16 +39,16 @@ def matched_levels(cells: Sequence[Cell]) -> tuple[Matched, ...]:
 
 
 def _pairs(cells: Sequence[Cell], axis: Axis, a: str, b: str) -> tuple[tuple[int, int], ...]:
-    ignored: set[str] = {axis, "masking"} if axis == "method" and "none" in (a, b) else {axis}
-    pairs = [
-        (i, j)
-        for i, first in enumerate(cells)
-        for j, second in enumerate(cells)
-        if first.level(axis) == a and second.level(axis) == b and _agree(first, second, ignored)
-    ]
+    masking_counts = axis != "method" or "none" not in (a, b)
+    others = [other for other in AXES if other != axis and (masking_counts or other != "masking")]
+
+    def rest(cell: Cell) -> tuple[str | None, ...]:
+        return tuple(cell.level(other) for other in others)
+
+    partners: dict[tuple[str | None, ...], list[int]] = defaultdict(list)
+    for j, cell in enumerate(cells):
+        if cell.level(axis) == b:
+            partners[rest(cell)].append(j)
+    pairs = [(i, j) for i, cell in enumerate(cells) if cell.level(axis) == a for j in partners[rest(cell)]]
     trained = [(i, j) for i, j in pairs if "none" not in (cells[i].method, cells[j].method)]
     return tuple(trained if trained and axis != "method" else pairs)
-
-
-def _agree(first: Cell, second: Cell, ignored: set[str]) -> bool:
-    return all(first.level(axis) == second.level(axis) for axis in AXES if axis not in ignored)

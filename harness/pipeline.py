@@ -61,12 +61,15 @@ def run(spec: MatrixSpec, plan: Plan, resolved: Resolved, store: Store, matrix_y
         label = labels.get(stage.key, stage.key.stage)
         watcher.begin(bar, label, units(workshop, stage))
         try:
-            made[stage.key.stage] += make_sealed(workshop, stage, watcher)
+            done = make_sealed(workshop, stage, watcher)
+            made[stage.key.stage] += done
+            status = "made" if done else "made by another process"
         except TrainingFailed as e:
             failures[stage.key] = FailedVariant(variant=label, stage=stage.key.stage, reason=str(e))
             watcher.say(f"{label} failed: {e}")
-        store.log(plan.matrix, label, stage.key, "failed" if stage.key in failures else "sealed")
-        watcher.end(bar, label, "failed" if stage.key in failures else "")
+            status = "failed"
+        store.log(plan.matrix, label, stage.key, status)
+        watcher.end(bar, label, "" if status == "made" else status)
     result = conclude(spec, plan, store, tuple(failures.values()))
     return Outcome(result, folder, made)
 

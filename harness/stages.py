@@ -169,7 +169,7 @@ def make_generations(workshop: Workshop, generate: GenerateInput, writer: Object
         generate,
         workshop.store.weights(StageKey(stage="train", digest=generate.weights)) if trained else None,
         workshop.store.weights(StageKey(stage="base", digest=generate.base)),
-        workshop.tests(generate.data),
+        workshop.rows(generate.data),
         workshop.style(generate.style_sha256),
         {row.example_id for row in kept},
     )

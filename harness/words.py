@@ -43,7 +43,7 @@ def _effect_sentence(effect: FactorEffect, info: MeasureInfo, family: int) -> st
         return f"{_capital(subject)}: {a} and {b} score the same on every item."
     if comparison.verdict == "too few items":
         return f"{_capital(subject)}: {a} and {b} share too few scored items to compare ({comparison.n_items})."
-    return f"{_capital(subject)}: no difference shown between {a} and {b} ({_not_shown(comparison, info)})."
+    return f"{_capital(subject)}: no difference shown between {a} and {b} ({_not_shown(comparison, family)})."
 
 
 def _winner_clause(effect: FactorEffect) -> str:
@@ -68,16 +68,22 @@ def _gap(comparison: Comparison, info: MeasureInfo, family: int) -> str:
     if interval is not None and comparison.delta < 0:
         interval = Interval(low=-interval.high, high=-interval.low, level=interval.level)
     digits = decimals(interval)
-    p = "" if comparison.p_adjusted is None else p_words(comparison.p_adjusted)
-    corrected = f"{p} after Holm over {family} effects" if family > 1 else p
+    corrected = _corrected(comparison, family)
     inside = ", ".join(part for part in (_interval_words(interval, digits), corrected) if part)
     return f"{number(delta, digits)} {info.label} points ({inside}; {_scope(comparison)})"
 
 
-def _not_shown(comparison: Comparison, info: MeasureInfo) -> str:
+def _corrected(comparison: Comparison, family: int) -> str:
+    if comparison.p_adjusted is None:
+        return ""
+    p = p_words(comparison.p_adjusted)
+    return f"{p} after Holm over {family} effects" if family > 1 else p
+
+
+def _not_shown(comparison: Comparison, family: int) -> str:
     digits = decimals(comparison.interval)
     signed = ("+" if comparison.delta > 0 else "") + number(comparison.delta, digits)
-    p = "" if comparison.p_adjusted is None else p_words(comparison.p_adjusted)
+    p = _corrected(comparison, family)
     inside = ", ".join(part for part in (signed, _interval_words(comparison.interval, digits), p) if part)
     seen = "" if comparison.mde is None else f"; this run could have seen {number(comparison.mde, digits)} points"
     return f"{inside}{seen}; {_scope(comparison)}"
@@ -165,9 +171,11 @@ def number(value: float, digits: int) -> str:
 
 
 def p_words(p: float) -> str:
-    """`p < 0.001`, `p = 0.004`, `p = 0.71`: never nil, and never rounded to one side of 0.05 while on the other."""
+    """`p < 0.001`, `p = 0.004`, `p = 0.71`: never nil, and close to 0.05 with the digit that tells on which side."""
     if p < 0.001:
         return "p < 0.001"
+    if f"{p:.3f}" == "0.050":
+        return f"p = {p:.4f}"
     return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 

@@ -1,4 +1,4 @@
-"""Streamlit shell: the pages and their links. Run by `harness leaderboard` (see launch.py)."""
+"""Streamlit shell: the pages and their links. `harness leaderboard` runs it through pages/entry.py (see launch.py)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,28 @@ import sys
 
 import streamlit as st
 
-from leaderboard.pages import board, judges, responses
+from leaderboard.pages import board, responses, trust
 from leaderboard.session import store_root
+
+STYLE = (
+    "<style>.stMainBlockContainer{padding:3rem 2.5rem 3rem;max-width:1500px}"
+    ".stMainBlockContainer h1{font-size:2.1rem;overflow-wrap:anywhere}"
+    ".stMainBlockContainer h3{font-size:1.4rem}</style>"
+)
 
 
 def main() -> None:
-    """Draw the page that the link names."""
+    """Draw the page that the link names.
+
+    Pages have no icons: Streamlit would fetch the browser tab's from a font server, and this app asks nothing of the
+    network.
+    """
     st.set_page_config(page_title="sft-harness leaderboard", layout="wide")
+    st.html(STYLE)
     root = store_root(tuple(sys.argv[1:]))
     pages = [
-        st.Page(lambda: board.show(root), title="Leaderboard", icon=":material/leaderboard:", url_path="board",
-                default=True),
-        st.Page(lambda: responses.show(root), title="Responses", icon=":material/forum:", url_path="responses"),
-        st.Page(lambda: judges.show(root), title="Judges", icon=":material/gavel:", url_path="judges"),
-    ]  # fmt: skip
+        st.Page(lambda: board.show(root), title="Leaderboard", url_path="board", default=True),
+        st.Page(lambda: responses.show(root), title="Responses", url_path="responses"),
+        st.Page(lambda: trust.show(root), title="Judges", url_path="judges"),
+    ]
     st.navigation(pages).run()
-
-
-main()

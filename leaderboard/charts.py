@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import pandas as pd
 
 from reports.wording import shorten
 
-ROW = 27
-"""Pixels a row."""
+ROW, AXIS = 27, 90
+"""Pixels a row, and for the axis below."""
 ACCENT, GREY = "#1f83c4", "#8a9199"
 """Readable on light and on dark."""
 LABEL_COLUMNS, LABEL_PIXELS = 44, 330
+_ROWS = alt.Scale(paddingOuter=0.4)
 
 
 def interval_chart(rows: pd.DataFrame, title: str, *, trusted: bool, seeds: bool) -> alt.LayerChart:
     """One row a cell: mean, 95 % interval, and small ticks for the seeds. `rows`: of view.in_order."""
     rows = rows.assign(row=_unique_labels(rows["label"]))
     colour = ACCENT if trusted else GREY
-    y = alt.Y("row:N", sort=list(rows["row"]), title=None, axis=_label_axis())
+    y = alt.Y("row:N", sort=list(rows["row"]), title=None, axis=_label_axis(), scale=_ROWS)
     base = alt.Chart(rows.dropna(subset=["mean"]).drop(columns="per_seed"))
     x_axis = alt.Axis(title=title, grid=True, tickCount=8)
     span = base.mark_rule(strokeWidth=2.5, color=colour).encode(
@@ -37,18 +40,19 @@ def interval_chart(rows: pd.DataFrame, title: str, *, trusted: bool, seeds: bool
     )
     layers = [span, point]
     if seeds:
-        each = rows.explode("per_seed").dropna(subset=["per_seed"])[["row", "per_seed"]]
+        several = rows[rows["per_seed"].map(len) > 1]
+        each = several.explode("per_seed").dropna(subset=["per_seed"])[["row", "per_seed"]]
         layers.append(
             alt.Chart(each.astype({"per_seed": float}))
-            .mark_tick(thickness=2, size=12, color=GREY, yOffset=9)
+            .mark_tick(thickness=2, size=8, color=GREY, yOffset=9)
             .encode(x="per_seed:Q", y=y, tooltip=[alt.Tooltip("per_seed:Q", format=".2f", title="one seed")])
         )
-    return _layered(layers, ROW * len(rows) + 50)
+    return _layered(layers, ROW * len(rows) + AXIS)
 
 
 def effect_chart(rows: pd.DataFrame, title: str) -> alt.LayerChart:
     """One row an effect, with a line at no difference; hollow marks where none is shown. `rows`: of view.effects."""
-    y = alt.Y("label:N", sort=list(rows["label"]), title=None, axis=_label_axis())
+    y = alt.Y("label:N", sort=list(rows["label"]), title=None, axis=_label_axis(), scale=_ROWS)
     colour = alt.condition("datum.shown", alt.value(ACCENT), alt.value(GREY))
     base = alt.Chart(rows)
     zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="x:Q")
@@ -65,7 +69,7 @@ def effect_chart(rows: pd.DataFrame, title: str) -> alt.LayerChart:
     solid = base.transform_filter("datum.shown").mark_point(size=75, filled=True, opacity=1, color=ACCENT)
     hollow = base.transform_filter("!datum.shown").mark_point(size=75, filled=False, color=GREY, strokeWidth=2)
     points = [mark.encode(x="delta:Q", y=y, tooltip=tooltip) for mark in (solid, hollow)]
-    return _layered([zero, span, *points], ROW * len(rows) + 50)
+    return _layered([zero, span, *points], ROW * len(rows) + AXIS)
 
 
 def auc_chart(rows: pd.DataFrame) -> alt.LayerChart:
@@ -73,7 +77,7 @@ def auc_chart(rows: pd.DataFrame) -> alt.LayerChart:
 
     `rows`: label, auc, low, high, trusted, threshold.
     """
-    y = alt.Y("label:N", sort=list(rows["label"]), title=None, axis=_label_axis())
+    y = alt.Y("label:N", sort=list(rows["label"]), title=None, axis=_label_axis(), scale=_ROWS)
     colour = alt.condition("datum.trusted", alt.value(ACCENT), alt.value(GREY))
     base = alt.Chart(rows)
     marks = pd.DataFrame({"x": [0.5, float(rows["threshold"].iloc[0])], "what": ["chance", "threshold"]})
@@ -88,7 +92,7 @@ def auc_chart(rows: pd.DataFrame) -> alt.LayerChart:
     point = base.mark_point(size=75, filled=True, opacity=1).encode(
         x="auc:Q", y=y, color=colour, tooltip=["label:N", alt.Tooltip("auc:Q", format=".2f")]
     )
-    return _layered([lines, words, span, point], ROW * len(rows) + 60)
+    return _layered([lines, words, span, point], ROW * len(rows) + AXIS + 20)
 
 
 def _layered(layers: list[alt.Chart], height: int) -> alt.LayerChart:
@@ -96,7 +100,10 @@ def _layered(layers: list[alt.Chart], height: int) -> alt.LayerChart:
 
 
 def _label_axis() -> alt.Axis:
-    return alt.Axis(labelLimit=LABEL_PIXELS, labelPadding=8, ticks=False, domain=False, grid=False)
+    whole: dict[str, Any] = {"labelBound": False, "labelFlush": False, "labelOverlap": False}
+    return alt.Axis(
+        labelLimit=LABEL_PIXELS, labelFontSize=13, labelPadding=8, ticks=False, domain=False, grid=False, **whole
+    )
 
 
 def _unique_labels(labels: pd.Series[str]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 
 ADDRESS = "127.0.0.1"
-APP = Path(__file__).with_name("app.py")
+APP = Path(__file__).parent / "pages" / "entry.py"
 SETTINGS = {
     "server.address": ADDRESS,
     "server.fileWatcherType": "none",
@@ -18,7 +18,7 @@ SETTINGS = {
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "theme.light.primaryColor": "#0068a8",
-    "theme.dark.primaryColor": "#6bbcf0",
+    "theme.dark.primaryColor": "#2478b5",
 }
 
 

@@ -30,7 +30,7 @@ def finished(runs: Sequence[MatrixRun]) -> list[MatrixRun]:
 
 
 def board(result: Result) -> pd.DataFrame:
-    """One row a cell and measure, cells best first; missing means are None (BOARD_COLUMNS)."""
+    """One row a cell and measure, cells best first; a missing figure is missing (BOARD_COLUMNS)."""
     names = labels(row.cell for row in result.rows)
     trusted = {m.name: m.trusted for m in result.measures}
     records = [
@@ -38,7 +38,7 @@ def board(result: Result) -> pd.DataFrame:
         for row in result.rows
         for score in row.scores
     ]
-    return pd.DataFrame(records, columns=BOARD_COLUMNS)
+    return pd.DataFrame(records, columns=BOARD_COLUMNS).astype({"mean": float, "low": float, "high": float})
 
 
 def _board_record(row: BoardRow, score: CellScore, label: str, baseline: str | None) -> dict[str, object]:
@@ -84,7 +84,9 @@ def table(frame: pd.DataFrame, measures: Sequence[MeasureInfo], shown: MeasureIn
     """
     rows = in_order(frame, shown)
     axes = [axis for axis in AXES if rows[axis].nunique() > 1] or ["label"]
-    out = rows.set_index("cell")[["ranks", *axes, "seeds"]].copy()
+    out = rows.set_index("cell")[["ranks", *axes]].copy()
+    seeds = rows.set_index("cell")["seeds"]
+    out["seeds"] = seeds.where(seeds > 0).astype("Int64")  # an untuned model has none
     out[shown.name] = rows.set_index("cell")["mean"].astype(float)
     out["interval_low"] = rows.set_index("cell")["low"].astype(float)
     out["interval_high"] = rows.set_index("cell")["high"].astype(float)
@@ -123,10 +125,10 @@ def _effect_record(effect: FactorEffect) -> dict[str, object]:
 
 def values(run: MatrixRun, store: Store) -> pd.DataFrame:
     """One row a variant, item and measure (VALUE_COLUMNS). `outcome`: scored, unparsed, refused or failed; `value` is
-    the mean over samples and repeats, None where nothing was scored; `reason` says why not.
+    the mean over samples and repeats, missing where nothing was scored; `reason` says why not.
     """
     rows = [record for plan in run.plan.variants for record in _values_of(plan, store)]
-    return pd.DataFrame(rows, columns=VALUE_COLUMNS)
+    return pd.DataFrame(rows, columns=VALUE_COLUMNS).astype({"value": float})
 
 
 def _values_of(plan: VariantPlan, store: Store) -> list[dict[str, object]]:

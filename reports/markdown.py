@@ -83,7 +83,7 @@ def _board_cells(row: BoardRow, names: dict[str, str], measures: Sequence[Measur
 
 
 def _score(score: CellScore | None, measure: MeasureInfo) -> str:
-    if score is None or score.mean is None:
+    if score is None:
         return "–"
     text = f"{figure(score.mean, places(measure))} {span(score.interval, places(measure))}".strip()
     text = f"*{text}*" if not measure.trusted else text

@@ -38,7 +38,14 @@ def shorten(text: str, width: int) -> str:
     if columns(text) <= width:
         return text
     tail = max(1, (width - 1) * 3 // 5)
-    return f"{text[: max(1, width - 1 - tail)]}…{text[-tail:]}"
+    return f"{_head(text, max(1, width - 1 - tail))}…{_head(text[::-1], tail)[::-1]}"
+
+
+def _head(text: str, width: int) -> str:
+    """The longest beginning of the text that is at most `width` columns wide."""
+    while columns(text) > width:
+        text = text[:-1]
+    return text
 
 
 def columns(text: str) -> int:

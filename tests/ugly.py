@@ -6,6 +6,7 @@ Figures are drawn from a seeded generator and compared by plain paired t tests: 
 from __future__ import annotations
 
 import itertools
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,7 @@ def item_values(measure: str, rng: np.random.Generator) -> dict[str, FloatArray]
     return values
 
 
+@cache
 def all_values(seed: int = 7) -> dict[str, dict[str, FloatArray]]:
     """measure -> cell -> (seeds, items)."""
     rng = np.random.default_rng(seed)
@@ -290,6 +292,7 @@ def trust() -> tuple[TrustReport, ...]:
     )
 
 
+@cache
 def result(matrix: str = "starter-ablation", matrix_digest: str = "d" * 64, failed: bool = True) -> Result:
     """The comparison of the ugly store."""
     values = all_values()

@@ -39,7 +39,7 @@ class Checkpoints:
     """Checkpoints of one training in a folder of its own; at most the last is kept.
 
     `fingerprint` is the identity of the training: a checkpoint of another one is never resumed. A training shorter
-    than `every_seconds` saves nothing. Random state need not be saved: order and dropout are functions of seed and step.
+    than `every_seconds` saves nothing. No random state is saved: order and dropout are functions of seed and step.
     """
 
     folder: Path
@@ -140,13 +140,18 @@ def save_final(model: Any, tokenizer: Any, folder: Path, base_name: str) -> None
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
         if hasattr(model, "peft_config"):
-            for config in model.peft_config.values():
-                config.base_model_name_or_path = base_name
-            model.save_pretrained(folder)
-            (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+            _save_adapter(model, folder, base_name)
         else:
             model.to(torch.bfloat16).save_pretrained(folder)
             tokenizer.save_pretrained(folder)
+
+
+def _save_adapter(model: Any, folder: Path, base_name: str) -> None:
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = base_name
+    # Embeddings never learn here; left to itself, peft would look for the base's config under that name.
+    model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
 
 
 def load_variant(

@@ -178,12 +178,17 @@ def takes_flat_batches(model: Any) -> bool:
 
 
 @contextmanager
-def padding_free(model: Any) -> Iterator[None]:
-    """Within the context the model takes flat batches (`packing=layout`), if its architecture can."""
+def padding_free(model: Any, attention: str = "padding_free") -> Iterator[None]:
+    """Within the context the model takes flat batches (`packing=layout`), if its architecture can.
+
+    `attention` names the registered function that its layers call; the former one is put back afterwards.
+    """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if not takes_flat_batches(base):
+        yield
+        return
     before = base.config._attn_implementation
-    if takes_flat_batches(base):
-        base.set_attn_implementation("padding_free")
+    base.set_attn_implementation(attention)
     try:
         yield
     finally:

@@ -32,12 +32,12 @@ def autocast(precision: Precision, on: torch.device) -> AbstractContextManager[o
 @lru_cache(maxsize=1)
 def _has_native_bf16() -> bool:
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return _cpu_has_native_bf16(Path("/proc/cpuinfo"))
 
 
 def _cpu_has_native_bf16(cpuinfo: Path) -> bool:
-    """AVX-512 BF16, AMX or Arm's bf16 extension; PyTorch's own check passes CPUs that only emulate it, 4 times slower."""
+    """AVX-512 BF16, AMX or Arm's bf16; PyTorch's own check also passes CPUs that emulate it, slower than fp32."""
     if not cpuinfo.is_file():
         return False
     flags = set(cpuinfo.read_text().split())

@@ -75,8 +75,8 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
     """
     base = load(base_folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
     rows = encode_examples(base, examples, style, input.masking, input.settings.max_length)
-    model = adapt(base.model, input.method, input.settings.lora, input.seed).to(device())
     parameters = sum(parameter.numel() for parameter in base.model.parameters())
+    model = adapt(base.model, input.method, input.settings.lora, input.seed).to(device())
     trained = sum(parameter.numel() for parameter in trained_parameters(model).values())
     checkpoints = Checkpoints(checkpoint_folder, digest(input))
     peak_lr = input.settings.lora.lr if input.method == "lora" else None
@@ -177,7 +177,7 @@ def _optimizer_step(
     for micro_batch in _chunks(batch, settings.micro_batch_size or settings.batch_size):
         with autocast(precision, model.device):
             share = weighted_loss(model, [named.row for named in micro_batch]) / weight
-        share.backward()
+        torch.autograd.backward(share)
         loss += share.item()
     limit = math.inf if settings.clip_norm is None else settings.clip_norm
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

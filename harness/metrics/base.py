@@ -6,15 +6,16 @@ import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Literal, Protocol, cast
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
 
 from harness.errors import HarnessError
 
+if TYPE_CHECKING:  # the list of names is part of the spec, and `harness --help` should not wait for numpy
+    import numpy as np
+    import numpy.typing as npt
+
 Language = Literal["en", "zh"]
-FloatArray = npt.NDArray[np.float64]
+FloatArray: TypeAlias = "npt.NDArray[np.float64]"
 Pair = tuple[str, str]
 """(hypothesis, reference)."""
 ItemScore = tuple[float, tuple[float, ...]]

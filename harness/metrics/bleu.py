@@ -48,14 +48,18 @@ class Bleu:
     def corpus_score(self, counts_sum: FloatArray) -> FloatArray:
         """(..., 10) -> (...): sacrebleu's `compute_bleu` with exponential smoothing, for many sums."""
         hypothesis, reference = counts_sum[..., 0], counts_sum[..., 1]
-        matches, totals = counts_sum[..., 2 : 2 + ORDER], counts_sum[..., 2 + ORDER :]
-        missing = matches == 0
-        # NIST smoothing: the j-th order without a match counts as 2^-j matches.
-        smoothed = np.where(missing, np.exp2(-np.cumsum(missing, axis=-1, dtype=np.float64)), matches)
-        possible = totals > 0
-        log_precision = np.log(smoothed / np.where(possible, totals, 1.0)).mean(axis=-1)
-        shortfall = 1 - reference / np.where(hypothesis > 0, hypothesis, 1.0)
-        penalty = np.minimum(shortfall, 0.0)
-        defined = possible.all(axis=-1) & ~missing.all(axis=-1) & (hypothesis > 0)
-        score = np.where(defined, 100 * np.exp(penalty + log_precision), 0.0)
-        return np.asarray(score, dtype=np.float64)
+        log_precision = np.zeros(counts_sum.shape[:-1])
+        misses = np.zeros(counts_sum.shape[:-1])
+        possible = hypothesis > 0
+        # A loop over the orders: reductions along so short an axis would take most of the time of a resampling run.
+        for order in range(ORDER):
+            matches, totals = counts_sum[..., 2 + order], counts_sum[..., 2 + ORDER + order]
+            missing = matches == 0
+            misses += missing
+            # NIST smoothing: the j-th order without a match counts as 2^-j matches.
+            smoothed = np.where(missing, np.exp2(-misses), matches)
+            log_precision += np.log(smoothed / np.where(totals > 0, totals, 1.0))
+            possible &= totals > 0
+        penalty = np.minimum(1 - reference / np.where(hypothesis > 0, hypothesis, 1.0), 0.0)
+        score = 100 * np.exp(penalty + log_precision / ORDER)
+        return np.where(possible & (misses < ORDER), score, 0.0)

@@ -57,7 +57,7 @@ class SeedVariance:
 
     @property
     def unequal(self) -> bool:
-        """True where the ratio is above 4 and chance does not explain it: contrasts then use their own cells' variances
+        """True where the ratio is above 4 and chance does not explain it: contrasts then use their own variances.
 
         With two seeds a cell, ratios far above 4 are the rule under equal variances: the ratio alone decides nothing.
         """

@@ -20,6 +20,8 @@ CorpusScore = Callable[[FloatArray], FloatArray]
 
 _BLOCK_VALUES = 4_000_000
 """Numbers held at a time by one step of a resampling loop (32 MB)."""
+_PAIR_VALUES = 400_000
+"""Numbers held at a time while pairs are scored: few enough to stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +136,17 @@ def swap_test(
     """
     whole, divisor = _seed_sums(panel)  # (C, n, k)
     cells, items, k = whole.shape
-    totals = whole.sum(axis=1)  # (C, k)
-    flat = whole.transpose(1, 0, 2).reshape(items, cells * k)
-    statistic = _Statistic(totals, divisor, score)
-    nothing = np.zeros((1, cells, k))
-    tolerance = RELATIVE_TOLERANCE * max(1.0, float(np.abs(score(totals / divisor)).max(initial=0.0)))
-    thresholds = np.abs(statistic.all(nothing, contrasts)[0]) - tolerance
+    flat = whole.transpose(1, 2, 0).reshape(items, k * cells)
+    statistic = _Statistic(whole.sum(axis=1).T, divisor, score)
+    figures = score(whole.sum(axis=1) / divisor)
+    tolerance = RELATIVE_TOLERANCE * max(1.0, float(np.abs(figures).max(initial=0.0)))
+    thresholds = np.abs(statistic.all(np.zeros((k, 1, cells)), contrasts)[0]) - tolerance
     reached = np.zeros(len(contrasts), dtype=np.int64)
     size = max(1, min(resamples, _BLOCK_VALUES // max(items, cells * k)))
     for start in range(0, resamples, size):
         chosen = generator.integers(0, 2, size=(min(size, resamples - start), items), dtype=np.int8)
-        moved = (chosen.astype(np.float64) @ flat).reshape(-1, cells, k)
-        reached += (np.abs(statistic.all(moved, contrasts)) >= thresholds).sum(axis=0)
+        moved = (chosen.astype(np.float64) @ flat).reshape(-1, k, cells).transpose(1, 0, 2)
+        reached += (np.abs(statistic.all(np.ascontiguousarray(moved), contrasts)) >= thresholds).sum(axis=0)
     p = (reached + 1) / (resamples + 1)
     same = [all(np.array_equal(whole[a], whole[b]) for a, b in pairs) for pairs in contrasts]
     return np.where(same, 1.0, p)
@@ -163,16 +164,19 @@ def _seed_sums(panel: CorpusPanel) -> tuple[FloatArray, float]:
 
 @dataclass(frozen=True, slots=True)
 class _Statistic:
-    """Difference of corpus figures after the chosen items of both sides have changed places."""
+    """Difference of corpus figures after the chosen items of both sides have changed places.
 
-    totals: FloatArray  # (C, k)
+    Counts come first in all shapes here, so that a metric's formula runs over whole stretches of memory.
+    """
+
+    totals: FloatArray  # (k, C)
     divisor: float
     score: CorpusScore
 
     def all(self, moved: FloatArray, contrasts: Sequence[CellPairs]) -> FloatArray:
-        """(B, K) from the chosen items' counts `moved` (B, C, k)."""
-        found = np.empty((len(moved), len(contrasts)))
-        block = max(1, _BLOCK_VALUES // max(1, moved.shape[0] * moved.shape[2]))
+        """(B, K) from the chosen items' counts `moved` (k, B, C)."""
+        found = np.empty((moved.shape[1], len(contrasts)))
+        block = max(1, _PAIR_VALUES // max(1, moved.shape[0] * moved.shape[1]))
         single = [index for index, pairs in enumerate(contrasts) if len(pairs) == 1]
         for start in range(0, len(single), block):
             part = single[start : start + block]
@@ -186,7 +190,10 @@ class _Statistic:
         """(B, J): one for each pair of cells."""
         first = np.array([a for a, _ in pairs])
         second = np.array([b for _, b in pairs])
-        change = moved[:, second] - moved[:, first]
-        gained = self.score((self.totals[first] + change) / self.divisor)
-        lost = self.score((self.totals[second] - change) / self.divisor)
-        return gained - lost
+        change = moved[:, :, second] - moved[:, :, first]
+        gained = self.totals[:, None, first] + change
+        lost = self.totals[:, None, second] - change
+        return self._figure(gained) - self._figure(lost)
+
+    def _figure(self, counts: FloatArray) -> FloatArray:
+        return self.score(np.moveaxis(counts / self.divisor, 0, -1))

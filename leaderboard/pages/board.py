@@ -71,7 +71,8 @@ def _board(result: Result, kept: pd.DataFrame, measure: MeasureInfo, *, seeds: b
         "cannot exclude: cells whose ranks overlap are not shown to differ."
     )
     table = view.table(kept, result.measures, measure)
-    st.dataframe(_styled(table, result), hide_index=True, column_config=_columns(result, measure), height="content")
+    columns = _columns(result, measure)
+    st.dataframe(_styled(table, result), hide_index=True, column_config=columns, height="content", placeholder="–")
     csv = kept.to_csv(index=False)
     st.download_button("Download as CSV", csv, f"{result.matrix}-leaderboard.csv", "text/csv", on_click="ignore")
 
@@ -97,13 +98,18 @@ def _styled(table: pd.DataFrame, result: Result) -> Any:
 def _columns(result: Result, shown: MeasureInfo) -> dict[str, Any]:
     """Headers and their explanations."""
     config: dict[str, Any] = {
-        "ranks": st.column_config.TextColumn("Ranks", help="Ranks that the data cannot exclude.", width=60),
+        "ranks": st.column_config.TextColumn(
+            "Ranks", help="Ranks that the data cannot exclude.", width=60, pinned=True
+        ),
         "label": st.column_config.TextColumn("Cell"),
         "seeds": st.column_config.NumberColumn("Seeds", width=60),
         "interval": st.column_config.TextColumn("95 % interval", help=f"Of {unmarked(shown.label)}."),
         "unscored": st.column_config.NumberColumn("Unscored", help="Left out of the means, all measures together."),
     }
-    config |= {axis: st.column_config.TextColumn(axis_name(axis).capitalize()) for axis in AXES}
+    for axis in AXES:
+        longest = max((len(row.cell.level(axis) or "") for row in result.rows), default=0)
+        width: Any = "medium" if longest > 16 else None
+        config[axis] = st.column_config.TextColumn(axis_name(axis).capitalize(), width=width)
     for m in result.measures:
         label = m.label if m.trusted else f"{m.label} (untrusted)"
         said = f"{m.unit}. {m.signature}" if m.trusted else m.untrusted_reason
@@ -116,10 +122,11 @@ def _effects(result: Result, measure: MeasureInfo) -> None:
     if rows.empty:
         return
     st.subheader("What each choice does")
+    rows = rows.assign(shown=rows["shown"] & measure.trusted)
     st.altair_chart(charts.effect_chart(rows, f"difference in {measure.label} points"), width="stretch")
     st.caption(
         "One choice changed, all else equal. Right of the dashed line the first level is better; hollow marks: no "
-        "difference is shown."
+        "difference is shown, or the judge is untrusted."
     )
 
 

@@ -25,9 +25,15 @@ def show(root: Path) -> None:
     st.title("Responses side by side")
     texts, values = frames(run, store, stamp(run))
     found = view.items(run, store, values, result.primary)
+    left, middle, right = st.columns([4, 2, 1])
+    with left:
+        search = st.text_input("Search", key="q", bind="query-params", placeholder="words of instruction or reference")
+    with middle:
+        order = st.selectbox("Order", ORDERS, key="order", bind="query-params")
+    with right:
+        seed = _choose_seed(result)
     cells = _choose_cells(result)
-    seed = _choose_seed(result)
-    item = _choose_item(found, result)
+    item = _choose_item(found, result, search or "", order)
     if item is None:
         st.info("No test item matches the search.")
         return
@@ -46,7 +52,7 @@ def _choose_cells(result: Result) -> list[str]:
     names = labels(row.cell for row in result.rows)
     by_label = {label: cell for cell, label in names.items()}
     start = list(by_label)[:SIDE_BY_SIDE]
-    picked = st.sidebar.multiselect("Cells", list(by_label), default=start, key="cells", bind="query-params")
+    picked = st.multiselect("Cells", list(by_label), default=start, key="cells", bind="query-params")
     return [by_label[label] for label in picked or start]
 
 
@@ -54,7 +60,7 @@ def _choose_seed(result: Result) -> int | None:
     seeds = sorted({seed for row in result.rows for seed in row.seeds})
     if len(seeds) < 2:
         return seeds[0] if seeds else None
-    picked = st.sidebar.selectbox("Seed", [str(s) for s in seeds], key="seed", bind="query-params")
+    picked = st.selectbox("Seed", [str(s) for s in seeds], key="seed", bind="query-params")
     return int(picked)
 
 
@@ -64,11 +70,8 @@ def _one_seed(answers: pd.DataFrame, seed: int | None) -> pd.DataFrame:
     return ranked.drop_duplicates("cell")
 
 
-def _choose_item(found: pd.DataFrame, result: Result) -> pd.Series[Any] | None:
-    left, right = st.columns([3, 2])
-    search = left.text_input("Search", key="q", bind="query-params", placeholder="words of instruction or reference")
-    order = right.selectbox("Order", ORDERS, key="order", bind="query-params")
-    kept = view.matching(found, search or "")
+def _choose_item(found: pd.DataFrame, result: Result, search: str, order: str) -> pd.Series[Any] | None:
+    kept = view.matching(found, search)
     if order == ORDERS[0]:
         kept = kept.sort_values("spread", ascending=False, na_position="last", kind="stable")
     ids = list(kept["example_id"])

@@ -35,7 +35,7 @@ def show(root: Path) -> None:
     if not points.empty:
         st.altair_chart(charts.auc_chart(points), width="stretch")
     st.subheader("Mean score of each probe")
-    st.dataframe(_probe_table(frame), hide_index=True, column_config=_columns(), height="content")
+    st.dataframe(_probe_table(frame), hide_index=True, column_config=_columns(), height="content", placeholder="–")
     st.download_button("Download as CSV", frame.to_csv(index=False), f"{result.matrix}-judges.csv", "text/csv",
                        on_click="ignore")  # fmt: skip
 

@@ -1,0 +1,286 @@
+"""Every page in a real Chromium, over an ugly and an empty store: no exception box, console error or network."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+
+from leaderboard.launch import command
+from reports.publish import publish
+from tests.ugly import SCRIPT, TEST
+from tests.ugly_store import ugly_store
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parents[2]
+SHOTS = Path(__file__).parent / "shots"
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@dataclass
+class Watched:
+    """A page and all that went wrong on it."""
+
+    page: Page
+    troubles: list[str] = field(default_factory=list)
+
+    def check(self, shot: str) -> None:
+        """Take a screenshot, then fail on any trouble so far."""
+        settle(self.page)
+        SHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"{shot}.png")
+        assert self.page.locator("[data-testid=stException]").count() == 0
+        assert self.troubles == []
+
+
+def settle(page: Page) -> None:
+    """Wait until Streamlit has run its script and the page draws nothing more."""
+    if page.url.startswith("http"):
+        page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=30_000)
+    page.wait_for_timeout(700)
+
+
+def is_probe(url: str) -> bool:
+    """Streamlit looks for its server below the page's own path first; that 404 is how it learns better."""
+    return "/_stcore/" in url and not urlsplit(url).path.startswith("/_stcore/")
+
+
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], BrowserContext]]:
+    """colour scheme -> a Chromium with an empty profile."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.fail("the browser tests need Debian's chromium: apt-get install -y chromium fonts-noto-cjk")
+    with sync_playwright() as playwright, contextlib.ExitStack() as stack:
+
+        def start(scheme: str) -> BrowserContext:
+            context = playwright.chromium.launch_persistent_context(
+                tmp_path_factory.mktemp("profile"),
+                executable_path=chromium,
+                headless=True,
+                args=FLAGS,
+                viewport={"width": 1280, "height": 800},
+                color_scheme=scheme,
+            )
+            stack.callback(context.close)
+            return context
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def light(contexts: Callable[[str], BrowserContext]) -> BrowserContext:
+    return contexts("light")
+
+
+@pytest.fixture(scope="module")
+def dark(contexts: Callable[[str], BrowserContext]) -> BrowserContext:
+    return contexts("dark")
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[[BrowserContext], Watched]]:
+    """Opens watched pages: console errors, script errors, dialogs and requests to other machines are troubles."""
+    pages = []
+
+    def start(context: BrowserContext) -> Watched:
+        watched = Watched(context.new_page())
+        page, troubles = watched.page, watched.troubles
+        page.on("console", lambda m: note_console(m.type, m.text, m.location.get("url", ""), troubles))
+        page.on("pageerror", lambda e: troubles.append(f"script error: {e}"))
+        page.on("dialog", lambda d: (troubles.append(f"dialog: {d.message}"), d.dismiss()))
+        page.on("request", lambda r: note_request(r.url, troubles))
+        pages.append(page)
+        return watched
+
+    yield start
+    for page in pages:
+        page.close()
+
+
+def note_console(kind: str, text: str, url: str, troubles: list[str]) -> None:
+    if kind == "error" and not is_probe(url):
+        troubles.append(f"console: {text} {url}")
+
+
+def note_request(url: str, troubles: list[str]) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("file", "data", "blob") and parts.hostname != "127.0.0.1":
+        troubles.append(f"asked the network for {url}")
+
+
+@contextlib.contextmanager
+def served(store: Path, log: Path) -> Iterator[str]:
+    """The leaderboard over a store; gives its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with log.open("w") as output:
+        process = subprocess.Popen(command(store, port), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_for(f"{address}/_stcore/health", process, log)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(200):
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.2)
+    pytest.fail(f"the leaderboard did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def ugly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("ugly") / "runs"
+    ugly_store(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def address(ugly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(ugly, tmp_path_factory.mktemp("log") / "streamlit.log") as where:
+        yield where
+
+
+Watch = Callable[[BrowserContext], Watched]
+
+
+# ---------------------------------------------------------------- Streamlit
+
+
+def test_board(address: str, light: BrowserContext, watch: Watch) -> None:
+    watched = watch(light)
+    page = watched.page
+    page.goto(address)
+    expect(page.get_by_role("heading", name="starter-ablation")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Fine-tuning helps")).to_be_visible()
+    watched.check("board")
+    page.get_by_text("Failed variants").scroll_into_view_if_needed()
+    expect(page.get_by_text("out of memory in step 3")).to_be_visible()
+    watched.check("board-end")
+
+
+def test_board_link_reopens_an_untrusted_measure(address: str, dark: BrowserContext, watch: Watch) -> None:
+    watched = watch(dark)
+    watched.page.goto(f"{address}/?measure=smollm2-judge%20(untrusted)&prompt_style=phi")
+    expect(watched.page.get_by_text("cannot tell the reference from an empty answer: AUC")).to_be_visible(
+        timeout=30_000
+    )
+    watched.check("board-untrusted-dark")
+
+
+def test_responses(address: str, light: BrowserContext, watch: Watch) -> None:
+    watched = watch(light)
+    page = watched.page
+    page.goto(f"{address}/responses")
+    expect(page.get_by_text("Item 1 of 14")).to_be_visible(timeout=30_000)
+    watched.check("responses")
+    first = page.url
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_text("Item 2 of 14")).to_be_visible()
+    settle(page)
+    assert "item=" in page.url and page.url != first
+    page.reload()
+    expect(page.get_by_text("Item 2 of 14")).to_be_visible(timeout=30_000)
+    page.get_by_label("Search").fill("长城")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Item 1 of 1", exact=True)).to_be_visible()
+    watched.check("responses-chinese")
+
+
+def test_hostile_response_is_text(address: str, dark: BrowserContext, watch: Watch) -> None:
+    watched = watch(dark)
+    page = watched.page
+    page.goto(f"{address}/responses?item={TEST[1].id}")
+    expect(page.get_by_text(SCRIPT)).to_be_visible(timeout=30_000)
+    assert page.locator("img[src=x]").count() == 0
+    assert page.locator("a[href*=evil]").count() == 0
+    watched.check("responses-hostile-dark")
+
+
+def test_judges(address: str, light: BrowserContext, watch: Watch) -> None:
+    watched = watch(light)
+    watched.page.goto(f"{address}/judges")
+    expect(watched.page.get_by_text("smollm2-judge: untrusted.")).to_be_visible(timeout=30_000)
+    watched.check("judges")
+
+
+def test_walk_by_the_sidebar(address: str, light: BrowserContext, watch: Watch) -> None:
+    watched = watch(light)
+    page = watched.page
+    page.goto(address)
+    for name, heading in (("Responses", "Responses side by side"), ("Judges", "Judges"), ("Leaderboard", "starter")):
+        page.get_by_role("link", name=name).click(timeout=30_000)
+        expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
+        watched.check(f"walk-{name.lower()}")
+
+
+def test_empty_store(light: BrowserContext, watch: Watch, tmp_path: Path) -> None:
+    with served(tmp_path / "runs", tmp_path / "streamlit.log") as where:
+        watched = watch(light)
+        watched.page.goto(f"{where}/responses")
+        expect(watched.page.get_by_text("harness run matrix.yaml --store")).to_be_visible(timeout=30_000)
+        watched.check("empty")
+
+
+# ---------------------------------------------------------------- report.html
+
+
+@pytest.fixture(scope="module")
+def report(ugly: Path) -> str:
+    from harness.store import Store
+
+    store = Store(ugly)
+    return publish(store, store.matrices()[0]).html.as_uri()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_report(report: str, scheme: str, request: pytest.FixtureRequest, watch: Watch) -> None:
+    watched = watch(request.getfixturevalue(scheme))
+    page = watched.page
+    page.goto(report)
+    watched.check(f"report-{scheme}")
+    for section in ("leaderboard", "effects", "judges", "ledger", "responses"):
+        page.locator(f"#{section}").evaluate("e => e.scrollIntoView()")
+        watched.check(f"report-{scheme}-{section}")
+
+
+def test_report_sorts(report: str, light: BrowserContext, watch: Watch) -> None:
+    watched = watch(light)
+    page = watched.page
+    page.goto(report)
+    board = page.locator("table").first
+    page.get_by_role("button", name="chrF").first.click()
+    expect(board.locator("tbody tr").first).to_contain_text("62.8")
+    page.get_by_role("button", name="chrF").first.click()
+    expect(board.locator("tbody tr").first).to_contain_text("23.8")
+    watched.check("report-sorted")
+
+
+def test_report_fits_its_width(report: str, light: BrowserContext, watch: Watch) -> None:
+    watched = watch(light)
+    watched.page.goto(report)
+    assert watched.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    clipped = "[...document.querySelectorAll('.wide')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
+    assert watched.page.evaluate(clipped) == 0

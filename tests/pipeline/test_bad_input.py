@@ -1,0 +1,115 @@
+"""Bad input: one clear message with what to do, exit status 2, no traceback, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.matrix import Place, make_place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return make_place(tmp_path / "p")
+
+
+def refused(place: Place, *parts: str, command: tuple[str, ...] = ("run", "matrix.yaml")) -> None:
+    done = place.harness(*command)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
+    for part in parts:
+        assert part in done.stderr, done.stderr
+
+
+def test_missing_matrix(place: Place) -> None:
+    refused(place, "none.yaml: no such file", command=("run", "none.yaml"))
+
+
+def test_unknown_model(place: Place) -> None:
+    place.edit("model: [model]", "model: [smollm2-135]")
+    refused(place, "smollm2-135", "did you mean 'smollm2-135m'")
+
+
+def test_missing_data_file(place: Place) -> None:
+    place.edit("data: data.jsonl", "data: date.jsonl")
+    refused(place, "no data set or file 'date.jsonl'", "hint")
+
+
+def test_data_without_output(place: Place) -> None:
+    (place.folder / "data.jsonl").write_text('{"instruction": "a"}\n')
+    refused(place, "data.jsonl:1: no key `output`")
+
+
+def test_axis_without_value(place: Place) -> None:
+    place.edit("masking: [prompt]", "masking: []")
+    refused(place, "matrix.yaml:7: axes.masking: no value")
+
+
+def test_empty_test_split(place: Place) -> None:
+    place.edit("test: 52", "test: 0.001")
+    refused(place, "the test part is empty")
+
+
+@pytest.mark.slow
+def test_training_row_longer_than_the_context(place: Place) -> None:
+    rows = [json.loads(line) for line in (place.folder / "data.jsonl").read_text().splitlines()]
+    rows[0]["instruction"] = "very long " * 5000
+    (place.folder / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    refused(place, rows[0].get("id", "row 1"), "tokens")
+
+
+@pytest.mark.slow
+def test_test_prompt_longer_than_the_context(place: Place) -> None:
+    rows = [json.loads(line) for line in (place.folder / "data.jsonl").read_text().splitlines()]
+    rows[30]["instruction"] = "very long " * 5000
+    (place.folder / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    refused(place, "tokens")
+
+
+def test_store_of_a_newer_version(place: Place) -> None:
+    (place.folder / "runs").mkdir()
+    (place.folder / "runs" / "store.json").write_text('{"version": 7}')
+    refused(place, "layout version 7", "pip install --upgrade")
+
+
+def test_store_that_is_a_file(place: Place) -> None:
+    (place.folder / "runs").write_text("")
+    refused(place, "--store")
+
+
+def test_unknown_judge_backend(place: Place) -> None:
+    place.edit("backend: scripted", "backend: skripted")
+    refused(place, "judges[0]", "did you mean 'scripted'")
+
+
+def test_unknown_rubric(place: Place) -> None:
+    place.edit("{backend: scripted", "{rubric: corectness-5, backend: scripted")
+    refused(place, "judges[0]", "correctness-5")
+
+
+def test_debug_shows_the_traceback(place: Place) -> None:
+    done = place.harness("run", "none.yaml", "--debug")
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_full_disk_loses_nothing(place: Place) -> None:
+    """A real file system of 3 MB runs full while the run writes; with room again, the run goes on."""
+    runs = place.folder / "runs"
+    runs.mkdir()
+    if os.system(f"mount -t tmpfs -o size=1500k tmpfs {runs}") != 0:
+        pytest.skip("this machine does not let us mount")
+    try:
+        refused(place, "the disk is full", "free some space")
+        assert os.system(f"mount -o remount,size=200m {runs}") == 0
+        done = place.harness("run", "matrix.yaml")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert place.harness("store", "verify").returncode == 0
+    finally:
+        os.system(f"umount {runs}")

@@ -1,0 +1,147 @@
+"""Whole runs of `harness` on a tiny model: finish, do nothing, resume after kill -9, two at once, failed variants."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness.records import Result
+from tests.pipeline.matrix import Place, make_place
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, subprocess.CompletedProcess[str]]:
+    place = make_place(tmp_path_factory.mktemp("finished") / "p")
+    return place, place.harness("run", "matrix.yaml")
+
+
+def test_a_run_ends_with_board_answer_and_reports(
+    finished: tuple[Place, subprocess.CompletedProcess[str]],
+) -> None:
+    place, done = finished
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    result = Result.model_validate_json(place.comparison())
+    assert len(result.rows) == 2 * 3
+    assert result.answer
+    for row in result.rows:
+        assert row.cell.name.replace("model/", "") in done.stdout.replace("model/", "")
+        assert all(score.interval is not None for score in row.scores)
+    assert result.answer[0].split()[0] in done.stdout
+    assert "report.html" in done.stdout
+    assert "harness leaderboard" in done.stdout
+    [html] = place.folder.glob("runs/matrices/*/report.html")
+    assert "<html" in html.read_text(encoding="utf-8")
+
+
+def test_the_scripted_judge_passes_its_probes(finished: tuple[Place, subprocess.CompletedProcess[str]]) -> None:
+    [trust] = Result.model_validate_json(finished[0].comparison()).trust
+    assert trust.trusted, trust.reason
+
+
+def test_run_again_does_nothing_and_says_so(finished: tuple[Place, subprocess.CompletedProcess[str]]) -> None:
+    place, _ = finished
+    index = (place.folder / "runs" / "index.jsonl").read_text()
+    before = place.comparison()
+    again = place.harness("run", "matrix.yaml")
+    assert again.returncode == 0
+    assert "Nothing to do" in again.stdout
+    assert (place.folder / "runs" / "index.jsonl").read_text() == index
+    assert place.comparison() == before
+
+
+def test_every_object_verifies(finished: tuple[Place, subprocess.CompletedProcess[str]]) -> None:
+    done = finished[0].harness("store", "verify")
+    assert done.returncode == 0, done.stdout
+    assert "sound" in done.stdout
+
+
+def test_plan_tells_what_is_sealed(finished: tuple[Place, subprocess.CompletedProcess[str]]) -> None:
+    done = finished[0].harness("plan", "matrix.yaml")
+    assert "nothing to do" in done.stdout
+
+
+def test_adding_a_seed_trains_only_the_new_variants(
+    finished: tuple[Place, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    shutil.copytree(finished[0].folder, tmp_path / "p")
+    place = Place(tmp_path / "p")
+    before = len((place.folder / "runs" / "index.jsonl").read_text().splitlines())
+    place.edit("seed: [1, 2]", "seed: [1, 2, 3]")
+    assert place.harness("run", "matrix.yaml").returncode == 0
+    new = [json.loads(line) for line in (place.folder / "runs" / "index.jsonl").read_text().splitlines()[before:]]
+    assert Counter(entry["stage"] for entry in new)["train"] == 4
+    assert {entry["variant"].split("#")[-1] for entry in new} == {"3"}
+
+
+def test_killed_at_any_moment_and_started_again_ends_with_the_same_bits(
+    finished: tuple[Place, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    place = make_place(tmp_path / "p")
+    rng = random.Random(20261121)
+    kills = 0
+    for _ in range(40):
+        process = place.start("run", "matrix.yaml")
+        try:
+            process.communicate(timeout=rng.uniform(2.0, 14.0))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            kills += 1
+            continue
+        break
+    assert process.returncode == 0
+    assert kills >= 2, "the run was too quick to be killed; lower the waits"
+    assert place.comparison() == finished[0].comparison()
+    for sealed in (place.folder / "runs").glob("objects/generate/*/rows.jsonl"):
+        other = finished[0].folder / sealed.relative_to(place.folder)
+        assert answers(sealed) == answers(other)
+
+
+def answers(path: Path) -> list[tuple[str, str]]:
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [(row["example_id"], row["text"]) for row in rows]
+
+
+def test_two_processes_on_one_store_make_nothing_twice(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "p")
+    processes = [place.start("run", "matrix.yaml") for _ in range(2)]
+    outputs = [process.communicate(timeout=300)[0].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    entries = [json.loads(line) for line in (place.folder / "runs" / "index.jsonl").read_text().splitlines()]
+    made = Counter((entry["stage"], entry["digest"]) for entry in entries if entry["status"] == "made")
+    assert set(made.values()) == {1}
+
+
+def test_a_variant_that_explodes_stands_as_failed_and_the_others_go_on(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "p")
+    place.edit("lora: {rank: 2, alpha: 4, dropout: 0.1}", "clip_norm: null, lora: {rank: 2, lr: 1.0e+30}")
+    done = place.harness("run", "matrix.yaml")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    result = Result.model_validate_json(place.comparison())
+    assert {failure.variant.split("/")[2] for failure in result.failed} == {"lora"}
+    assert len(result.failed) == 4
+    assert {row.cell.method for row in result.rows} == {"none", "full"}
+    assert "failed" in done.stdout
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "p")
+    process = place.start("run", "matrix.yaml")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.communicate(timeout=6)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == 130
+    assert "goes on from there" in output
+    assert "Traceback" not in output

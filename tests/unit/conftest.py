@@ -1,0 +1,28 @@
+"""Fixtures of the unit tests: tiny models, made once."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models lose more in waiting threads than they gain
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    from tests.tiny import tiny_tokenizer
+
+    return tiny_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama in Hugging Face layout."""
+    from tests.tiny import save_tiny_folder
+
+    return save_tiny_folder(tmp_path_factory.mktemp("tiny"))

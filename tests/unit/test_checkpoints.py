@@ -1,0 +1,142 @@
+"""Resumed equals uninterrupted, bit for bit; saved equals trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from harness.records import LossRow
+from tests.tiny import save_tiny_folder, tiny_model, tiny_tokenizer
+from tests.unit.test_sft import equal, settings, training_rows
+from trainers.checkpoints import Checkpoints, load_variant, save_final
+from trainers.methods import adapt
+from trainers.sft import fit
+
+
+class Killed(Exception):
+    """Stands for kill -9 in the middle of a run."""
+
+
+def killer(at_step: int) -> Any:
+    def on_step(row: LossRow, total: int) -> None:
+        if row.step == at_step:
+            raise Killed
+
+    return on_step
+
+
+def fresh(arch: str, method: Literal["full", "lora"]) -> Any:
+    return adapt(tiny_model(arch, dropout=0.1), method, settings().lora, 1)
+
+
+def every_step(folder: Path, fingerprint: str = "f") -> Checkpoints:
+    return Checkpoints(folder, fingerprint, every_seconds=0)
+
+
+@pytest.mark.parametrize(("arch", "method"), [("llama", "full"), ("gpt2", "full"), ("gpt2", "lora")])
+@pytest.mark.parametrize("killed_at", [1, 2, 5])
+def test_resumed_equals_uninterrupted(
+    tmp_path: Path, arch: str, method: Literal["full", "lora"], killed_at: int
+) -> None:
+    chosen, rows = settings(epochs=2, schedule="cosine"), training_rows(n_validation=3)
+    whole = fresh(arch, method)
+    expected = fit(whole, rows, chosen, chosen.lr, 1)
+    with pytest.raises(Killed):
+        fit(
+            fresh(arch, method),
+            rows,
+            chosen,
+            chosen.lr,
+            1,
+            checkpoints=every_step(tmp_path),
+            on_step=killer(killed_at),
+        )
+    resumed, seen = fresh(arch, method), []
+    report = fit(
+        resumed,
+        rows,
+        chosen,
+        chosen.lr,
+        1,
+        checkpoints=every_step(tmp_path),
+        on_step=lambda row, _: seen.append(row),
+    )
+    assert equal(resumed, whole)
+    assert report.losses == expected.losses == tuple(seen)
+
+
+def test_a_checkpoint_is_really_used(tmp_path: Path) -> None:
+    chosen, rows = settings(), training_rows()
+    with pytest.raises(Killed):
+        fit(tiny_model(), rows, chosen, 1e-3, 1, checkpoints=every_step(tmp_path), on_step=killer(3))
+    (folder,) = tmp_path.iterdir()
+    assert folder.name == "step-00000002"
+    assert len(json.loads((folder / "progress.json").read_text())["losses"]) == 2
+    tampered = load_file(folder / "weights.safetensors")
+    resumed = tiny_model()
+    optimizer = torch.optim.AdamW(resumed.parameters())
+    assert every_step(tmp_path).resume(resumed, optimizer).steps == 2
+    assert torch.equal(resumed.model.norm.weight, tampered["model.norm.weight"])
+
+
+def test_a_checkpoint_of_another_training_is_not_resumed(tmp_path: Path) -> None:
+    model = tiny_model()
+    optimizer = torch.optim.AdamW(model.parameters())
+    with pytest.raises(Killed):
+        fit(model, training_rows(), settings(), 1e-3, 1, checkpoints=every_step(tmp_path), on_step=killer(3))
+    assert every_step(tmp_path, "another").resume(model, optimizer).steps == 0
+
+
+def test_a_torn_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / ".step-00000009.123").mkdir(parents=True)
+    model = tiny_model()
+    assert every_step(tmp_path).resume(model, torch.optim.AdamW(model.parameters())).steps == 0
+
+
+def test_short_trainings_save_nothing(tmp_path: Path) -> None:
+    fit(tiny_model(), training_rows(), settings(), 1e-3, 1, checkpoints=Checkpoints(tmp_path / "c", "f"))
+    assert not (tmp_path / "c").exists()
+
+
+# ---------------------------------------------------------------- final weights
+
+
+def test_full_weights_load_with_transformers_as_bfloat16(tmp_path: Path) -> None:
+    model, tokenizer = tiny_model("qwen3"), tiny_tokenizer()
+    expected = {name: tensor.to(torch.bfloat16) for name, tensor in model.state_dict().items()}
+    save_final(model, tokenizer, tmp_path, "base")
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto")
+    assert loaded.dtype == torch.bfloat16
+    assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in expected.items())
+    text = "The cat — 猫"
+    assert AutoTokenizer.from_pretrained(tmp_path).encode(text) == tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("arch", ["llama", "gpt2"])
+def test_merged_adapter_equals_unmerged(tmp_path: Path, arch: str) -> None:
+    base = save_tiny_folder(tmp_path / "base", arch)
+    model = adapt(tiny_model(arch), "lora", settings().lora, 1)
+    fit(model, training_rows(), settings(epochs=3), 1e-2, 1)
+    save_final(model, tiny_tokenizer(), tmp_path / "adapter", "base")
+    merged = load_variant(tmp_path / "adapter", base).model
+    ids = torch.tensor([[5, 17, 40, 99, 200]])
+    with torch.no_grad():
+        ours, untuned = merged(ids).logits, tiny_model(arch)(ids).logits
+        expected = model.eval()(ids).logits
+    assert (expected - untuned).abs().max() > 0.05
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_adapter_holds_no_path_of_the_machine(tmp_path: Path) -> None:
+    base = save_tiny_folder(tmp_path / "base")
+    model = adapt(AutoModelForCausalLM.from_pretrained(base), "lora", settings().lora, 1)
+    save_final(model, tiny_tokenizer(), tmp_path / "adapter", "some-base")
+    files = list((tmp_path / "adapter").iterdir())
+    assert {path.name for path in files} == {"adapter_config.json", "adapter_model.safetensors"}
+    assert str(tmp_path).encode() not in b"".join(path.read_bytes() for path in files)

@@ -1,0 +1,269 @@
+"""The training loop: invariants, and steps recomputed by independent code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+import transformers
+
+from harness.errors import DataError, ModelError, TrainingFailed
+from harness.prompts import STYLES
+from harness.records import Example, LoraSettings, LossRow, SplitExample, SplitName, TrainInput, TrainSettings
+from tests.tiny import tiny_model, tiny_tokenizer
+from trainers.checkpoints import load_variant
+from trainers.methods import adapt, trained_parameters
+from trainers.models import LoadedModel
+from trainers.schedules import batch_at, learning_rate, total_steps
+from trainers.sft import FitReport, TrainingRows, encode_examples, fit, train_variant
+
+WORDS = ["cat", "roof", "warm", "Denmark", "sleeps", "sentence", "past", "name", "tense", "long", "day"]
+
+
+def split_examples(n: int, split: SplitName = "train") -> list[SplitExample]:
+    return [
+        SplitExample(
+            split=split,
+            index=i,
+            example=Example(
+                id=f"{split}{i}", instruction=f"Repeat {WORDS[i % 11]}", output=" ".join(WORDS[i % 11 :][: 1 + i % 5])
+            ),
+        )
+        for i in range(n)
+    ]
+
+
+def training_rows(n: int = 20, n_validation: int = 0) -> TrainingRows:
+    base = LoadedModel(None, tiny_tokenizer(), 512)
+    examples = split_examples(n) + split_examples(n_validation, "validation")
+    return encode_examples(base, examples, STYLES["phi"], "prompt", None)
+
+
+def settings(**changes: Any) -> TrainSettings:
+    return TrainSettings.model_validate({"epochs": 1, "batch_size": 8, "lr": 1e-3, "precision": "fp32", **changes})
+
+
+def train(
+    chosen: TrainSettings, *, arch: str = "llama", seed: int = 1, method: Literal["full", "lora"] = "full"
+) -> tuple[Any, FitReport]:
+    dropout = 0.1 if arch == "gpt2" else 0.0
+    model = adapt(tiny_model(arch, dropout=dropout), method, chosen.lora, seed)
+    return model, fit(model, training_rows(n_validation=5), chosen, chosen.lr, seed)
+
+
+def weights(model: Any) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def equal(a: Any, b: Any) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(weights(a).values(), weights(b).values(), strict=True))
+
+
+# ---------------------------------------------------------------- the loop
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 3])
+def test_accumulation_does_not_change_the_mathematics(micro_batch_size: int) -> None:
+    whole, one = train(settings())
+    parts, other = train(settings(micro_batch_size=micro_batch_size))
+    assert [row.loss for row in other.losses] == pytest.approx([row.loss for row in one.losses], rel=1e-5)
+    for name, expected in weights(whole).items():
+        torch.testing.assert_close(weights(parts)[name], expected, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("arch", ["llama", "gpt2"])  # gpt2 with dropout
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_same_seed_same_weights_other_seed_others(arch: str, method: Literal["full", "lora"]) -> None:
+    first, _ = train(settings(), arch=arch, method=method)
+    torch.manual_seed(99)  # a global generator in another state must not matter
+    again, _ = train(settings(), arch=arch, method=method)
+    other, _ = train(settings(), arch=arch, method=method, seed=2)
+    assert equal(first, again)
+    assert not equal(first, other)
+
+
+def test_fit_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(settings(max_steps=1), method="lora")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_steps_equal_a_plain_padded_loop() -> None:
+    """Two AdamW steps written out with transformers' own loss and PyTorch's unfused optimizer."""
+    chosen, rows, model = settings(weight_decay=0.1, clip_norm=0.5), training_rows().train, tiny_model()
+    matrices = [p for p in model.parameters() if p.ndim == 2]
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    optimizer = torch.optim.AdamW([{"params": matrices}, {"params": vectors, "weight_decay": 0.0}], weight_decay=0.1)
+    losses = []
+    for step in range(2):
+        batch = [rows[index].row for index in batch_at(step, chosen, len(rows), 1)]
+        width = max(len(row.ids) for row in batch)
+        ids = torch.tensor([[*row.ids, *[0] * (width - len(row.ids))] for row in batch])
+        labels = torch.tensor([[*row.labels, *[-100] * (width - len(row.ids))] for row in batch])
+        loss = model(ids, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * (1 - step / 2)
+        optimizer.step()
+        losses.append(loss.item())
+    ours, report = train(settings(weight_decay=0.1, clip_norm=0.5, max_steps=2))
+    assert [row.loss for row in report.losses] == pytest.approx(losses, rel=1e-5)
+    for name, expected in weights(model).items():
+        torch.testing.assert_close(weights(ours)[name], expected, rtol=1e-4, atol=2e-6, msg=name)
+
+
+def test_loss_falls_and_is_reported_step_by_step() -> None:
+    seen: list[tuple[LossRow, int]] = []
+    chosen = settings(epochs=6, lr=5e-3)
+    model = tiny_model()
+    report = fit(
+        model, training_rows(n_validation=5), chosen, chosen.lr, 1, on_step=lambda row, n: seen.append((row, n))
+    )
+    assert tuple(row for row, _ in seen) == report.losses
+    assert {n for _, n in seen} == {18}
+    assert [row.step for row in report.losses] == list(range(1, 19))
+    assert report.losses[-1].loss < 0.7 * report.losses[0].loss
+    assert [row.step for row in report.losses if row.validation_loss is not None] == [3, 6, 9, 12, 15, 18]
+
+
+def test_validation_loss_is_the_mean_over_loss_bearing_tokens() -> None:
+    chosen = settings(max_steps=1, lr=1e-9, micro_batch_size=2)
+    rows, model = training_rows(n_validation=5), tiny_model()
+    report = fit(model, rows, chosen, chosen.lr, 1)
+    total = tokens = 0.0
+    with torch.no_grad():
+        for named in rows.validation:
+            loss = model(torch.tensor([named.row.ids]), labels=torch.tensor([named.row.labels])).loss.item()
+            total += loss * named.row.loss_tokens
+            tokens += named.row.loss_tokens
+    assert report.losses[-1].validation_loss == pytest.approx(total / tokens, rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_names_step_and_rows() -> None:
+    model = tiny_model()
+    torch.nn.init.constant_(model.model.layers[1].mlp.down_proj.weight, torch.inf)
+    with pytest.raises(TrainingFailed, match=r"step 1: loss nan.*train\d+, train\d+") as caught:
+        fit(model, training_rows(), settings(), 1e-3, 1)
+    assert caught.value.hint is not None
+    assert "train.lr" in caught.value.hint
+
+
+def test_bf16_autocast_trains_close_to_fp32() -> None:
+    _, exact = train(settings())
+    _, rough = train(settings(precision="bf16"))
+    assert rough.precision == "bf16"
+    assert [row.loss for row in rough.losses] == pytest.approx([row.loss for row in exact.losses], rel=0.03)
+    assert [row.loss for row in rough.losses] != [row.loss for row in exact.losses]
+
+
+# ---------------------------------------------------------------- schedule and order
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+@pytest.mark.parametrize("warmup_ratio", [0.0, 0.25])
+def test_rates_equal_those_of_transformers(schedule: Any, warmup_ratio: float) -> None:
+    chosen = settings(schedule=schedule, warmup_ratio=warmup_ratio)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=3e-4)
+    name = "constant_with_warmup" if schedule == "constant" else schedule
+    theirs = transformers.get_scheduler(
+        name, optimizer, num_warmup_steps=round(20 * warmup_ratio), num_training_steps=20
+    )
+    for step in range(20):
+        assert learning_rate(step, 20, 3e-4, chosen) == pytest.approx(theirs.get_last_lr()[0], abs=1e-12)
+        optimizer.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({}, 3), ({"epochs": 2}, 6), ({"epochs": 0.5}, 2), ({"epochs": 0.01}, 1), ({"epochs": 4, "max_steps": 5}, 5)],
+)
+def test_total_steps(changes: dict[str, float], expected: int) -> None:
+    assert total_steps(settings(**changes), 20) == expected
+
+
+def test_each_epoch_sees_every_row_once_in_an_order_of_its_own() -> None:
+    epochs = [
+        [index for step in range(3 * e, 3 * e + 3) for index in batch_at(step, settings(), 20, 1)] for e in (0, 1)
+    ]
+    assert all(Counter(order) == Counter(range(20)) for order in epochs)
+    assert epochs[0] != epochs[1]
+    assert batch_at(0, settings(), 20, 1) != batch_at(0, settings(), 20, 2)
+
+
+# ---------------------------------------------------------------- methods
+
+
+def test_lora_trains_the_adapter_alone() -> None:
+    before = tiny_model()
+    model, _ = train(settings(), method="lora")
+    assert all("lora_" in name for name in trained_parameters(model))
+    for name, expected in before.named_parameters():
+        kept = dict(model.get_base_model().named_parameters())
+        wrapped = name.replace("proj.weight", "proj.base_layer.weight")
+        assert torch.equal(kept.get(name, kept.get(wrapped)), expected)
+
+
+@pytest.mark.parametrize(
+    ("arch", "targets", "expected"),
+    [
+        ("llama", "attention", {"q_proj", "k_proj", "v_proj", "o_proj"}),
+        ("llama", ("q_proj", "v_proj"), {"q_proj", "v_proj"}),
+        ("gpt2", "attention", {"c_attn", "c_proj"}),
+        ("llama", "all-linear", {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}),
+    ],
+)
+def test_lora_targets(arch: str, targets: Any, expected: set[str]) -> None:
+    model = adapt(tiny_model(arch), "lora", LoraSettings(rank=2, targets=targets), 0)
+    names = [name for name, module in model.named_modules() if hasattr(module, "lora_A")]
+    assert {name.rsplit(".", 1)[-1] for name in names} == expected
+    assert arch != "gpt2" or not any("mlp" in name for name in names)
+
+
+def test_unknown_lora_targets_are_answered_with_the_known() -> None:
+    with pytest.raises(ModelError, match=r"q_prj(.|\n)*q_proj"):
+        adapt(tiny_model(), "lora", LoraSettings(targets=("q_prj",)), 0)
+
+
+# ---------------------------------------------------------------- the stage
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_train_variant_writes_weights_that_load(
+    tmp_path: Path, tiny_folder: Path, method: Literal["full", "lora"]
+) -> None:
+    rows: list[LossRow] = []
+    stage = TrainInput(
+        base="b", data="d", style_sha256="s", masking="prompt", method=method, settings=settings(), seed=3
+    )
+    examples = split_examples(20) + split_examples(4, "test")
+    facts = train_variant(
+        stage,
+        tiny_folder,
+        examples,
+        STYLES["phi"],
+        tmp_path / "weights",
+        tmp_path / "checkpoints",
+        lambda row, _: rows.append(row),
+    )
+    assert (facts.examples, facts.steps, facts.first_loss, facts.last_loss) == (20, 3, rows[0].loss, rows[-1].loss)
+    assert facts.loss_tokens == sum(row.loss_tokens for row in rows)
+    assert (facts.trained_parameters == facts.parameters) == (method == "full")
+    assert not (tmp_path / "checkpoints").exists()
+    base, tuned = load_variant(None, tiny_folder), load_variant(tmp_path / "weights", tiny_folder)
+    assert facts.parameters == sum(p.numel() for p in base.model.parameters())
+    assert not equal(base.model, tuned.model)
+
+
+def test_an_empty_training_part_is_refused() -> None:
+    with pytest.raises(DataError, match="training part"):
+        encode_examples(
+            LoadedModel(None, tiny_tokenizer(), 512), split_examples(3, "test"), STYLES["phi"], "none", None
+        )

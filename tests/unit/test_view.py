@@ -1,0 +1,154 @@
+"""The leaderboard's data frames over the ugly store, and the command that serves it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.errors import HarnessError
+from harness.store import MatrixRun, Store
+from leaderboard import view
+from leaderboard.launch import ADDRESS, command, require_free
+from reports.ledger import ledger
+from tests.ugly import CELLS, FAILED, LONG, MEASURES, TEST, all_values, result
+from tests.ugly_store import ugly_store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return ugly_store(tmp_path_factory.mktemp("ugly") / "runs")
+
+
+@pytest.fixture(scope="module")
+def run(store: Store) -> MatrixRun:
+    return store.matrices()[0]
+
+
+@pytest.fixture(scope="module")
+def values(run: MatrixRun, store: Store) -> pd.DataFrame:
+    return view.values(run, store)
+
+
+def test_board_has_a_row_a_cell_and_measure() -> None:
+    frame = view.board(result())
+    assert len(frame) == len(CELLS) * len(MEASURES)
+    assert list(frame.columns) == view.BOARD_COLUMNS
+    rows = frame[frame["measure"] == "rougeL"]
+    assert list(rows["cell"]) == [row.cell.name for row in result().rows]
+    assert list(rows["mean"]) == [row.scores[0].mean for row in result().rows]
+    untrusted = frame[~frame["trusted"]]
+    assert set(untrusted["measure"]) == {"smollm2-judge"} and set(untrusted["ranks"]) == {"–"}
+
+
+def test_chosen_filters_by_every_axis_and_nothing_by_default() -> None:
+    frame = view.board(result())
+    assert len(view.chosen(frame, {"model": [], "masking": []})) == len(frame)
+    kept = view.chosen(frame, {"prompt_style": ["phi"], "method": ["full", "lora"]})
+    assert set(kept["cell"]) == {c.name for c in CELLS if c.prompt_style == "phi" and c.method != "none"}
+    assert set(view.chosen(frame, {"masking": ["–"]})["method"]) == {"none"}
+
+
+def test_in_order_turns_round_where_lower_is_better() -> None:
+    frame = view.board(result())
+    lower = MEASURES[1].model_copy(update={"higher_is_better": False})
+    assert view.in_order(frame, MEASURES[1])["mean"].is_monotonic_decreasing
+    assert view.in_order(frame, lower)["mean"].is_monotonic_increasing
+
+
+def test_table_leads_with_the_chosen_measure_and_ends_with_the_untrusted() -> None:
+    table = view.table(view.board(result()), MEASURES, MEASURES[1])
+    assert list(table.columns) == [
+        "ranks", "model", "prompt_style", "method", "masking", "seeds",
+        "bleu", "interval_low", "interval_high", "rougeL", "chrf", "keyword-judge", "smollm2-judge", "unscored",
+    ]  # fmt: skip
+    assert table["bleu"].is_monotonic_decreasing
+    assert table["unscored"].sum() == 3 * 4
+    untuned = table[table["method"] == "none"]
+    assert untuned["seeds"].isna().all() and len(untuned) == 3
+
+
+def test_values_are_the_store_s_and_name_every_outcome(values: pd.DataFrame) -> None:
+    cell = CELLS[6].name
+    mine = values[(values["cell"] == cell) & (values["seed"] == 124) & (values["measure"] == "chrf")]
+    assert list(mine["value"]) == pytest.approx(list(all_values()["chrf"][cell][1]))
+    judged = values[(values["cell"] == cell) & (values["measure"] == "smollm2-judge")]
+    assert judged["outcome"].value_counts().to_dict() == {"scored": 33, "unparsed": 3, "refused": 3, "failed": 3}
+    unscored = judged[judged["outcome"] != "scored"]
+    assert unscored["value"].isna().all() and (unscored["reason"] != "").all()
+    assert FAILED.variant not in set(values["variant"])
+
+
+def test_items_spread_is_the_range_of_cell_means(run: MatrixRun, store: Store, values: pd.DataFrame) -> None:
+    frame = view.items(run, store, values, "rougeL")
+    assert list(frame["example_id"]) == [e.id for e in TEST]
+    means = [cell.mean(0) for cell in all_values()["rougeL"].values()]
+    expected = [max(m[i] for m in means) - min(m[i] for m in means) for i in range(len(TEST))]
+    assert list(frame["spread"]) == pytest.approx(expected)
+
+
+def test_items_of_an_unscored_measure_have_no_spread(run: MatrixRun, store: Store, values: pd.DataFrame) -> None:
+    assert view.items(run, store, values[values["measure"] == "none"], "none")["spread"].isna().all()
+    unread = values.assign(value=float("nan"))
+    assert view.items(run, store, unread, "rougeL")["spread"].isna().all()
+
+
+def test_matching_wants_every_word_in_any_field(run: MatrixRun, store: Store, values: pd.DataFrame) -> None:
+    frame = view.items(run, store, values, "rougeL")
+    assert list(view.matching(frame, "AUSTEN prejudice")["instruction"]) == [
+        "Name the author of 'Pride and Prejudice'."
+    ]
+    assert len(view.matching(frame, "长城")) == 1
+    assert len(view.matching(frame, "x^2$ (")) == 0
+    assert len(view.matching(frame, "  ")) == len(TEST)
+
+
+def test_responses_cover_finished_variants(run: MatrixRun, store: Store) -> None:
+    frame = view.responses(run, store)
+    assert len(frame) == (3 + 7 * 3) * len(TEST)
+    assert list(frame.columns) == view.RESPONSE_COLUMNS
+
+
+def test_trust_and_ledger_frames(run: MatrixRun, store: Store) -> None:
+    trust = view.trust(result()).set_index("judge")
+    assert not trust.loc["smollm2-judge", "trusted"] and trust.loc["keyword-judge", "trusted"]
+    assert trust.loc["smollm2-judge", "auc_empty"] == 0.23
+    assert trust.loc["smollm2-judge", "empty_unscored"] == 14
+    assert len(view.ledger_frame(ledger(run, store))) == 7 * 3
+    assert LONG not in set(view.ledger_frame(ledger(run, store))["cell"])
+
+
+def test_effects_name_the_better_level() -> None:
+    frame = view.effects(result(), "rougeL").set_index("label")
+    assert frame.loc["method: full − none", "verdict"] == "full better"
+    assert not frame.loc["masking: prompt − none", "shown"]
+
+
+def test_command_binds_to_this_machine_only(tmp_path: Path) -> None:
+    line = command(tmp_path, 8600)
+    assert line[line.index("--server.address") + 1] == ADDRESS == "127.0.0.1"
+    assert line[line.index("--browser.gatherUsageStats") + 1] == "false"
+    assert line[-3:] == ["--", "--store", str(tmp_path)]
+    assert Path(line[4]).exists()
+
+
+def test_a_taken_port_is_an_instruction() -> None:
+    with socket.socket() as holder:
+        holder.bind((ADDRESS, 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(HarnessError, match=f"--port {port + 1}"):
+            require_free(port)
+    require_free(port)
+
+
+def test_view_and_reports_load_neither_streamlit_nor_torch() -> None:
+    code = (
+        "import sys, leaderboard.view, leaderboard.launch, reports.publish, reports.terminal; "
+        "print([m for m in ('streamlit', 'torch', 'altair') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
