@@ -1,4 +1,4 @@
-"""The command `harness`: parse arguments, call one function, print. Heavy things are imported by the command that needs them."""
+"""The command `harness`: parse arguments, call one function, print. Each command imports what it needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ examples:
   harness run examples/quickstart.yaml     make it; run again to go on where it stopped
   harness leaderboard                      browse what is in ./runs
 
-exit status: 0 done · 1 some variants failed, the others are compared · 2 a problem to mend, nothing is lost · 130 interrupted
+exit status: 0 done · 1 some variants failed, the others are compared · 2 a problem to mend, nothing is lost
+             130 interrupted
 """
 
 
@@ -67,13 +68,17 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--plain", action="store_true", help="one line a finished piece of work instead of bars")
     plan = command("plan", "show_plan", "show variants, stages, what is sealed, and an estimate of the cost", stored)
     plan.add_argument("matrix", type=Path, help="matrix file (YAML)")
-    board = command("leaderboard", "open_leaderboard", "browse a store in the browser (Streamlit, on 127.0.0.1)", common)
+    board = command(
+        "leaderboard", "open_leaderboard", "browse a store in the browser (Streamlit, on 127.0.0.1)", common
+    )
     board.add_argument("store", type=Path, nargs="?", default=Path("runs"), help="the store (default: ./runs)")
     board.add_argument("--port", type=int, default=8501, help="port (default: 8501)")
     command("schema", "print_schema", "print the JSON Schema of a matrix file, for your editor", common)
     command("doctor", "examine", "check this installation: packages, versions, models, device", common)
     store = command("store", "keep_store", "look after the store", stored)
-    store.add_argument("action", choices=["ls", "verify", "gc"], help="list objects; check every file; remove unused ones")
+    store.add_argument(
+        "action", choices=["ls", "verify", "gc"], help="list objects; check every file; remove unused ones"
+    )
     store.add_argument("--dry-run", action="store_true", help="gc: only say what would go")
     return top
 
@@ -199,7 +204,9 @@ def keep_store(arguments: argparse.Namespace) -> int:
         case "ls":
             for item in store.ls():
                 rows = f"{item.rows} rows" if item.rows is not None else "weights" if item.state == "sealed" else ""
-                print(f"{item.key.stage:<9} {item.key.digest[:12]}  {item.state:<11} {item.bytes / 1e6:>9.2f} MB  {rows}")
+                print(
+                    f"{item.key.stage:<9} {item.key.digest[:12]}  {item.state:<11} {item.bytes / 1e6:>9.2f} MB  {rows}"
+                )
             return 0
         case "verify":
             damaged = 0

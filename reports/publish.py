@@ -7,9 +7,9 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.store import MatrixRun, Store, translated_disk_errors, write_atomically
-from reports.html import report_html
 from reports.ledger import ledger
 from reports.markdown import report_markdown
+from reports.page import report_html
 from reports.samples import samples
 
 

@@ -1,4 +1,4 @@
-"""Cut examples into train, test and validation, in file order, as the book does: 1,100 rows at 85/10/5 give 935/110/55."""
+"""Cut examples into train, test and validation, in file order, as the book does: 1,100 rows give 935/110/55."""
 
 from __future__ import annotations
 
@@ -41,8 +41,6 @@ def split(examples: list[Example], settings: SplitSettings) -> list[SplitExample
     rows: list[SplitExample] = []
     start = 0
     for name, size in sizes(len(examples), settings).items():
-        rows += [
-            SplitExample(split=name, index=index, example=examples[index]) for index in range(start, start + size)
-        ]
+        rows += [SplitExample(split=name, index=index, example=examples[index]) for index in range(start, start + size)]
         start += size
     return rows

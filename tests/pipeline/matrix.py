@@ -52,12 +52,21 @@ class Place:
 
     def harness(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=environment(**env), capture_output=True, text=True, check=False
+            self.command(*arguments),
+            cwd=self.folder,
+            env=environment(**env),
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            self.command(*arguments), cwd=self.folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            self.command(*arguments),
+            cwd=self.folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
 
     def comparison(self, store: str = "runs") -> bytes:

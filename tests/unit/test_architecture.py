@@ -70,10 +70,16 @@ def test_import_rules(path: Path) -> None:
         if room == "trainers":
             assert not under(module, "judges", "reports", "leaderboard", "harness.generators"), (name, module)
         if room == "judges":
-            assert not under(module, "trainers", "reports", "leaderboard", "harness.generators", "torch"), (name, module)
+            assert not under(module, "trainers", "reports", "leaderboard", "harness.generators", "torch"), (
+                name,
+                module,
+            )
             assert not (at_import and module.split(".")[0] in HEAVY), (name, module)
         if room in ("reports", "leaderboard"):
-            assert not under(module, "trainers", "judges", "harness.generators", "torch", "transformers"), (name, module)
+            assert not under(module, "trainers", "judges", "harness.generators", "torch", "transformers"), (
+                name,
+                module,
+            )
         if room == "reports":
             assert not under(module, "leaderboard", "streamlit"), (name, module)
 

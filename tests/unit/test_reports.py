@@ -14,9 +14,9 @@ from harness.errors import HarnessError
 from harness.records import Interval, Result
 from harness.store import MatrixRun, Store
 from reports.charts import scale, smoothed
-from reports.html import report_html
 from reports.ledger import LedgerRow, budget_notes, ledger, versions_of
 from reports.markdown import escape, report_markdown
+from reports.page import report_html
 from reports.publish import publish
 from reports.samples import samples
 from reports.terminal import fit, print_result

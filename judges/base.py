@@ -1,0 +1,167 @@
+"""What a judge backend is: it turns a request into text, and nothing else.
+
+Prompts, parsing, retries, storing and statistics are other modules' business. A backend is a class with the shape of
+`Judge` and the name it is registered under in the entry-point group `sft_harness.judges`. Its module imports its SDK
+inside the class, because planning asks the class for an identity before anything heavy may be loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.errors import JudgeError
+from harness.records import TokenLogprob
+
+Options = Mapping[str, str | int | float | bool]
+
+GROUP = "sft_harness.judges"
+BUILT_IN = {
+    "llamacpp": "judges.llamacpp_judge:LlamaCppJudge",
+    "scripted": "judges.scripted_judge:ScriptedJudge",
+}
+"""Ours, so that they are found in a checkout that is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a judge. `schema`: the JSON schema that the reply should follow, if any."""
+
+    system: str
+    user: str
+    schema: Mapping[str, Any] | None = None
+    max_tokens: int = 64
+    temperature: float = 0.0
+    seed: int = 0
+
+    @property
+    def digest(self) -> str:
+        """sha256 (64 hex digits) of the request's content."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `logprobs`: candidates for the first token that the judge chose itself, likeliest first."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class Busy(Exception):
+    """The backend cannot answer now; asking again may help. `retry_after`: seconds it wishes to be left alone."""
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class RequestFailed(Exception):
+    """This one request can never be answered (longer than the context, say); asking again does not help."""
+
+
+class Judge(Protocol):
+    """A backend, loaded. `answer` is called from several threads at once, at most `concurrency` of them."""
+
+    concurrency: int
+
+    def __init__(self, model: str, options: Options) -> None:
+        """Raises JudgeError, ModelError or MissingExtra where the judge cannot be set up."""
+
+    @classmethod
+    def identity(cls, model: str, options: Options) -> str:
+        """What answers, by content (a hash of the weights, a pinned version); loads nothing heavy."""
+
+    def answer(self, request: Request) -> Answer:
+        """Raises Busy, TimeoutError or ConnectionError (asked again), RequestFailed (given up)."""
+
+    def close(self) -> None:
+        """Free memory, processes, sockets. Called once."""
+
+
+class BackendOptions(BaseModel):
+    """Base of a backend's options: those that go into every request are `temperature` and `seed`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    temperature: float = 0.0
+    seed: int = 0
+
+
+OptionsT = TypeVar("OptionsT", bound=BackendOptions)
+
+
+def read_options(kind: type[OptionsT], options: Options, backend: str) -> OptionsT:
+    """The options as typed values. Raises JudgeError that names each unknown or ill-typed one."""
+    try:
+        return kind.model_validate(dict(options))
+    except ValidationError as e:
+        known = ", ".join(kind.model_fields)
+        problems = [_option_problem(str(error["loc"][0]), error, kind) for error in e.errors()]
+        raise JudgeError(
+            f"judge backend {backend!r}: " + "; ".join(problems), where="options", hint=f"options it knows: {known}"
+        ) from e
+
+
+def _option_problem(name: str, error: Any, kind: type[BackendOptions]) -> str:
+    if error["type"] != "extra_forbidden":
+        return f"option {name!r}: {error['msg']}, got {error['input']!r}"
+    return f"unknown option {name!r}" + _did_you_mean(name, list(kind.model_fields))
+
+
+def load_judge(backend: str, model: str, options: Options) -> Judge:
+    """The backend, ready to answer.
+
+    Raises:
+        JudgeError: unknown backend or option, or the engine does not start.
+        MissingExtra: the backend's package is not installed.
+        ModelError: the model is not found.
+    """
+    return _backend(backend)(model, options)
+
+
+def identity(backend: str, model: str, options: Options) -> str:
+    """What will answer, by content, e.g. `gguf:<sha256>`; checks the options. Light: no SDK, no model is loaded.
+
+    Raises as `load_judge` does, as far as it can be known without loading.
+    """
+    return _backend(backend).identity(model, options)
+
+
+def known_backends() -> tuple[str, ...]:
+    """Names that `load_judge` takes: ours, and those of installed packages."""
+    return tuple(sorted({*BUILT_IN, *(point.name for point in entry_points(group=GROUP))}))
+
+
+def _backend(name: str) -> type[Judge]:
+    if name in BUILT_IN:
+        point = EntryPoint(name, BUILT_IN[name], GROUP)
+    else:
+        found = tuple(entry_points(group=GROUP, name=name))
+        if not found:
+            known = known_backends()
+            raise JudgeError(
+                f"unknown judge backend {name!r}" + _did_you_mean(name, known), hint="known: " + ", ".join(known)
+            )
+        point = found[0]
+    try:
+        loaded: type[Judge] = point.load()
+    except (ImportError, AttributeError) as e:
+        raise JudgeError(f"judge backend {name!r} cannot be imported from {point.value}: {e}") from e
+    return loaded
+
+
+def _did_you_mean(name: str, known: list[str] | tuple[str, ...]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

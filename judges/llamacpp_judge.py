@@ -1,0 +1,192 @@
+"""A judge embedded in this process: a GGUF model run by llama.cpp's own server engine, through the package xllamacpp.
+
+Replies must be the same bit for bit whenever and in whatever order requests are asked, or a resumed run would end
+otherwise than an unbroken one. How far llama.cpp keeps to that is measured by `benchmarks/judge_repeat.py`; REPEATABILITY
+below states what it found and what is done about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import secrets
+import tempfile
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from harness.errors import JudgeError, MissingExtra
+from harness.gguf import file_sha256, locate_gguf
+from harness.records import TokenLogprob
+from judges.base import Answer, BackendOptions, Busy, Options, Request, RequestFailed, read_options
+from judges.grammar import Forced, forced
+
+TOP_LOGPROBS = 20
+QUIET = -1
+HTTP_BUSY = (429, 500, 503)
+
+
+class LlamaCppOptions(BackendOptions):
+    """Options of `backend: llamacpp`."""
+
+    slots: int = Field(1, ge=1, le=64, description="Requests at once. More than 1: replies may differ from run to run.")
+    threads: int | None = Field(None, ge=1, description="CPU threads; default: all that this process may use.")
+    context: int = Field(2048, ge=128, description="Longest prompt and reply together, in tokens.")
+    reuse_head: bool = Field(True, description="Compute the rubric's head (system message) once, not for each request.")
+
+
+class LlamaCppJudge:
+    """One loaded model. `model`: a packaged model's name or the path of a .gguf file (see harness.gguf)."""
+
+    def __init__(self, model: str, options: Options) -> None:
+        """Raises MissingExtra (xllamacpp or the model's package), ModelError (no such file), JudgeError (does not load)."""
+        self.options = read_options(LlamaCppOptions, options, "llamacpp")
+        self.concurrency = self.options.slots
+        self._free: SimpleQueue[int] = SimpleQueue()
+        for slot in range(self.options.slots):
+            self._free.put(slot)
+        self._heads_folder = tempfile.TemporaryDirectory(prefix="sft-harness-heads-")
+        self._key = secrets.token_hex(16)
+        self._server = _start(locate_gguf(model), self.options, Path(self._heads_folder.name), self._key)
+        self._heads = _Heads(self._server, self._key) if self.options.reuse_head else None
+
+    @classmethod
+    def identity(cls, model: str, options: Options) -> str:
+        """`gguf:<sha256 of the file>`. Raises as the constructor, without loading anything."""
+        read_options(LlamaCppOptions, options, "llamacpp")
+        return f"gguf:{file_sha256(locate_gguf(model))}"
+
+    def answer(self, request: Request) -> Answer:
+        """Raises Busy, or RequestFailed where the request does not fit the context."""
+        frame = forced(request.schema) if request.schema is not None else None
+        slot = self._free.get()
+        try:
+            reuse = self._heads.restore(request.system, slot) if self._heads else False
+            body = {**_body(request, frame), "id_slot": slot, "cache_prompt": reuse}
+            reply = self._server.handle_chat_completions(body)
+        finally:
+            self._free.put(slot)
+        return _answer(_checked(reply), frame)
+
+    def close(self) -> None:
+        """Stop the engine and free the model."""
+        self._heads = None
+        self._server = None
+        self._heads_folder.cleanup()
+
+
+def _start(path: Path, options: LlamaCppOptions, heads: Path, key: str) -> Any:
+    try:
+        import xllamacpp
+    except ImportError as e:
+        raise MissingExtra("judge backend 'llamacpp'", "judges-llamacpp") from e
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.verbosity = QUIET
+    params.ui = False
+    params.api_keys = [key]  # the engine listens on loopback; nobody else's business
+    params.slot_save_path = f"{heads}{os.sep}"
+    params.cache_ram_mib = 0  # a cache of earlier prompts would make a reply depend on what was asked before
+    params.n_parallel = options.slots
+    params.n_ctx = options.context * options.slots
+    threads = options.threads or len(os.sched_getaffinity(0))
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    try:
+        return xllamacpp.Server(params)
+    except Exception as e:
+        raise JudgeError(
+            f"llama.cpp cannot load {path}: {e}", hint="is it a whole GGUF file of a chat model, and does it fit memory?"
+        ) from e
+
+
+class _Heads:
+    """The state after the system message, computed once a rubric and put back before each request.
+
+    llama.cpp's own prompt cache keeps whatever the last request left, so that a reply's last digits depend on the order
+    of requests; from a restored state each reply depends on its own request only.
+    """
+
+    def __init__(self, server: Any, key: str) -> None:
+        self._server = server
+        self._key = key
+        self._saved: set[str] = set()
+        self._lock = threading.Lock()
+        self._works = True
+
+    def restore(self, system: str, slot: int) -> bool:
+        """Whether the slot now holds the state after `system`; False where this model's state cannot be saved."""
+        name = hashlib.sha256(system.encode()).hexdigest()
+        with self._lock:
+            if self._works and name not in self._saved:
+                self._works = self._compute(system, slot) and self._slot("save", name, slot)
+                self._saved.add(name)
+        return self._works and self._slot("restore", name, slot)
+
+    def _compute(self, system: str, slot: int) -> bool:
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": ""}]
+        body = {"messages": messages, "max_tokens": 1, "temperature": 0, "id_slot": slot, "cache_prompt": False}
+        return "error" not in self._server.handle_chat_completions(body)
+
+    def _slot(self, action: str, name: str, slot: int) -> bool:
+        address = urlsplit(self._server.listening_address)
+        connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=60)
+        try:
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
+            connection.request("POST", f"/slots/{slot}?action={action}", json.dumps({"filename": name}), headers)
+            response = connection.getresponse()
+            response.read()
+            return response.status == http.client.OK
+        finally:
+            connection.close()
+
+
+def _body(request: Request, frame: Forced | None) -> dict[str, Any]:
+    messages = [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}]
+    body: dict[str, Any] = {
+        "messages": messages,
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "seed": request.seed,
+        "logprobs": True,
+        "top_logprobs": TOP_LOGPROBS,
+    }
+    if frame is not None:
+        body["grammar"] = frame.grammar
+        if frame.prefix:
+            messages.append({"role": "assistant", "content": frame.prefix})
+    elif request.schema is not None:
+        schema = {"name": "verdict", "schema": dict(request.schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return body
+
+
+def _checked(reply: dict[str, Any]) -> dict[str, Any]:
+    if "error" not in reply:
+        return reply
+    error = reply["error"]
+    message = f"llama.cpp: {error.get('message', error)}"
+    if error.get("code") in HTTP_BUSY:
+        raise Busy(message)
+    raise RequestFailed(message)
+
+
+def _answer(reply: dict[str, Any], frame: Forced | None) -> Answer:
+    choice = reply["choices"][0]
+    text = choice["message"]["content"] or ""
+    if frame is not None and choice["finish_reason"] == "stop":
+        text += frame.suffix
+    tokens = (choice.get("logprobs") or {}).get("content") or []
+    candidates = tokens[0]["top_logprobs"] if tokens else []
+    return Answer(
+        text=text,
+        finish_reason=choice["finish_reason"],
+        prompt_tokens=reply["usage"]["prompt_tokens"],
+        completion_tokens=reply["usage"]["completion_tokens"],
+        logprobs=tuple(TokenLogprob(token=each["token"], logprob=each["logprob"]) for each in candidates),
+    )
