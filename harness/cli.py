@@ -127,11 +127,13 @@ def quiet_libraries() -> None:
     """Libraries' own progress bars and notices would break ours."""
     import logging
     import os
+    import warnings
 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     logging.getLogger("transformers").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 def show_result(result, folder: Path, store: Path) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001

@@ -116,7 +116,7 @@ def variant(values: dict[str, Any]) -> Variant:
 
 
 def baseline_cell(spec: MatrixSpec) -> str | None:
-    """Name of the cell that `compare.baseline` means: the one that matches it. Raises SpecError if not exactly one does."""
+    """Name of the cell that `compare.baseline` means. Raises SpecError if not exactly one matches."""
     wanted = spec.compare.baseline
     if wanted is None:
         return None

@@ -150,7 +150,7 @@ class GenerateSettings(Record):
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="As in train.")
 
 
-# ---------------------------------------------------------------- stage inputs: their digest is the identity of the output
+# ---------------------------------------------------------------- stage inputs: their digest names the output
 
 
 class SplitSettings(Record):
@@ -623,7 +623,7 @@ class ProbeResult(Record):
 
 
 class TrustReport(Record):
-    """What the probes say about a judge. `auc_*`: probability that the reference outscores the bad answer (0.5 = chance)."""
+    """What the probes say about a judge. `auc_*`: probability that the reference outscores the bad answer."""
 
     judge: str
     trusted: bool

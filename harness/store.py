@@ -1,7 +1,7 @@
 """The only module that knows paths: content-addressed objects, sealed last, locked while they are made.
 
 runs/store.json                   the version of this layout
-runs/objects/<stage>/<digest>/    spec.json · rows.jsonl or weights/ · seal.json; `scratch/` and `lock` while in the making
+runs/objects/<stage>/<digest>/    spec.json · rows.jsonl or weights/ · seal.json; scratch/ while it is made
 runs/matrices/<name>-<digest>/    matrix.yaml · plan.json · comparison.json · report.html · report.md
 runs/index.jsonl                  append-only log of what was made when
 """

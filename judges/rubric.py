@@ -38,7 +38,7 @@ class RubricTest(Record):
 
 
 class Rubric(Record):
-    """The whole of a rubric file. `system` and `user` are Jinja2 templates over instruction, input, reference, answer."""
+    """A rubric file. `system` and `user` are Jinja2 templates over instruction, input, reference and answer."""
 
     about: str
     scale: Scale
