@@ -70,6 +70,7 @@ def run(spec: MatrixSpec, plan: Plan, resolved: Resolved, store: Store, matrix_y
             status = "failed"
         store.log(plan.matrix, label, stage.key, status)
         watcher.end(bar, label, "" if status == "made" else status)
+    workshop.close()
     result = conclude(spec, plan, store, tuple(failures.values()))
     return Outcome(result, folder, made)
 

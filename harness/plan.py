@@ -38,11 +38,15 @@ COMPARE_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """A base model by content. `name` finds its weights on this machine; `parameters` is rough, for estimates only."""
+    """A base model by content. `name` finds its weights on this machine; `parameters` is rough, for estimates only.
+
+    `licence`: where the program knows it (packaged models).
+    """
 
     name: str
     input: BaseInput
     parameters: float
+    licence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ def print_plan(plan: Plan, resolved: Resolved, undone: set[StageKey], cost: Esti
             *(state([each.asks[j.name], each.judgments[j.name]], undone) for j in plan.judges),
         )
     console.print(table)
+    for name, model in resolved.models.items():
+        if model.licence:
+            console.print(f"[dim]model {name}: {model.licence}[/dim]", highlight=False)
     console.print(summary(plan, undone, cost), highlight=False)
 
 

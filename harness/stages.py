@@ -80,10 +80,16 @@ class Workshop:
         from judges.base import load_judge
 
         if self.engine is None or self.engine[0] != resolved:
-            self.engine = None  # the old one's memory goes before the new one's comes
+            self.close()  # the old one's memory goes before the new one's comes
             spec = resolved.spec
             self.engine = (resolved, load_judge(spec.backend, spec.model, spec.options))
         return self.engine[1]
+
+    def close(self) -> None:
+        """Let go of the loaded judge."""
+        if self.engine is not None:
+            self.engine[1].close()
+            self.engine = None
 
 
 def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Facts | None:  # noqa: PLR0911 - one a stage
@@ -213,7 +219,7 @@ def make_probe(workshop: Workshop, probe: ProbeInput, writer: ObjectWriter) -> N
 def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> AskFacts:
     """Ask the judge whatever it has not been asked yet; each reply is kept as it comes."""
     from judges.ask import ask as put_questions
-    from judges.ask import blocks, questions
+    from judges.ask import pending, questions
     from judges.rubric import load_rubric
 
     resolved = next(judge for judge in workshop.resolved.judges if asks_as(judge, ask))
@@ -221,18 +227,13 @@ def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> Ask
     generations = workshop.generations(ask.generations)
     asked = questions(rubric, workshop.tests(ask.data), generations, ask)
     kept: list[Any] = writer.kept_rows(ReplyRow)
-    judge = workshop.judge(resolved)
-    todo = blocks(judge, asked, kept)
-    redone = {question.key for block in todo for question in block}
-    kept = [row for row in kept if (row.example_id, row.sample, row.repeat) not in redone]
-    writer.replace_rows(kept)
     workshop.advance(len(kept))
 
     def on_reply(row: Any) -> None:
         writer.append([row])
         workshop.advance(1)
 
-    retries = put_questions(judge, todo, on_reply)
+    retries = put_questions(workshop.judge(resolved), pending(asked, kept), on_reply)
     rows: list[Any] = writer.kept_rows(ReplyRow)
     replies = [row for row in rows if isinstance(row, Reply)]
     return AskFacts(
