@@ -31,9 +31,16 @@ def missing(plan: Plan, store: Store) -> list[PlannedStage]:
 
 
 def pieces(plan: Plan, undone: list[PlannedStage]) -> tuple[Counter[str], Counter[str]]:
-    """Pieces of work a progress bar: in all, and done before this run."""
-    total = Counter(BAR_OF[stage.key.stage] for stage in plan.stages)
-    return total, total - Counter(BAR_OF[stage.key.stage] for stage in undone)
+    """Variants (and probes) a progress bar counts: in all, and done before this run."""
+    quiet = quick_stages(plan)
+    total = Counter(BAR_OF[stage.key.stage] for stage in plan.stages if stage.key not in quiet)
+    return total, total - Counter(BAR_OF[stage.key.stage] for stage in undone if stage.key not in quiet)
+
+
+def quick_stages(plan: Plan) -> set[StageKey]:
+    """Stages too quick to count: making probes, reading replies, and all but a variant's last metric."""
+    metrics = {key for each in plan.variants for key in list(each.scores.values())[:-1]}
+    return metrics | {stage.key for stage in plan.stages if stage.key.stage in ("probe", "judge")}
 
 
 def finished_result(plan: Plan, store: Store) -> Result | None:
@@ -53,13 +60,14 @@ def run(spec: MatrixSpec, plan: Plan, resolved: Resolved, store: Store, matrix_y
     failures: dict[StageKey, FailedVariant] = {}
     bar = ""
     workshop = Workshop(store, resolved, advance=lambda count: watcher.advance(bar, count))
-    labels = stage_labels(plan)
+    labels, quiet = stage_labels(plan), quick_stages(plan)
     for stage in missing(plan, store):
         if depends_on_failure(plan, stage.key, failures):
             continue
         bar = BAR_OF[stage.key.stage]
         label = labels.get(stage.key, stage.key.stage)
-        watcher.begin(bar, label, units(workshop, stage))
+        if stage.key not in quiet:
+            watcher.begin(bar, label, units(workshop, stage))
         try:
             done = make_sealed(workshop, stage, watcher)
             made[stage.key.stage] += done
@@ -69,7 +77,8 @@ def run(spec: MatrixSpec, plan: Plan, resolved: Resolved, store: Store, matrix_y
             watcher.say(f"{label} failed: {e}")
             status = "failed"
         store.log(plan.matrix, label, stage.key, status)
-        watcher.end(bar, label, "" if status == "made" else status)
+        if stage.key not in quiet:
+            watcher.end(bar, label, "" if status == "made" else status)
     workshop.close()
     result = conclude(spec, plan, store, tuple(failures.values()))
     return Outcome(result, folder, made)

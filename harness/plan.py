@@ -142,14 +142,16 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
     bases = {name: planned(model.input) for name, model in resolved.models.items()}
     judges = [judging(judge, data.key) for judge in resolved.judges]
     work: list[PlannedStage] = [data, *bases.values()]
-    asking: list[PlannedStage] = [stage for judge in judges for stage in judge.stages]
+    asking = {judge.plan.name: list(judge.stages) for judge in judges}  # judge by judge: each is loaded once
     variant_plans = []
     for each in variants(spec):
         own, asked, variant_plan = variant_stages(spec, resolved, each, data.key, bases[each.model].key, judges)
         work += own
-        asking += asked
+        for name, stages_of_judge in asked.items():
+            asking[name] += stages_of_judge
         variant_plans.append(variant_plan)
-    stages = tuple({stage.key: stage for stage in [*work, *asking]}.values())
+    in_order = [*work, *itertools.chain(*asking.values())]
+    stages = tuple({stage.key: stage for stage in in_order}.values())
     return Plan(
         matrix=spec.name,
         matrix_digest=matrix_digest(spec, stages),
@@ -168,8 +170,8 @@ def matrix_digest(spec: MatrixSpec, stages: tuple[PlannedStage, ...]) -> str:
 
 def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
     spec: MatrixSpec, resolved: Resolved, each: Variant, data: StageKey, base: StageKey, judges: list[Judging]
-) -> tuple[list[PlannedStage], list[PlannedStage], VariantPlan]:
-    """(train, generate, scores), (asks, judgments), and the variant's plan."""
+) -> tuple[list[PlannedStage], dict[str, list[PlannedStage]], VariantPlan]:
+    """(train, generate, scores), (ask, judgment) by judge, and the variant's plan."""
     style = resolved.styles[each.prompt_style].sha256
     train = planned_training(spec, each, data, base, style)
     generate = planned(
@@ -199,7 +201,7 @@ def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
         judgments={name: stage.key for name, stage in judgments.items()},
     )
     own = [*([train] if train else []), generate, *scores.values()]
-    return own, [*asks.values(), *judgments.values()], plan
+    return own, {name: [asks[name], judgments[name]] for name in asks}, plan
 
 
 def planned_training(

@@ -37,6 +37,9 @@ from harness.records import (
 )
 from harness.store import ObjectWriter, Store
 
+PROBE_SEED = 0
+"""Of the choice of other items' references."""
+
 
 @dataclass(slots=True)
 class Workshop:
@@ -213,19 +216,19 @@ def make_probe(workshop: Workshop, probe: ProbeInput, writer: ObjectWriter) -> N
     """Answers of known worth."""
     from judges.trust import probe_generations
 
-    writer.replace_rows(probe_generations(workshop.tests(probe.data), probe.items))
+    writer.replace_rows(probe_generations(workshop.tests(probe.data), probe.items, PROBE_SEED))
 
 
 def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> AskFacts:
     """Ask the judge whatever it has not been asked yet; each reply is kept as it comes."""
     from judges.ask import ask as put_questions
-    from judges.ask import pending, questions
+    from judges.ask import judge_requests, pending
     from judges.rubric import load_rubric
 
     resolved = next(judge for judge in workshop.resolved.judges if asks_as(judge, ask))
     rubric = load_rubric(resolved.rubric)
     generations = workshop.generations(ask.generations)
-    asked = questions(rubric, workshop.tests(ask.data), generations, ask)
+    requests = judge_requests(rubric, workshop.tests(ask.data), generations, ask)
     kept: list[Any] = writer.kept_rows(ReplyRow)
     workshop.advance(len(kept))
 
@@ -233,12 +236,12 @@ def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> Ask
         writer.append([row])
         workshop.advance(1)
 
-    retries = put_questions(workshop.judge(resolved), pending(asked, kept), on_reply)
+    tally = put_questions(workshop.judge(resolved), pending(requests, kept), on_reply=on_reply)
     rows: list[Any] = writer.kept_rows(ReplyRow)
     replies = [row for row in rows if isinstance(row, Reply)]
     return AskFacts(
         calls=len(rows),
-        retries=retries,
+        retries=tally.retries,
         prompt_tokens=sum(row.prompt_tokens for row in replies),
         completion_tokens=sum(row.completion_tokens for row in replies),
     )

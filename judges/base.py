@@ -68,7 +68,7 @@ class Busy(Exception):
 
 
 class RequestFailed(Exception):
-    """This one request can never be answered (longer than the context, say); asking again does not help."""
+    """One request that can never be answered (longer than the context, say); asking again does not help."""
 
 
 class Judge(Protocol):

@@ -1,7 +1,7 @@
 """JSON schema -> what a reply is forced to be: the known beginning, a grammar for the rest, and the known end.
 
 A model that may only say `{"score": 4}` need not be asked for `{"score": `: given as the beginning of its reply, that
-costs no generation, and the first token that the model chooses is the verdict itself, whose log-probabilities mean something.
+costs no generation, and the first token that the model chooses is the verdict itself: its log-probabilities tell.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Forced:
 
 
 def forced(schema: Mapping[str, Any]) -> Forced | None:
-    """None for a schema beyond the small part read here: integer with bounds, enum, boolean, string; flat objects of them."""
+    """None for a schema beyond what is read here: bounded integer, enum, boolean, string; flat objects of them."""
     if schema.get("type") != "object":
         rule = _value(schema)
         return None if rule is None else Forced("", f"root ::= {rule}\n", "")

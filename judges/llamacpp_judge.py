@@ -1,8 +1,9 @@
 """A judge embedded in this process: a GGUF model run by llama.cpp's own server engine, through the package xllamacpp.
 
 Replies must be the same bit for bit whenever and in whatever order requests are asked, or a resumed run would end
-otherwise than an unbroken one. How far llama.cpp keeps to that is measured by `benchmarks/judge_repeat.py`; REPEATABILITY
-below states what it found and what is done about it.
+otherwise than an unbroken one. llama.cpp keeps to that with one slot, and with its prompt cache off or put into the same
+state before each request: with the cache as it is, the same 60 requests in another order gave log-probabilities that
+differed by up to 0.16 in one to three of them (the verdicts were the same).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class LlamaCppJudge:
     """One loaded model. `model`: a packaged model's name or the path of a .gguf file (see harness.gguf)."""
 
     def __init__(self, model: str, options: Options) -> None:
-        """Raises MissingExtra (xllamacpp or the model's package), ModelError (no such file), JudgeError (does not load)."""
+        """Raises MissingExtra (xllamacpp, the model's package), ModelError (no such file), JudgeError (does not load)."""
         self.options = read_options(LlamaCppOptions, options, "llamacpp")
         self.concurrency = self.options.slots
         self._free: SimpleQueue[int] = SimpleQueue()
@@ -101,7 +102,8 @@ def _start(path: Path, options: LlamaCppOptions, heads: Path, key: str) -> Any:
         return xllamacpp.Server(params)
     except Exception as e:
         raise JudgeError(
-            f"llama.cpp cannot load {path}: {e}", hint="is it a whole GGUF file of a chat model, and does it fit memory?"
+            f"llama.cpp cannot load {path}: {e}",
+            hint="is it a whole GGUF file of a chat model, and does it fit memory?",
         ) from e
 
 

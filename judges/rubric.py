@@ -1,123 +1,176 @@
-"""A rubric: what a judge is asked, and how its reply is read. One YAML file; its content is its identity."""
+"""Rubrics: what a judge is asked, on which scale, and how its reply is read. One YAML file each; content is identity."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Mapping
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import JudgeError
-from harness.records import Example, Record
+from harness.records import Example, Record, digest
+from judges.fence import FENCE_VERSION, fence
+
+PARSER_VERSION = 1
+"""Raised when judges.parse would read the same reply differently."""
 
 FOLDER = Path(__file__).parent / "rubrics"
-PARSER_VERSION = 1
-"""Raised when `judges.parse` would read an old reply differently."""
+_TEMPLATES = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)  # noqa: S701  plain text, fenced by us
 
 
 class Scale(Record):
-    """Smallest and largest value of a verdict; more is better."""
+    """The range of whole-numbered scores; `high` is best."""
 
-    low: float
-    high: float
+    low: int
+    high: int
+
+    @model_validator(mode="after")
+    def _rises(self) -> Scale:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        return self
+
+
+class JsonParser(Record):
+    """The verdict is `key` of the last JSON object that has it."""
+
+    kind: Literal["json"]
+    key: str = "score"
+
+
+class IntegerParser(Record):
+    """The verdict is the last number of the reply; `85/100` and `85 out of 100` mean 85."""
+
+    kind: Literal["integer"]
+
+
+Parser = Annotated[JsonParser | IntegerParser, Field(discriminator="kind")]
 
 
 class RubricTest(Record):
-    """A reply and how it must be read. `value`: for `scored`."""
+    """A reply and what it must be read as: a value, or (part of) the reason why it is no verdict."""
 
     reply: str
-    kind: Literal["scored", "unparsed", "refused"]
     value: float | None = None
+    unparsed: str | None = None
+    refused: str | None = None
+
+    @model_validator(mode="after")
+    def _one_outcome(self) -> RubricTest:
+        if sum(each is not None for each in (self.value, self.unparsed, self.refused)) != 1:
+            raise ValueError("a test says exactly one of value, unparsed, refused")
+        return self
+
+
+class PromptIdentity(Record):
+    """All that decides what a judge is sent."""
+
+    system: str
+    user: str
+    schema_: Any
+    max_tokens: int
+    fence_version: int = FENCE_VERSION
+
+
+class ParserIdentity(Record):
+    """All that decides how a reply is read."""
+
+    parser: Parser
+    scale: Scale
+    version: int = PARSER_VERSION
 
 
 class Rubric(Record):
-    """A rubric file. `system` and `user` are Jinja2 templates over instruction, input, reference and answer."""
+    """A rubric file. `system` is the same for every item; `user` is a Jinja2 template of the item.
 
-    about: str
-    scale: Scale
-    system: str
-    user: str
-    answer_schema: dict[str, Any] | None = None
-    max_tokens: int
-    parser: Literal["last_number"] = "last_number"
-    tests: tuple[RubricTest, ...]
+    The template's `instruction`, `input` (empty where the item has none), `reference` and `answer` come fenced:
+    `<answer>…</answer>`, and no text can close its own fence (see judges.fence).
+    """
 
-    @property
+    about: str = Field("", description="What it measures, for readers.")
+    system: str = Field(description="System message: the shared head, not a template.")
+    user: str = Field(description="User message: a Jinja2 template of instruction, input, reference, answer.")
+    scale: Scale = Field(description="Lowest and highest score.")
+    schema_: dict[str, Any] | None = Field(None, alias="schema", description="JSON schema of the reply.")
+    parser: Parser = Field(description="How the reply is read.")
+    max_tokens: int = Field(64, ge=1, description="Longest reply in tokens.")
+    tests: tuple[RubricTest, ...] = Field((), description="Replies and what they must be read as.")
+
+    @cached_property
     def prompt_sha256(self) -> str:
-        """Identity of the question: whatever changes it asks again."""
-        return _sha256([self.system, self.user, self.answer_schema, self.max_tokens])
+        """Identity of what is asked."""
+        return digest(
+            PromptIdentity(system=self.system, user=self.user, schema_=self.schema_, max_tokens=self.max_tokens)
+        )
 
-    @property
+    @cached_property
     def parser_sha256(self) -> str:
-        """Identity of the reading: whatever changes it reads the old replies again and asks nothing."""
-        return _sha256([self.parser, PARSER_VERSION, self.scale.low, self.scale.high])
+        """Identity of how replies are read."""
+        return digest(ParserIdentity(parser=self.parser, scale=self.scale))
 
-    @property
-    def schema_text(self) -> str | None:
-        """The answer's JSON Schema as text."""
-        return None if self.answer_schema is None else json.dumps(self.answer_schema)
-
-    def render(self, example: Example, answer: str) -> tuple[str, str]:
-        """(system, user). Every foreign text goes in as a JSON string, so that it cannot leave its quotes."""
-        values = {
-            "instruction": quoted(example.instruction),
-            "input": quoted(example.input) if example.input else "",
-            "reference": quoted(example.output),
-            "answer": quoted(answer),
+    def user_message(self, example: Example, answer: str) -> str:
+        """The question about one answer. Raises JudgeError where the template does not work."""
+        parts: Mapping[str, str] = {
+            "instruction": fence("instruction", example.instruction),
+            "input": fence("input", example.input) if example.input else "",
+            "reference": fence("reference", example.output),
+            "answer": fence("answer", answer),
         }
-        return _template(self.system).render(values).strip(), _template(self.user).render(values).strip()
-
-
-def quoted(text: str) -> str:
-    """The text as a JSON string: quotes and line breaks inside it are escaped."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _sha256(parts: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-@lru_cache(maxsize=64)
-def _template(text: str) -> Any:
-    # the text is for a model, not for a browser: no HTML escaping
-    environment = SandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
-    )  # noqa: S701
-    return environment.from_string(text)
-
-
-def built_in() -> list[str]:
-    """Names of the rubrics that ship with the program."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+        try:
+            return _TEMPLATES.from_string(self.user).render(parts)
+        except TemplateError as e:
+            raise JudgeError(
+                f"the rubric's user template does not work: {e.message}",
+                hint="it may use instruction, input, reference and answer",
+            ) from e
 
 
 def load_rubric(name: str) -> Rubric:
-    """A built-in rubric by name, or one from a YAML file. Raises JudgeError, with the file, for what is wrong in it."""
-    path = FOLDER / f"{name}.yaml" if name in built_in() else Path(name)
-    if not path.is_file():
-        near = get_close_matches(name, built_in(), n=1)
+    """A built-in rubric by name (`known_rubrics`), or a YAML file by path.
+
+    Raises:
+        JudgeError: no such rubric, a file that is no rubric, a template that does not work or leaves the answer out.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if name not in known_rubrics() and not (path.is_file() and path.parent != FOLDER):
+        near = get_close_matches(name, known_rubrics(), n=1)
         raise JudgeError(
-            f"no rubric {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
-            hint=f"built in: {', '.join(built_in())}; or give the path of a YAML file",
+            f"unknown rubric {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            hint=f"built in: {', '.join(known_rubrics())}; or the path of a YAML file",
         )
-    return _read(path, path.read_text(encoding="utf-8"))
-
-
-@lru_cache(maxsize=32)
-def _read(path: Path, text: str) -> Rubric:
-    try:
-        rubric = Rubric.model_validate(yaml.safe_load(text))
-        rubric.render(Example(id="x", instruction="i", input="n", output="o"), "a")
-    except ValidationError as e:
-        found = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in e.errors())
-        raise JudgeError(found, where=str(path), hint="see judges/rubrics/correctness-5.yaml for an example") from e
-    except (yaml.YAMLError, TemplateError) as e:
-        raise JudgeError(str(e), where=str(path), hint="templates may use instruction, input, reference, answer") from e
+    rubric = _read(path)
+    _probe_template(rubric, path)
     return rubric
+
+
+def known_rubrics() -> tuple[str, ...]:
+    """Names of the built-in rubrics."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def _read(path: Path) -> Rubric:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Rubric.model_validate(raw)
+    except ValidationError as e:
+        problems = [f"{'.'.join(map(str, error['loc'])) or 'file'}: {error['msg']}" for error in e.errors()]
+        raise JudgeError("not a rubric: " + "; ".join(problems), where=str(path), hint=f"see {FOLDER}") from e
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as e:
+        raise JudgeError(f"cannot be read: {e}", where=str(path)) from e
+
+
+def _probe_template(rubric: Rubric, path: Path) -> None:
+    example = Example(id="probe", instruction="A", input="B", output="C")
+    try:
+        message = rubric.user_message(example, "D")
+        rubric.user_message(example.model_copy(update={"input": ""}), "")
+    except JudgeError as e:
+        raise JudgeError(e.what, where=f"{path}: user", hint=e.hint) from e
+    if fence("answer", "D") not in message:
+        raise JudgeError("the user template leaves out {{ answer }}", where=f"{path}: user")

@@ -1,78 +1,121 @@
-"""A judge without a model, for tests and demos: it grades by word overlap, and can misbehave on demand."""
+"""A judge without a model, for tests and demos: NOT an LLM. It scores by word overlap, and can be told to misbehave.
+
+Score: F1 of the words of answer and reference (single characters for scripts without spaces), 0 to 1, spread over the
+scale of the request's schema (0–100 where the schema names none) and rounded.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import threading
 from collections import Counter
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
-from judges.base import Answer, Backend, Busy, Options, Request
+from pydantic import Field
 
-RULE = "1: F1 of the words of the answer and the reference, the last two JSON strings of the request, onto the scale"
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-FAULTS = ("busy_every", "garbage_every", "refuse_every", "fail_every")
+from judges.base import Answer, BackendOptions, Busy, Options, Request, read_options
+from judges.fence import fenced_part
+
+RULE_VERSION = "word-overlap-f1/1"
+"""Raised when the same request would get another reply."""
+
+_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")
 
 
-class ScriptedJudge(Backend):
-    """Not an LLM. Faults strike every n-th request, chosen by its content: `busy_every` only once a request."""
+class ScriptedOptions(BackendOptions):
+    """Faults. Each hits one request in n, chosen by the request's content, so that reruns meet the same ones."""
 
-    name: ClassVar[str] = "scripted"
-    known: ClassVar[dict[str, str | int | float | bool]] = dict.fromkeys(FAULTS, 0)
+    garbage: int | None = Field(None, ge=1, description="One reply in n is prose without a verdict.")
+    refuse: int | None = Field(None, ge=1, description="One reply in n is a refusal.")
+    empty: int | None = Field(None, ge=1, description="One reply in n is empty.")
+    busy: int | None = Field(None, ge=1, description="One request in n finds the judge busy once, then is answered.")
+    dead: int | None = Field(None, ge=1, description="One request in n always times out.")
+    crash: int | None = Field(None, ge=1, description="One request in n makes the backend raise an unforeseen error.")
+    slots: int = Field(4, ge=1, le=64, description="Requests at once.")
+
+
+class ScriptedJudge:
+    """Deterministic and instant. `model` means nothing here."""
 
     def __init__(self, model: str, options: Options) -> None:
-        """`model` means nothing here."""
-        self.faults: dict[str, int] = self.checked(options)
-        self.slots = 4
-        self.block = 1
-        self._was_busy: set[str] = set()
+        """Raises JudgeError for an unknown option."""
+        self.options = read_options(ScriptedOptions, options, "scripted")
+        self.concurrency = self.options.slots
+        self._turned_away: set[str] = set()
+        self._lock = threading.Lock()
 
     @classmethod
     def identity(cls, model: str, options: Options) -> str:
-        """The rule itself."""
-        cls.checked(options)
-        return RULE
+        """The rule's name and version; the model plays no part."""
+        read_options(ScriptedOptions, options, "scripted")
+        return f"scripted:{RULE_VERSION}"
 
-    def begin_block(self) -> None:
-        """Nothing is left behind between requests."""
+    def answer(self, request: Request) -> Answer:
+        """Raises Busy, TimeoutError, RuntimeError where its options say so."""
+        if self._hit(request, "crash"):
+            _crash()
+        if self._hit(request, "dead"):
+            raise TimeoutError("the scripted judge does not answer this request")
+        self._turn_away_once(request)
+        text = self._text(request)
+        return Answer(text, "stop", len(_words(request.system + request.user)), len(_words(text)))
 
-    def ask(self, request: Request) -> Answer:
-        """Grade, or misbehave."""
-        if self._strikes("busy_every", request) and request.digest not in self._was_busy:
-            self._was_busy.add(request.digest)
-            raise Busy("scripted: busy", retry_after=0.0)
-        if self._strikes("fail_every", request):
-            raise RuntimeError("scripted: failure")
-        text = self._verdict(request)
-        if self._strikes("garbage_every", request):
-            text = "scripted garbage"
-        elif self._strikes("refuse_every", request):
-            text = "I cannot grade this."
-        return Answer(text, "stop", len(request.user.split()), 1)
+    def close(self) -> None:
+        """Nothing to free."""
 
-    def _strikes(self, fault: str, request: Request) -> bool:
-        every = self.faults[fault]
-        # another eight digits of the digest for each fault, so that they strike apart
-        place = 8 * FAULTS.index(fault)
-        return every > 0 and int(request.digest[place : place + 8], 16) % every == 0
+    def _text(self, request: Request) -> str:
+        if self._hit(request, "garbage"):
+            return "A fine piece of writing, on the whole."
+        if self._hit(request, "refuse"):
+            return "I'm sorry, but I cannot grade this."
+        if self._hit(request, "empty"):
+            return ""
+        return _verdict(request.schema, overlap(_part(request, "reference"), _part(request, "answer")))
 
-    def _verdict(self, request: Request) -> str:
-        texts = [str(json.loads(text)) for text in STRING.findall(request.user)]
-        reference, answer = texts[-2:] if len(texts) >= 2 else ("", "")
-        low, high = scale(request.schema)
-        return str(round(low + (high - low) * overlap(reference, answer)))
+    def _hit(self, request: Request, fault: str) -> bool:
+        every: int | None = getattr(self.options, fault)
+        draw = hashlib.sha256(f"{fault}:{request.digest}".encode()).digest()
+        return every is not None and int.from_bytes(draw[:8], "big") % every == 0
 
-
-def scale(schema: str | None) -> tuple[float, float]:
-    """Smallest and largest answer that the schema allows; 0 and 100 without one."""
-    parsed = json.loads(schema) if schema else {}
-    if "enum" in parsed:
-        return min(parsed["enum"]), max(parsed["enum"])
-    return parsed.get("minimum", 0), parsed.get("maximum", 100)
+    def _turn_away_once(self, request: Request) -> None:
+        with self._lock:
+            if not self._hit(request, "busy") or request.digest in self._turned_away:
+                return
+            self._turned_away.add(request.digest)
+        raise Busy("the scripted judge is busy", retry_after=0.01)
 
 
 def overlap(reference: str, answer: str) -> float:
-    """F1 of the two texts' words, in [0, 1]; a CJK character is a word."""
-    ours, theirs = (Counter(re.findall(r"[一-鿿]|[^\W一-鿿]+", text.casefold())) for text in (answer, reference))
-    common = (ours & theirs).total()
-    return 2 * common / (ours.total() + theirs.total()) if common else 0.0
+    """F1 of the two texts' words as bags, 0 to 1; 0 where one is empty."""
+    ours, theirs = Counter(_words(reference)), Counter(_words(answer))
+    shared = (ours & theirs).total()
+    return 2 * shared / (ours.total() + theirs.total()) if shared else 0.0
+
+
+def _words(text: str) -> list[str]:
+    return _WORDS.findall(text.casefold())
+
+
+def _part(request: Request, name: str) -> str:
+    return fenced_part(name, request.user) or ""
+
+
+def _verdict(schema: Mapping[str, Any] | None, share: float) -> str:
+    """The share of the way from low to high, as JSON of the schema's shape, or as a bare integer."""
+    schema = schema or {}
+    for key, value in schema.get("properties", {}).items():
+        if value.get("type") == "integer":
+            return json.dumps({key: _on_scale(value, share)})
+    return str(_on_scale(schema, share))
+
+
+def _on_scale(schema: Mapping[str, Any], share: float) -> int:
+    low, high = schema.get("minimum", 0), schema.get("maximum", 100)
+    return round(low + share * (high - low))
+
+
+def _crash() -> NoReturn:
+    raise RuntimeError("the scripted judge was told to crash")

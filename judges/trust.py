@@ -1,119 +1,159 @@
-"""Is this judge a measuring instrument? It is given answers of known worth, and must tell the good from the bad."""
+"""Is a judge to be believed? Probes are answers of known worth, made from the test set, that it judges like any other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Literal
 
 from harness.records import Example, Generation, Interval, Judgment, ProbeResult, Scored, TrustReport
 from harness.stats.auc import Auc, auc
-from judges.ask import chosen_items
+from judges.ask import choose_items
 
 Probe = Literal["reference", "other_reference", "empty"]
-PROBES: tuple[Probe, ...] = ("reference", "other_reference", "empty")
-"""A probe's place here is its generation's `sample` number."""
+PROBE_SAMPLES: dict[Probe, int] = {"reference": 0, "other_reference": 1, "empty": 2}
+"""A probe is a Generation; which kind it is stands in its `sample`."""
 
 THRESHOLD = 0.75
-"""A judge must rank the reference above a bad answer at least this often (AUC), and be shown to beat a coin."""
+"""AUC that a judge must reach against each kind of bad answer. 0.5 is chance."""
+
+CHANCE = 0.5
+
+MOST_UNSCORED = 0.2
+"""Share of probes without a verdict beyond which the others say too little."""
+
 WORDS: dict[Probe, str] = {"other_reference": "another item's reference", "empty": "an empty answer"}
 
 
-def probe_generations(examples: Sequence[Example], items: int | None) -> list[Generation]:
-    """Three answers to each judged item: its reference, the reference of the next item that differs, and nothing."""
-    chosen = chosen_items(examples, items)
-    rows = []
-    for place, example in enumerate(chosen):
-        texts = (example.output, other_reference(chosen, place), "")
-        rows += [
-            Generation(example_id=example.id, sample=sample, text=text, finish_reason="eos", tokens=0, seconds=0.0)
-            for sample, text in enumerate(texts)
-            if text is not None
-        ]
-    return rows
+def probe_generations(examples: Sequence[Example], items: int | None, seed: int) -> list[Generation]:
+    """Three probes for each chosen item: its reference, another item's, and nothing.
+
+    Args:
+        examples: the test set.
+        items: probe only this many items, the ones that are judged as well; None: all.
+        seed: of the choice of other references.
+
+    An item has no `other_reference` where every other item has the same output.
+    """
+    chosen = choose_items(examples, items)
+    others = _other_references(chosen, random.Random(seed))
+    probes = []
+    for example in chosen:
+        texts: dict[Probe, str | None] = {
+            "reference": example.output,
+            "other_reference": others.get(example.id),
+            "empty": "",
+        }
+        probes += [_probe(example.id, kind, text) for kind, text in texts.items() if text is not None]
+    return probes
 
 
-def other_reference(examples: Sequence[Example], place: int) -> str | None:
-    """The next item's reference that is not also right here; None where all references are alike."""
-    own = plain(examples[place].output)
-    following = (examples[(place + step) % len(examples)].output for step in range(1, len(examples)))
-    return next((text for text in following if plain(text) != own), None)
+def _other_references(examples: Sequence[Example], dice: random.Random) -> dict[str, str]:
+    """A derangement: each item gets the next item's output in a random round, skipping outputs equal to its own."""
+    order = list(examples)
+    dice.shuffle(order)
+    others = {}
+    for index, example in enumerate(order):
+        for step in range(1, len(order)):
+            text = order[(index + step) % len(order)].output
+            if _plain(text) != _plain(example.output):
+                others[example.id] = text
+                break
+    return others
 
 
-def plain(text: str) -> str:
-    """Text without what hardly makes two answers differ: case, spaces, final stop."""
-    return " ".join(text.casefold().split()).rstrip(".。!")
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
-def trust_report(judge: str, judgments: Sequence[Judgment], threshold: float = THRESHOLD) -> TrustReport:
-    """Trusted if the reference outscores both kinds of bad answer with AUC >= threshold and an interval above 0.5."""
-    scores = {probe: scores_of(judgments, sample) for sample, probe in enumerate(PROBES)}
-    results = tuple(
-        ProbeResult(
-            probe=probe,
-            n=sum(row.sample == sample for row in judgments),
-            mean=fmean(scores[probe]) if scores[probe] else None,
-            unscored=sum(row.sample == sample and not isinstance(row, Scored) for row in judgments),
-        )
-        for sample, probe in enumerate(PROBES)
-    )
-    areas = {bad: area(scores["reference"], scores[bad]) for bad in WORDS}
-    faults = [*silent(results), *(fault for bad in WORDS for fault in failing(bad, areas[bad], threshold))]
+def _probe(example_id: str, kind: Probe, text: str) -> Generation:
+    sample = PROBE_SAMPLES[kind]
+    return Generation(example_id=example_id, sample=sample, text=text, finish_reason="eos", tokens=0, seconds=0.0)
+
+
+def trust_report(judge_name: str, judgments: Iterable[Judgment], threshold: float = THRESHOLD) -> TrustReport:
+    """Trusted: it gave a verdict on 80 % of the probes or more, and tells the reference from both kinds of bad answer.
+
+    "Tells" means that the reference outscores the bad answer with a probability (AUC, ties half) of at least
+    `threshold`, and that chance (0.5) lies below the 95 % interval. Repeats of a probe count once, as their mean.
+    """
+    by_probe = _by_probe(judgments)
+    values = {kind: _item_means(rows) for kind, rows in by_probe.items()}
+    areas = {kind: _area(values["reference"], values[kind]) for kind in WORDS}
+    reasons = [*_unscored_reason(by_probe), *_area_reasons(areas, threshold)]
     return TrustReport(
-        judge=judge,
-        trusted=not faults,
-        reason="; ".join(faults) if faults else passing(areas),
-        probes=results,
-        auc_other_reference=value(areas["other_reference"]),
-        auc_empty=value(areas["empty"]),
-        interval_other_reference=interval(areas["other_reference"]),
-        interval_empty=interval(areas["empty"]),
+        judge=judge_name,
+        trusted=not reasons,
+        reason="; ".join(reasons) or _praise(areas),
+        probes=tuple(_result(kind, rows) for kind, rows in by_probe.items()),
+        auc_other_reference=_value(areas["other_reference"]),
+        auc_empty=_value(areas["empty"]),
+        interval_other_reference=_interval(areas["other_reference"]),
+        interval_empty=_interval(areas["empty"]),
         threshold=threshold,
     )
 
 
-def scores_of(judgments: Sequence[Judgment], sample: int) -> list[float]:
-    """Each item's score of one probe, its repeats averaged, so that asking twice does not count twice."""
-    by_item: dict[str, list[float]] = {}
-    for row in judgments:
-        if isinstance(row, Scored) and row.sample == sample:
-            by_item.setdefault(row.example_id, []).append(row.value)
-    return [fmean(values) for values in by_item.values()]
+def _by_probe(judgments: Iterable[Judgment]) -> dict[Probe, list[Judgment]]:
+    kinds = {sample: kind for kind, sample in PROBE_SAMPLES.items()}
+    rows: dict[Probe, list[Judgment]] = {kind: [] for kind in PROBE_SAMPLES}
+    for judgment in judgments:
+        rows[kinds[judgment.sample]].append(judgment)
+    return rows
 
 
-def area(good: list[float], bad: list[float]) -> Auc | None:
-    """AUC with its interval; None where one side has no score."""
+def _item_means(rows: Iterable[Judgment]) -> list[float]:
+    scores: defaultdict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if isinstance(row, Scored):
+            scores[row.example_id].append(row.value)
+    return [fmean(scores[key]) for key in sorted(scores)]
+
+
+def _area(good: list[float], bad: list[float]) -> Auc | None:
     return auc(good, bad) if good and bad else None
 
 
-def value(found: Auc | None) -> float | None:
-    """The AUC itself."""
-    return None if found is None else found.value
+def _value(area: Auc | None) -> float | None:
+    return None if area is None else area.value
 
 
-def interval(found: Auc | None) -> Interval | None:
-    """Its interval as a record."""
-    return None if found is None else Interval(low=found.low, high=found.high, level=found.level)
+def _interval(area: Auc | None) -> Interval | None:
+    return None if area is None else Interval(low=area.low, high=area.high, level=area.level)
 
 
-def silent(results: Sequence[ProbeResult]) -> list[str]:
-    """A judge that leaves a tenth of the probes unscored does not measure."""
-    asked, unscored = sum(r.n for r in results), sum(r.unscored for r in results)
-    return [f"gives no usable verdict on {unscored} of {asked} probes"] if unscored * 10 > asked else []
-
-
-def failing(bad: Probe, found: Auc | None, threshold: float) -> list[str]:
-    """Why this kind of bad answer shows the judge to be blind; empty if it does not."""
-    if found is None:
-        return [f"scored too few probes to be compared on {WORDS[bad]}"]
-    figures = f"AUC {found.value:.2f}, 95 % CI {found.low:.2f} to {found.high:.2f}; needs {threshold:g}"
-    if found.value < threshold:
-        return [f"cannot tell the reference from {WORDS[bad]} ({figures})"]
-    return [f"not shown to tell the reference from {WORDS[bad]} ({figures} and above 0.5)"] if found.low <= 0.5 else []
-
-
-def passing(areas: dict[Probe, Auc | None]) -> str:
-    """What the judge was shown to do."""
-    return "tells the reference from " + " and from ".join(
-        f"{WORDS[bad]} (AUC {found.value:.2f})" for bad, found in areas.items() if found is not None
+def _result(kind: Probe, rows: Sequence[Judgment]) -> ProbeResult:
+    values = [row.value for row in rows if isinstance(row, Scored)]
+    return ProbeResult(
+        probe=kind, n=len(rows), mean=fmean(values) if values else None, unscored=len(rows) - len(values)
     )
+
+
+def _unscored_reason(by_probe: dict[Probe, list[Judgment]]) -> list[str]:
+    rows = [row for rows in by_probe.values() for row in rows]
+    unscored = sum(not isinstance(row, Scored) for row in rows)
+    if unscored <= MOST_UNSCORED * len(rows):
+        return []
+    return [f"gave no verdict on {unscored} of {len(rows)} probe answers"]
+
+
+def _area_reasons(areas: dict[Probe, Auc | None], threshold: float) -> list[str]:
+    reasons = []
+    for kind, area in areas.items():
+        if area is None:
+            reasons.append(f"no verdicts to tell the reference from {WORDS[kind]} by")
+        elif area.value < threshold or area.low <= CHANCE:
+            needs = f"needs {threshold:g}" if area.value < threshold else "too few probes to exclude chance (0.5)"
+            reasons.append(f"cannot tell the reference from {WORDS[kind]}: {_figures(area)}; {needs}")
+    return reasons
+
+
+def _praise(areas: dict[Probe, Auc | None]) -> str:
+    parts = [f"from {WORDS[kind]} ({_figures(area)})" for kind, area in areas.items() if area is not None]
+    return "tells the reference " + " and ".join(parts)
+
+
+def _figures(area: Auc) -> str:
+    return f"AUC {area.value:.2f}, 95 % CI {area.low:.2f} to {area.high:.2f}"
