@@ -124,7 +124,7 @@ def prepared(matrix: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201 - ty
 
 
 def quiet_libraries() -> None:
-    """Libraries' own progress bars and notices would break ours."""
+    """Settings of libraries that they read when they are first imported: no bars and notices of their own."""
     import logging
     import os
     import warnings
@@ -132,6 +132,8 @@ def quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # OpenMP's threads spin for milliseconds while they wait: they starve each other as soon as anything else runs here
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("TQDM_DISABLE", "1")
     logging.getLogger("transformers").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
