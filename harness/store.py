@@ -72,8 +72,10 @@ class Store:
     """A folder of sealed objects. Reading never writes; the folder is made by the first writer."""
 
     def __init__(self, root: Path) -> None:
-        """`root` need not exist. Raises StoreError where a newer version of this program wrote it."""
+        """`root` need not exist. Raises StoreError where it is a file, or a newer version of this program wrote it."""
         self.root = root
+        if root.exists() and not root.is_dir():
+            raise StoreError("a file stands where the store should be", where=str(root), hint="give another --store")
         marker = root / "store.json"
         if marker.exists():
             self._check_version(marker)
