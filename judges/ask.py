@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 import time
@@ -49,11 +50,15 @@ class Tally:
 
 
 def choose_items(examples: Sequence[Example], items: int | None, seed: int = ITEMS_SEED) -> list[Example]:
-    """A random `items` of the examples (all, if None), in the examples' order."""
+    """`items` of the examples (None: all) by a random rank that hangs on nothing but seed and id, in their given order.
+
+    So a larger choice contains each smaller one, and the order of the file plays no part.
+    """
     if items is None or items >= len(examples):
         return list(examples)
-    chosen = random.Random(seed).sample(range(len(examples)), items)
-    return [examples[index] for index in sorted(chosen)]
+    ranks = {example.id: hashlib.sha256(f"{seed}:{example.id}".encode()).digest() for example in examples}
+    last = sorted(ranks.values())[items - 1]
+    return [example for example in examples if ranks[example.id] <= last]
 
 
 def judge_requests(
@@ -131,14 +136,15 @@ def ask(
         while outcomes < len(wanted):
             row = crew.results.get()
             if isinstance(row, BaseException):
+                crew.hand_over(on_reply)
                 raise row
             outcomes += 1
             on_reply(row)
-    except BaseException as e:
-        crew.stop.set()
-        if isinstance(e, KeyboardInterrupt | HarnessError):
-            crew.hand_over(on_reply)
+    except KeyboardInterrupt:
+        crew.hand_over(on_reply)
         raise
+    finally:
+        crew.stop.set()
     return Tally(outcomes=outcomes, calls=crew.calls, retries=crew.calls - outcomes)
 
 
@@ -160,7 +166,8 @@ class _Crew:
             threading.Thread(target=self._work, name=f"judge-{index}", daemon=True).start()
 
     def hand_over(self, on_reply: Callable[[ReplyRow], None]) -> None:
-        """Whatever has arrived but was not taken yet."""
+        """Stop, and pass on what has arrived but was not taken yet: it has been paid for."""
+        self.stop.set()
         while True:
             try:
                 row = self.results.get_nowait()

@@ -1,4 +1,4 @@
-"""Delimiters that a text cannot leave: nothing written by a model or a data set can pass for part of a judge's prompt."""
+"""Delimiters that a text cannot leave: nothing that a model or a data set says can pass for part of the prompt."""
 
 from __future__ import annotations
 

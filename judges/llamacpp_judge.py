@@ -46,7 +46,7 @@ class LlamaCppJudge:
     """One loaded model. `model`: a packaged model's name or the path of a .gguf file (see harness.gguf)."""
 
     def __init__(self, model: str, options: Options) -> None:
-        """Raises MissingExtra (xllamacpp, the model's package), ModelError (no such file), JudgeError (does not load)."""
+        """Raises MissingExtra (xllamacpp or the model), ModelError (no such file), JudgeError (does not load)."""
         self.options = read_options(LlamaCppOptions, options, "llamacpp")
         self.concurrency = self.options.slots
         self._free: SimpleQueue[int] = SimpleQueue()

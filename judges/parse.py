@@ -16,8 +16,8 @@ LOOK_AT = 20_000
 """Characters read from a reply's end: a verdict comes last, and an endless reply must not cost endless time."""
 
 REFUSALS = re.compile(
-    r"\b(as an ai\b|i(?:'|’)?m sorry|i am sorry|i apologi[sz]e|i (?:can(?:no|')t|can’t|cannot|am unable|am not able|won(?:'|’)t)\b"
-    r"|unable to (?:rate|grade|score|judge|evaluate|assess))|(?:抱歉|对不起|我无法|我不能|不能评|无法评)",
+    r"\b(?:as an ai|i(?:['’]m| am) sorry|i apologi[sz]e|i (?:can['’]t|cannot|can not|won['’]t|am unable|am not able)"
+    r"|unable to (?:rate|grade|score|judge|evaluate|assess))\b|抱歉|对不起|我无法|我不能|不能评|无法评",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
@@ -45,7 +45,7 @@ def parse(row: ReplyRow, rubric: Rubric) -> Judgment:
 
 
 def read_verdict(reply: Reply, rubric: Rubric) -> float | NoVerdict:
-    """The last verdict in the reply, if it lies on the rubric's scale; what the reply quotes before it does not count."""
+    """The last verdict in the reply, if it lies on the rubric's scale; what it quotes before that does not count."""
     text = reply.text[-LOOK_AT:].strip()
     if not text:
         return NoVerdict("empty reply")

@@ -1,4 +1,4 @@
-"""Rubrics: what a judge is asked, on which scale, and how its reply is read. One YAML file each; content is identity."""
+"""Rubrics: what a judge is asked, on which scale, and how its reply is read. A YAML file each; content is identity."""
 
 from __future__ import annotations
 

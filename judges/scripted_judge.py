@@ -113,7 +113,8 @@ def _verdict(schema: Mapping[str, Any] | None, share: float) -> str:
 
 
 def _on_scale(schema: Mapping[str, Any], share: float) -> int:
-    low, high = schema.get("minimum", 0), schema.get("maximum", 100)
+    low: int = schema.get("minimum", 0)
+    high: int = schema.get("maximum", 100)
     return round(low + share * (high - low))
 
 

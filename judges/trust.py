@@ -1,4 +1,4 @@
-"""Is a judge to be believed? Probes are answers of known worth, made from the test set, that it judges like any other."""
+"""Is a judge to be believed? Probes are answers of known worth, made from the test set, judged like any other."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def _other_references(examples: Sequence[Example], dice: random.Random) -> dict[
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
+    """Without what hardly makes two answers differ: case, spaces, the final stop."""
+    return " ".join(text.casefold().split()).rstrip(".!。！")
 
 
 def _probe(example_id: str, kind: Probe, text: str) -> Generation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -61,8 +62,10 @@ class Place:
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        # a test runner started in the background of a shell ignores Ctrl-C, and its children inherit that
         return subprocess.Popen(
             self.command(*arguments),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - no threads
             cwd=self.folder,
             env=environment(),
             stdout=subprocess.PIPE,
