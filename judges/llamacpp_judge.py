@@ -31,31 +31,43 @@ from judges.grammar import Forced, forced
 TOP_LOGPROBS = 20
 QUIET = -1
 HTTP_BUSY = (429, 500, 503)
+SMALL_BYTES = 500_000_000
+"""Up to this size of file, engines of one thread each, side by side, beat one engine of many threads."""
+
+MOST_ENGINES = 8
+"""Engines beyond this are started only when asked for: each takes memory for its context, and a second to load."""
 
 
 class LlamaCppOptions(BackendOptions):
     """Options of `backend: llamacpp`."""
 
-    slots: int = Field(1, ge=1, le=64, description="Requests at once. More than 1: replies may differ from run to run.")
-    threads: int | None = Field(None, ge=1, description="CPU threads; default: all that this process may use.")
+    engines: int | None = Field(
+        None, ge=1, le=64, description="Copies of the engine; default: one a CPU for a small model, else one in all."
+    )
+    threads: int | None = Field(None, ge=1, description="CPU threads an engine; default: all CPUs, shared out.")
+    slots: int = Field(
+        1, ge=1, le=64, description="Requests at once an engine. More than 1: replies may differ from run to run."
+    )
     context: int = Field(2048, ge=128, description="Longest prompt and reply together, in tokens.")
     reuse_head: bool = Field(True, description="Compute the rubric's head (system message) once, not for each request.")
 
 
 class LlamaCppJudge:
-    """One loaded model. `model`: a packaged model's name or the path of a .gguf file (see harness.gguf)."""
+    """One model, loaded. `model`: a packaged model's name or the path of a .gguf file (see harness.gguf)."""
 
     def __init__(self, model: str, options: Options) -> None:
         """Raises MissingExtra (xllamacpp or the model), ModelError (no such file), JudgeError (does not load)."""
-        self.options = read_options(LlamaCppOptions, options, "llamacpp")
-        self.concurrency = self.options.slots
-        self._free: SimpleQueue[int] = SimpleQueue()
-        for slot in range(self.options.slots):
-            self._free.put(slot)
-        self._heads_folder = tempfile.TemporaryDirectory(prefix="sft-harness-heads-")
-        self._key = secrets.token_hex(16)
-        self._server = _start(locate_gguf(model), self.options, Path(self._heads_folder.name), self._key)
-        self._heads = _Heads(self._server, self._key) if self.options.reuse_head else None
+        settings = read_options(LlamaCppOptions, options, "llamacpp")
+        path = locate_gguf(model)
+        cpus = _cpus()
+        engines = settings.engines or (min(cpus, MOST_ENGINES) if path.stat().st_size <= SMALL_BYTES else 1)
+        threads = settings.threads or max(1, cpus // engines)
+        self._engines = [_Engine(path, settings, threads) for _ in range(engines)]
+        self._free: SimpleQueue[tuple[_Engine, int]] = SimpleQueue()
+        for slot in range(settings.slots):
+            for engine in self._engines:
+                self._free.put((engine, slot))
+        self.concurrency = engines * settings.slots
 
     @classmethod
     def identity(cls, model: str, options: Options) -> str:
@@ -66,23 +78,47 @@ class LlamaCppJudge:
     def answer(self, request: Request) -> Answer:
         """Raises Busy, or RequestFailed where the request does not fit the context."""
         frame = forced(request.schema) if request.schema is not None else None
-        slot = self._free.get()
+        engine, slot = self._free.get()
         try:
-            reuse = self._heads.restore(request.system, slot) if self._heads else False
-            body = {**_body(request, frame), "id_slot": slot, "cache_prompt": reuse}
-            reply = self._server.handle_chat_completions(body)
+            reply = engine.complete(request.system, _body(request, frame), slot)
         finally:
-            self._free.put(slot)
+            self._free.put((engine, slot))
         return _answer(_checked(reply), frame)
 
     def close(self) -> None:
-        """Stop the engine and free the model."""
-        self._heads = None
-        self._server = None
-        self._heads_folder.cleanup()
+        """Stop the engines and free the model."""
+        while self._engines:
+            self._engines.pop().close()
+        self._free = SimpleQueue()
 
 
-def _start(path: Path, options: LlamaCppOptions, heads: Path, key: str) -> Any:
+def _cpus() -> int:
+    """CPUs that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+class _Engine:
+    """One llama.cpp server. It listens on loopback, where only the holder of a random key may speak to it."""
+
+    def __init__(self, path: Path, options: LlamaCppOptions, threads: int) -> None:
+        key = secrets.token_hex(16)
+        self._folder = tempfile.TemporaryDirectory(prefix="sft-harness-heads-")
+        self._server = _start(path, options, threads, Path(self._folder.name), key)
+        self._heads = _Heads(self._server, key) if options.reuse_head else None
+
+    def complete(self, system: str, body: dict[str, Any], slot: int) -> dict[str, Any]:
+        """llama.cpp's reply to a chat completion request, or its error."""
+        reuse = self._heads is not None and self._heads.restore(system, slot)
+        reply: dict[str, Any] = self._server.handle_chat_completions({**body, "id_slot": slot, "cache_prompt": reuse})
+        return reply
+
+    def close(self) -> None:
+        self._heads = self._server = None
+        self._folder.cleanup()
+
+
+def _start(path: Path, options: LlamaCppOptions, threads: int, heads: Path, key: str) -> Any:
     try:
         import xllamacpp
     except ImportError as e:
@@ -91,12 +127,12 @@ def _start(path: Path, options: LlamaCppOptions, heads: Path, key: str) -> Any:
     params.model.path = str(path)
     params.verbosity = QUIET
     params.ui = False
-    params.api_keys = [key]  # the engine listens on loopback; nobody else's business
+    params.warmup = False
+    params.api_keys = [key]
     params.slot_save_path = f"{heads}{os.sep}"
     params.cache_ram_mib = 0  # a cache of earlier prompts would make a reply depend on what was asked before
     params.n_parallel = options.slots
     params.n_ctx = options.context * options.slots
-    threads = options.threads or len(os.sched_getaffinity(0))
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     try:
         return xllamacpp.Server(params)

@@ -20,7 +20,7 @@ REFUSALS = re.compile(
     r"|unable to (?:rate|grade|score|judge|evaluate|assess))\b|抱歉|对不起|我无法|我不能|不能评|无法评",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
+_NUMBER = re.compile(r"(?<![A-Za-z0-9_.])-?[0-9]+(?:\.[0-9]+)?(?![A-Za-z0-9_]|\.[0-9])")
 
 
 @dataclass(frozen=True, slots=True)

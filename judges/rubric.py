@@ -137,8 +137,8 @@ def load_rubric(name: str) -> Rubric:
     Raises:
         JudgeError: no such rubric, a file that is no rubric, a template that does not work or leaves the answer out.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if name not in known_rubrics() and not (path.is_file() and path.parent != FOLDER):
+    path = FOLDER / f"{name}.yaml" if name in known_rubrics() else Path(name)
+    if path.suffix not in {".yaml", ".yml"} or not path.is_file():
         near = get_close_matches(name, known_rubrics(), n=1)
         raise JudgeError(
             f"unknown rubric {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
