@@ -1,7 +1,7 @@
 """A judge embedded in this process: a GGUF model run by llama.cpp's own server engine, through the package xllamacpp.
 
 Replies must be the same bit for bit whenever and in whatever order requests are asked, or a resumed run would end
-otherwise than an unbroken one. llama.cpp keeps to that with one slot, and with its prompt cache off or put into the same
+otherwise than an unbroken one. llama.cpp keeps to that with one slot, and its prompt cache off or put into the same
 state before each request: with the cache as it is, the same 60 requests in another order gave log-probabilities that
 differed by up to 0.16 in one to three of them (the verdicts were the same).
 """

