@@ -125,11 +125,8 @@ def ask(
     Raises:
         HarnessError: the judge cannot work at all.
     """
-    queue: SimpleQueue[PlannedRequest] = SimpleQueue()
     wanted = list(requests)
-    for each in wanted:
-        queue.put(each)
-    crew = _Crew(judge, queue, retries, first_wait)
+    crew = _Crew(judge, wanted, retries, first_wait)
     crew.start(min(concurrency or judge.concurrency, len(wanted)))
     outcomes = 0
     try:
@@ -151,12 +148,14 @@ def ask(
 class _Crew:
     """Threads that take requests from a queue. Daemons, so that a hanging call cannot keep the program from ending."""
 
-    def __init__(self, judge: Judge, queue: SimpleQueue[PlannedRequest], retries: int, first_wait: float) -> None:
+    def __init__(self, judge: Judge, requests: Iterable[PlannedRequest], retries: int, first_wait: float) -> None:
         self.results: SimpleQueue[ReplyRow | BaseException] = SimpleQueue()
         self.stop = threading.Event()
         self.calls = 0
         self._judge = judge
-        self._queue = queue
+        self._queue: SimpleQueue[PlannedRequest] = SimpleQueue()
+        for each in requests:
+            self._queue.put(each)
         self._retries = retries
         self._first_wait = first_wait
         self._counting = threading.Lock()

