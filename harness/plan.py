@@ -275,7 +275,7 @@ class Estimate:
 
 FLOPS = 1e11
 """Assumed floating-point operations a second of two CPU cores in fp32; a GPU is far faster."""
-CALL_SECONDS = 0.2
+CALL_SECONDS = 0.6
 CHARACTERS_A_TOKEN = 4.0
 
 
