@@ -179,6 +179,7 @@ def make_generations(workshop: Workshop, generate: GenerateInput, writer: Object
         workshop.rows(generate.data),
         workshop.style(generate.style_sha256),
         {row.example_id for row in kept},
+        trust_remote_code=workshop.trusts_code(generate.base),
     )
     for batch in batches:
         writer.append(batch)

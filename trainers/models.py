@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import MissingExtra, ModelError
-from harness.gguf import INSTALL_SMOLLM2
+from harness.gguf import INSTALL_SMOLLM2, file_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -141,18 +141,6 @@ def _locate_folder(name: str, path: Path, trust_remote_code: bool) -> BaseSource
     if not (path / "config.json").is_file():
         raise ModelError(f"{name} has no config.json", hint="a model folder has config.json, weights and tokenizer")
     return BaseSource("folder", name, folder_sha256(path), path.resolve(), trust_remote_code=trust_remote_code)
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file; a file that has not changed is read once a process."""
-    stat = path.stat()
-    return _file_sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _file_sha256(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def folder_sha256(folder: Path) -> str:
