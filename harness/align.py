@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.errors import HarnessError
-from harness.records import Cell, Judgment, MeasureInfo, MetricRow, Scored, Variant
+from harness.records.result import MeasureInfo
+from harness.records.rows import Judgment, MetricRow, Scored
+from harness.records.variant import Cell, Variant
 from harness.stats.panel import BoolArray, FloatArray, IntArray, Panel
 from harness.stats.swap import CorpusPanel
 

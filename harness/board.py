@@ -12,7 +12,7 @@ import numpy as np
 from harness.align import Layout, align
 from harness.contrast import CellSummary, Contrast, Measured, contrast_all, measured, summarise_cells
 from harness.factors import Matched, matched_levels
-from harness.records import CellScore, Comparison, FactorEffect, Interval, MeasureInfo, TestResult, Verdict
+from harness.records.result import CellScore, Comparison, FactorEffect, Interval, MeasureInfo, TestResult, Verdict
 from harness.stats.crossed import tipping_point
 from harness.stats.families import holm
 from harness.stats.means import interval_at_bound

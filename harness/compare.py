@@ -9,7 +9,8 @@ from harness.align import Layout, VariantScores, lay_out
 from harness.board import MeasureBoard, Testing, best_first, measure_board
 from harness.errors import HarnessError
 from harness.metrics import load_metric
-from harness.records import BoardRow, FailedVariant, MeasureInfo, Result, TrustReport
+from harness.records.plan import FailedVariant
+from harness.records.result import BoardRow, MeasureInfo, Result, TrustReport
 from harness.stats.swap import CorpusScore
 from harness.words import answer
 

@@ -9,7 +9,7 @@ from zlib import crc32
 import numpy as np
 
 from harness.align import Aligned
-from harness.records import MeasureInfo
+from harness.records.result import MeasureInfo
 from harness.stats.crossed import CrossedTest, Scope, SeedVariance, crossed_t, seed_variance
 from harness.stats.panel import (
     CellPairs,

@@ -9,18 +9,11 @@ from harness.compare import CompareInputs, CompareSettings
 from harness.errors import HarnessError
 from harness.metrics.base import load_metric
 from harness.plan import baseline_cell
-from harness.records import (
-    FailedVariant,
-    JudgePlan,
-    Judgment,
-    MeasureInfo,
-    MetricRow,
-    Plan,
-    ScoreFacts,
-    SplitExample,
-    TrustReport,
-    VariantPlan,
-)
+from harness.records.data import SplitExample
+from harness.records.plan import FailedVariant, JudgePlan, Plan, VariantPlan
+from harness.records.result import MeasureInfo, TrustReport
+from harness.records.rows import Judgment, MetricRow
+from harness.records.seal import ScoreFacts
 from harness.spec import MatrixSpec
 from harness.store import Store
 

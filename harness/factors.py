@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, get_args
 
-from harness.records import Cell
+from harness.records.variant import Cell
 
 Axis = Literal["model", "prompt_style", "masking", "method"]
 AXES: tuple[Axis, ...] = get_args(Axis)

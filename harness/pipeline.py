@@ -10,7 +10,9 @@ from pathlib import Path
 from harness.errors import HarnessError, StoreError, TrainingFailed
 from harness.plan import Resolved
 from harness.progress import BAR_OF, Watcher
-from harness.records import FailedVariant, Plan, PlannedStage, Result, StageKey, VariantPlan
+from harness.records.inputs import StageKey
+from harness.records.plan import FailedVariant, Plan, PlannedStage, VariantPlan
+from harness.records.result import Result
 from harness.spec import MatrixSpec
 from harness.stages import Workshop, make, units
 from harness.store import MatrixRun, Store

@@ -11,24 +11,21 @@ from typing import Any
 from harness.data.load import Source
 from harness.errors import SpecError
 from harness.prompts import PromptStyle, render
-from harness.records import (
+from harness.records.base import canonical_json
+from harness.records.data import SplitExample
+from harness.records.inputs import (
     AskInput,
     BaseInput,
     DataInput,
     GenerateInput,
     JudgeInput,
-    JudgePlan,
-    Plan,
-    PlannedStage,
     ProbeInput,
     ScoreInput,
-    SplitExample,
     StageKey,
     TrainInput,
-    Variant,
-    VariantPlan,
-    canonical_json,
 )
+from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
+from harness.records.variant import Variant
 from harness.spec import AXES, Assignment, JudgeSpec, MatrixSpec
 from harness.store import planned
 

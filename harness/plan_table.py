@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.plan import Estimate, Resolved
-from harness.records import Plan, StageKey
+from harness.records.inputs import StageKey
+from harness.records.plan import Plan
 
 
 def print_plan(plan: Plan, resolved: Resolved, undone: set[StageKey], cost: Estimate, console: Console) -> None:

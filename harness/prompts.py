@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 from harness.errors import HarnessError
-from harness.records import Example
+from harness.records.data import Example
 
 Role = Literal["prompt", "header", "response"]
 

@@ -10,7 +10,8 @@ from harness.errors import DataError, HarnessError, SpecError
 from harness.metrics.base import detect_language, load_metric
 from harness.plan import Resolved, ResolvedJudge, ResolvedModel, variants
 from harness.prompts import STYLES
-from harness.records import BaseInput, SplitExample
+from harness.records.data import SplitExample
+from harness.records.inputs import BaseInput
 from harness.spec import JudgeSpec, MatrixSpec
 
 BILLION, MILLION = 1e9, 1e6

@@ -14,7 +14,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from harness.errors import SpecError
 from harness.metrics.base import known_metrics
 from harness.prompts import STYLES
-from harness.records import GenerateSettings, Masking, Method, Record, SplitSettings, TrainSettings
+from harness.records.base import Record
+from harness.records.settings import GenerateSettings, SplitSettings, TrainSettings
+from harness.records.variant import Masking, Method
 
 Location = tuple[str | int, ...]
 

@@ -11,30 +11,23 @@ from typing import Any
 
 from harness.plan import Resolved, ResolvedJudge
 from harness.prompts import PromptStyle
-from harness.records import (
-    AskFacts,
+from harness.records.base import digest
+from harness.records.data import Example, SplitExample
+from harness.records.inputs import (
     AskInput,
     BaseInput,
     DataInput,
-    Example,
-    Facts,
     GenerateInput,
-    Generation,
     JudgeInput,
-    LossRow,
-    MetricRow,
-    PlannedStage,
     ProbeInput,
-    Reply,
-    ReplyRow,
-    ScoreFacts,
     ScoreInput,
-    SplitExample,
     StageKey,
     StageName,
     TrainInput,
-    digest,
 )
+from harness.records.plan import PlannedStage
+from harness.records.rows import Generation, LossRow, MetricRow, Reply, ReplyRow
+from harness.records.seal import AskFacts, Facts, ScoreFacts
 from harness.store import ObjectWriter, Store
 
 PROBE_SEED = 0

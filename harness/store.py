@@ -28,19 +28,11 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import StoreError
-from harness.records import (
-    Facts,
-    Plan,
-    PlannedStage,
-    Record,
-    Result,
-    Seal,
-    SealedFile,
-    StageKey,
-    StageName,
-    canonical_json,
-    digest,
-)
+from harness.records.base import Record, canonical_json, digest
+from harness.records.inputs import StageKey, StageName
+from harness.records.plan import Plan, PlannedStage
+from harness.records.result import Result
+from harness.records.seal import Facts, Seal, SealedFile
 
 STORE_VERSION = 1
 UNSEALED_NAMES = frozenset({"seal.json", "lock", "owner.json", "scratch"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records import CellScore, Comparison, FactorEffect, Interval, MeasureInfo, Result
+from harness.records.result import CellScore, Comparison, FactorEffect, Interval, MeasureInfo, Result
 
 _AXIS_NAMES = {"model": "model", "prompt_style": "prompt style", "masking": "masking", "method": "method"}
 

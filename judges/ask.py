@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from harness.errors import HarnessError, JudgeError
-from harness.records import AskInput, Example, Generation, NoReply, Reply, ReplyRow
+from harness.records.data import Example
+from harness.records.inputs import AskInput
+from harness.records.rows import Generation, NoReply, Reply, ReplyRow
 from judges.base import Answer, Busy, Judge, Request, RequestFailed
 from judges.rubric import Rubric
 

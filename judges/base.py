@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.errors import JudgeError
-from harness.records import TokenLogprob
+from harness.records.rows import TokenLogprob
 
 Options = Mapping[str, str | int | float | bool]
 

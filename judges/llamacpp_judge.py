@@ -35,7 +35,7 @@ from pydantic import Field
 
 from harness.errors import JudgeError, MissingExtra
 from harness.gguf import file_sha256, locate_gguf
-from harness.records import TokenLogprob
+from harness.records.rows import TokenLogprob
 from judges.base import Answer, BackendOptions, Busy, Options, Request, RequestFailed, read_options
 from judges.grammar import Forced, forced
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from harness.records import Failed, Judgment, NoReply, Refused, Reply, ReplyRow, Scored, Unparsed
+from harness.records.rows import Failed, Judgment, NoReply, Refused, Reply, ReplyRow, Scored, Unparsed
 from judges.rubric import JsonParser, Rubric, Scale
 
 LOOK_AT = 20_000

@@ -14,7 +14,8 @@ from jinja2.sandbox import SandboxedEnvironment
 from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import JudgeError
-from harness.records import Example, Record, digest
+from harness.records.base import Record, digest
+from harness.records.data import Example
 from judges.fence import FENCE_VERSION, fence
 
 PARSER_VERSION = 1

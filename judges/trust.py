@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Literal
 
-from harness.records import Example, Generation, Interval, Judgment, ProbeResult, Scored, TrustReport
+from harness.records.data import Example
+from harness.records.result import Interval, ProbeResult, TrustReport
+from harness.records.rows import Generation, Judgment, Scored
 from harness.stats.auc import Auc, auc
 from judges.ask import choose_items
 

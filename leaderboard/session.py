@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from harness.errors import HarnessError
-from harness.records import Result
+from harness.records.result import Result
 from harness.store import MatrixRun, Store
 from leaderboard import view
 from reports.wording import visible

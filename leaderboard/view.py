@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from harness.records import BoardRow, CellScore, FactorEffect, MeasureInfo, Result, Scored, VariantPlan
+from harness.records.plan import VariantPlan
+from harness.records.result import BoardRow, CellScore, FactorEffect, MeasureInfo, Result
+from harness.records.rows import Scored
 from harness.store import MatrixRun, Store
 from reports.ledger import LedgerRow
 from reports.samples import generations, item_values, judgments, test_examples

@@ -12,7 +12,7 @@ from html import escape
 
 from markupsafe import Markup
 
-from harness.records import Interval
+from harness.records.result import Interval
 from reports.wording import figure, shorten, signed, span
 
 WIDTH, LABELS, FIGURES, ROW, HEAD = 1000, 330, 160, 28, 34

@@ -6,7 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from harness.records import Cell, FactorEffect, LossRow, TrainFacts, Variant, VariantPlan
+from harness.records.plan import VariantPlan
+from harness.records.result import FactorEffect
+from harness.records.rows import LossRow
+from harness.records.seal import TrainFacts
+from harness.records.variant import Cell, Variant
 from harness.store import MatrixRun, Store
 from reports.samples import generations, sealed_rows
 from reports.wording import AXES, axis_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from harness.records import BoardRow, CellScore, MeasureInfo, Result
+from harness.records.result import BoardRow, CellScore, MeasureInfo, Result
 from reports.ledger import LedgerRow, budget_notes, versions_of
 from reports.wording import (
     axis_name,

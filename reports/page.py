@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.records import BoardRow, CellScore, Comparison, FactorEffect, MeasureInfo, Result
+from harness.records.result import BoardRow, CellScore, Comparison, FactorEffect, MeasureInfo, Result
 from reports import wording
 from reports.charts import Curve, Mark, Scale, forest, interval_bar, loss_panels, smoothed
 from reports.ledger import LedgerRow, budget_difference, budget_notes, cell_budgets, versions_of

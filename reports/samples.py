@@ -8,21 +8,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from harness.records import (
-    Example,
-    Failed,
-    FinishReason,
-    Generation,
-    Judgment,
-    MetricRow,
-    Refused,
-    Scored,
-    SplitExample,
-    StageKey,
-    Unparsed,
-    Variant,
-    VariantPlan,
-)
+from harness.records.data import Example, SplitExample
+from harness.records.inputs import StageKey
+from harness.records.plan import VariantPlan
+from harness.records.rows import Failed, FinishReason, Generation, Judgment, MetricRow, Refused, Scored, Unparsed
+from harness.records.variant import Variant
 from harness.store import MatrixRun, Store
 
 

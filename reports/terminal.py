@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.records import BoardRow, CellScore, MeasureInfo, Result
+from harness.records.result import BoardRow, CellScore, MeasureInfo, Result
 from reports.wording import columns, figure, labels, places, ranks, shared_levels, span, visible
 
 LABEL_COLUMNS = 46

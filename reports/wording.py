@@ -6,7 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from harness.records import Cell, CellScore, Comparison, Interval, MeasureInfo
+from harness.records.result import CellScore, Comparison, Interval, MeasureInfo
+from harness.records.variant import Cell
 
 AXES = ("model", "prompt_style", "method", "masking")
 """The axes of a cell, in the order in which its name gives them."""

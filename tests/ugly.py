@@ -13,22 +13,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from harness.records import (
+from harness.records.data import Example, SplitExample
+from harness.records.plan import FailedVariant
+from harness.records.result import (
     BoardRow,
-    Cell,
     CellScore,
     Comparison,
-    Example,
     FactorEffect,
-    FailedVariant,
     Interval,
     MeasureInfo,
     ProbeResult,
     Result,
-    SplitExample,
     TrustReport,
-    Variant,
 )
+from harness.records.variant import Cell, Variant
 
 FloatArray = npt.NDArray[np.float64]
 LONG = "example-org/a-model-with-a-really-very-long-name-0.6B-instruct-2026"

@@ -7,39 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from harness.records import (
-    AskFacts,
+from harness.records.base import Record
+from harness.records.data import Example
+from harness.records.inputs import (
     AskInput,
     BaseInput,
-    Cell,
     DataInput,
-    Example,
-    Facts,
-    Failed,
     GenerateInput,
-    GenerateSettings,
-    Generation,
     JudgeInput,
-    JudgePlan,
-    LossRow,
-    MeasureInfo,
-    MetricRow,
-    Plan,
-    PlannedStage,
     ProbeInput,
-    Record,
-    Refused,
-    Scored,
-    ScoreFacts,
     ScoreInput,
-    SplitSettings,
-    TrainFacts,
     TrainInput,
-    TrainSettings,
-    Unparsed,
-    Variant,
-    VariantPlan,
 )
+from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
+from harness.records.result import MeasureInfo
+from harness.records.rows import Failed, Generation, LossRow, MetricRow, Refused, Scored, Unparsed
+from harness.records.seal import AskFacts, Facts, ScoreFacts, TrainFacts
+from harness.records.settings import GenerateSettings, SplitSettings, TrainSettings
+from harness.records.variant import Cell, Variant
 from harness.store import Store, planned
 from tests.ugly import (
     BIDI,

@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from harness.records import LossRow
+from harness.records.rows import LossRow
 from trainers.methods import trained_parameters
 from trainers.models import LoadedModel, load, quiet
 

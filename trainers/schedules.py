@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from harness.records import TrainSettings
+from harness.records.settings import TrainSettings
 
 
 def total_steps(settings: TrainSettings, n_rows: int) -> int:

@@ -19,7 +19,13 @@ import torch
 
 from harness.errors import DataError, TrainingFailed
 from harness.prompts import PromptStyle, render
-from harness.records import LossRow, Masking, SplitExample, TrainFacts, TrainInput, TrainSettings, digest
+from harness.records.base import digest
+from harness.records.data import SplitExample
+from harness.records.inputs import TrainInput
+from harness.records.rows import LossRow
+from harness.records.seal import TrainFacts
+from harness.records.settings import TrainSettings
+from harness.records.variant import Masking
 from trainers.checkpoints import Checkpoints, Progress, save_final
 from trainers.masking import EncodedRow, encode
 from trainers.methods import adapt, trained_parameters

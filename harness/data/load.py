@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import DataError
-from harness.records import Example
+from harness.records.data import Example
 
 Format = Literal["json", "jsonl", "csv"]
 FORMATS: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}

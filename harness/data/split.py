@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.errors import DataError
-from harness.records import Example, SplitExample, SplitName, SplitSettings
+from harness.records.data import Example, SplitExample, SplitName
+from harness.records.settings import SplitSettings
 
 
 def sizes(n: int, settings: SplitSettings) -> dict[SplitName, int]:

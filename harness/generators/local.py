@@ -17,7 +17,10 @@ import torch
 from harness.errors import ModelError
 from harness.generators.decoding import ATTENTION, Decoding, start_decoding
 from harness.prompts import PromptStyle, Segment, render
-from harness.records import FinishReason, GenerateInput, GenerateSettings, Generation, SplitExample
+from harness.records.data import SplitExample
+from harness.records.inputs import GenerateInput
+from harness.records.rows import FinishReason, Generation
+from harness.records.settings import GenerateSettings
 from trainers.checkpoints import load_variant
 from trainers.masking import encode_prompt
 from trainers.models import LoadedModel

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from harness.records import FailedVariant, MeasureInfo, Result
+from harness.records.plan import FailedVariant
+from harness.records.result import MeasureInfo, Result
 from leaderboard import charts, view
 from leaderboard.session import choose_run, note, unmarked
 from reports.wording import AXES, axis_name, figure, places, shared_levels

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from harness.records import MeasureInfo, Result
+from harness.records.result import MeasureInfo, Result
 from leaderboard import view
 from leaderboard.session import choose_run, frames, stamp, unmarked
 from reports.wording import LONGEST_SHOWN, figure, labels, places, shorten, visible

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.records import Result
+from harness.records.result import Result
 from tests.pipeline.matrix import Place, make_place
 
 pytestmark = pytest.mark.slow

@@ -67,6 +67,8 @@ def test_import_rules(path: Path) -> None:
                 assert name in LAZY_ONLY, (name, module)
                 assert not at_import, (name, module)
             assert not (at_import and module.split(".")[0] in HEAVY), (name, module)
+        if name.startswith("harness/records/") and under(module, *ROOMS):
+            assert under(module, "harness.records", "harness.errors"), (name, module)
         if room == "trainers":
             assert not under(module, "judges", "reports", "leaderboard", "harness.generators"), (name, module)
         if room == "judges":

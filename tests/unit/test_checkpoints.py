@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness.records import LossRow
+from harness.records.rows import LossRow
 from tests.tiny import save_tiny_folder, tiny_model, tiny_tokenizer
 from tests.unit.test_sft import equal, settings, training_rows
 from trainers.checkpoints import Checkpoints, load_variant, save_final

@@ -15,28 +15,20 @@ from scipy import stats
 from harness.compare import CompareInputs, CompareSettings, VariantScores, compare
 from harness.errors import HarnessError
 from harness.metrics import load_metric
-from harness.records import (
-    Cell,
+from harness.records.base import canonical_json
+from harness.records.plan import FailedVariant
+from harness.records.result import (
     CellScore,
     Comparison,
     FactorEffect,
-    Failed,
-    FailedVariant,
     Interval,
-    Judgment,
-    Masking,
     MeasureInfo,
-    Method,
-    MetricRow,
     ProbeResult,
-    Refused,
     Result,
-    Scored,
     TrustReport,
-    Unparsed,
-    Variant,
-    canonical_json,
 )
+from harness.records.rows import Failed, Judgment, MetricRow, Refused, Scored, Unparsed
+from harness.records.variant import Cell, Masking, Method, Variant
 from harness.words import decimals, number, p_words
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -10,7 +10,8 @@ import pytest
 
 from harness.data import catalog, load, split
 from harness.errors import DataError
-from harness.records import Example, SplitSettings
+from harness.records.data import Example
+from harness.records.settings import SplitSettings
 
 
 def read(path: Path) -> list[Example]:

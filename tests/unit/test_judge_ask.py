@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from harness.errors import JudgeError
-from harness.records import AskInput, Example, Generation, NoReply, Reply
+from harness.records.data import Example
+from harness.records.inputs import AskInput
+from harness.records.rows import Generation, NoReply, Reply
 from judges.ask import PlannedRequest, ask, choose_items, judge_requests, pending
 from judges.base import Answer, Busy, Options, Request, RequestFailed
 from judges.parse import parse

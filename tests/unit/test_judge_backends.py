@@ -17,7 +17,7 @@ import pytest
 
 from harness.errors import HarnessError, JudgeError, MissingExtra, ModelError
 from harness.gguf import file_sha256, locate_gguf
-from harness.records import Example
+from harness.records.data import Example
 from judges.base import BUILT_IN, Answer, Judge, Request, RequestFailed, identity, known_backends, load_judge
 from judges.grammar import forced
 from judges.rubric import load_rubric

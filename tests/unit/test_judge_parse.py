@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.records import Failed, NoReply, Refused, Reply, Scored, Unparsed
+from harness.records.rows import Failed, NoReply, Refused, Reply, Scored, Unparsed
 from judges.parse import parse
 from judges.rubric import RubricTest, known_rubrics, load_rubric
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import JudgeError
-from harness.records import Example
+from harness.records.data import Example
 from judges.fence import escape, fence, fenced_part
 from judges.rubric import FOLDER, Rubric, known_rubrics, load_rubric
 

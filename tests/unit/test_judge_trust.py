@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 import harness
-from harness.records import AskInput, Example, Failed, Judgment, Scored, TrustReport, Unparsed
+from harness.records.data import Example
+from harness.records.inputs import AskInput
+from harness.records.result import TrustReport
+from harness.records.rows import Failed, Judgment, Scored, Unparsed
 from harness.stats.auc import auc
 from judges.ask import ask, judge_requests
 from judges.base import load_judge

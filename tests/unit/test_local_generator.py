@@ -12,7 +12,10 @@ import torch
 from harness.errors import ModelError
 from harness.generators.local import Prompt, generate, generate_variant, greedy
 from harness.prompts import STYLES, render
-from harness.records import Example, GenerateInput, GenerateSettings, Generation, SplitExample
+from harness.records.data import Example, SplitExample
+from harness.records.inputs import GenerateInput
+from harness.records.rows import Generation
+from harness.records.settings import GenerateSettings
 from tests.tiny import FLAT_ARCHITECTURES, tiny_model, tiny_tokenizer
 from trainers.masking import encode_prompt
 from trainers.models import LoadedModel

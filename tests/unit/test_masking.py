@@ -8,7 +8,8 @@ import pytest
 
 from harness.errors import DataError, ModelError
 from harness.prompts import STYLES, Segment, render
-from harness.records import Example, Masking
+from harness.records.data import Example
+from harness.records.variant import Masking
 from tests.tiny import tiny_tokenizer
 from trainers.masking import IGNORE, encode, encode_prompt, preview
 

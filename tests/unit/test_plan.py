@@ -10,7 +10,10 @@ from harness.data.load import Source
 from harness.errors import SpecError
 from harness.plan import Resolved, ResolvedJudge, ResolvedModel, expand, variants
 from harness.prompts import STYLES
-from harness.records import BaseInput, Example, Plan, SplitExample, Variant
+from harness.records.data import Example, SplitExample
+from harness.records.inputs import BaseInput
+from harness.records.plan import Plan
+from harness.records.variant import Variant
 from harness.spec import MatrixSpec, parse_spec
 
 MATRIX = """\

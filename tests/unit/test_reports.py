@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from harness.errors import HarnessError
-from harness.records import Interval, Result
+from harness.records.result import Interval, Result
 from harness.store import MatrixRun, Store
 from reports.charts import scale, smoothed
 from reports.ledger import LedgerRow, budget_notes, ledger, versions_of

@@ -12,7 +12,10 @@ import transformers
 
 from harness.errors import DataError, ModelError, TrainingFailed
 from harness.prompts import STYLES
-from harness.records import Example, LoraSettings, LossRow, SplitExample, SplitName, TrainInput, TrainSettings
+from harness.records.data import Example, SplitExample, SplitName
+from harness.records.inputs import TrainInput
+from harness.records.rows import LossRow
+from harness.records.settings import LoraSettings, TrainSettings
 from tests.tiny import tiny_model, tiny_tokenizer
 from trainers.checkpoints import load_variant
 from trainers.methods import adapt, trained_parameters

@@ -14,7 +14,10 @@ import pytest
 
 from harness import store as store_module
 from harness.errors import StoreError
-from harness.records import DataInput, Generation, LossRow, PlannedStage, SplitSettings
+from harness.records.inputs import DataInput
+from harness.records.plan import PlannedStage
+from harness.records.rows import Generation, LossRow
+from harness.records.settings import SplitSettings
 from harness.store import Store, planned, write_atomically
 
 

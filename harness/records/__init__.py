@@ -1,0 +1,1 @@
+"""Every type that reaches disk: frozen, no unknown keys. Memory-only types live beside the code that makes them."""

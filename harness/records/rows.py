@@ -1,0 +1,124 @@
+"""The rows that stages write, a JSON line each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.records.base import Record
+
+
+class LossRow(Record):
+    """One optimizer step. `loss`: mean over loss-bearing tokens, nats a token."""
+
+    step: int
+    loss: float
+    loss_tokens: int
+    lr: float
+    grad_norm: float
+    validation_loss: float | None = None
+
+
+FinishReason = Literal["eos", "length"]
+
+
+class Generation(Record):
+    """One response. `seconds` is the time of its batch divided by the batch's responses."""
+
+    example_id: str
+    sample: int
+    text: str
+    finish_reason: FinishReason
+    tokens: int
+    seconds: float
+
+
+class MetricRow(Record):
+    """One item's value, and its sufficient statistics where a corpus figure is formed from sums (BLEU, chrF)."""
+
+    example_id: str
+    sample: int
+    value: float
+    counts: tuple[float, ...] = ()
+
+
+class TokenLogprob(Record):
+    """Natural-log probability of one candidate for the first verdict token."""
+
+    token: str
+    logprob: float
+
+
+class Reply(Record):
+    """What a judge said to one request, unread."""
+
+    kind: Literal["reply"] = "reply"
+    request_digest: str
+    example_id: str
+    sample: int
+    repeat: int
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    logprobs: tuple[TokenLogprob, ...] = ()
+    seconds: float
+
+
+class NoReply(Record):
+    """A request that got no answer after all retries."""
+
+    kind: Literal["no_reply"] = "no_reply"
+    request_digest: str
+    example_id: str
+    sample: int
+    repeat: int
+    reason: str
+    attempts: int
+
+
+ReplyRow = Annotated[Reply | NoReply, Field(discriminator="kind")]
+
+
+class Scored(Record):
+    """A verdict with a value on the rubric's scale."""
+
+    kind: Literal["scored"] = "scored"
+    example_id: str
+    sample: int
+    repeat: int
+    value: float
+
+
+class Unparsed(Record):
+    """The judge answered, but not with a verdict that its rubric allows."""
+
+    kind: Literal["unparsed"] = "unparsed"
+    example_id: str
+    sample: int
+    repeat: int
+    reason: str
+
+
+class Refused(Record):
+    """The judge declined to judge."""
+
+    kind: Literal["refused"] = "refused"
+    example_id: str
+    sample: int
+    repeat: int
+    reason: str
+
+
+class Failed(Record):
+    """No reply after all retries."""
+
+    kind: Literal["failed"] = "failed"
+    example_id: str
+    sample: int
+    repeat: int
+    reason: str
+
+
+Judgment = Annotated[Scored | Unparsed | Refused | Failed, Field(discriminator="kind")]

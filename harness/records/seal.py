@@ -1,0 +1,72 @@
+"""Seals: what was made, from what, when, at what cost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.records.base import Record
+from harness.records.inputs import StageKey
+
+
+class SealedFile(Record):
+    """A file of a sealed object, by its path inside the object's folder."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class TrainFacts(Record):
+    """The fairness ledger of one training: what the variant was given and what it cost."""
+
+    kind: Literal["train"] = "train"
+    examples: int
+    steps: int
+    loss_tokens: int
+    tokens_seen: int
+    parameters: int
+    trained_parameters: int
+    precision: Literal["fp32", "bf16"]
+    first_loss: float
+    last_loss: float
+    validation_loss: float | None
+    train_seconds: float
+    peak_memory_bytes: int
+
+
+class ScoreFacts(Record):
+    """The corpus figure of one metric, on the metric's own scale."""
+
+    kind: Literal["score"] = "score"
+    corpus: float
+    signature: str
+
+
+class AskFacts(Record):
+    """The bill of one round of judging."""
+
+    kind: Literal["ask"] = "ask"
+    calls: int
+    retries: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+Facts = Annotated[TrainFacts | ScoreFacts | AskFacts, Field(discriminator="kind")]
+
+
+class Seal(Record):
+    """Written last: without it an object is not done. Times are UTC, ISO 8601."""
+
+    store_version: int
+    key: StageKey
+    rows: int | None
+    files: tuple[SealedFile, ...]
+    versions: dict[str, str]
+    device: str
+    started: str
+    ended: str
+    seconds: float
+    facts: Facts | None = None

@@ -1,0 +1,68 @@
+"""Settings that decide results: the parts of stage inputs that a user writes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from harness.records.base import Record
+
+
+class LoraSettings(Record):
+    """Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685)."""
+
+    rank: int = Field(16, ge=1, description="Rank r of the update matrices.")
+    alpha: float = Field(16, gt=0, description="Scale: the update is multiplied by alpha / rank.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
+    targets: Literal["all-linear", "attention"] | tuple[str, ...] = Field(
+        "all-linear", description="Which linear layers get an adapter: all-linear, attention, or module names."
+    )
+    lr: float | None = Field(None, gt=0, description="Learning rate for LoRA variants; default: train.lr.")
+
+
+class TrainSettings(Record):
+    """How a variant is trained. One optimizer step sees `batch_size` examples."""
+
+    epochs: float = Field(2, gt=0, description="Passes over the training part.")
+    max_steps: int | None = Field(None, ge=1, description="Stop after this many optimizer steps.")
+    batch_size: int = Field(8, ge=1, description="Examples an optimizer step.")
+    micro_batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Examples a forward pass; default: the whole batch. Changes memory, not the mathematics.",
+    )
+    lr: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(0.1, ge=0, description="AdamW weight decay, on matrices only.")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="Learning rate after warm-up.")
+    warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
+    clip_norm: float | None = Field(1.0, gt=0, description="Clip the gradient's norm at this value; null: no clipping.")
+    max_length: int | None = Field(
+        None,
+        ge=8,
+        description="Longest training row in tokens; a longer one is an error. Default: the model's context.",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 autocast where the hardware has it, else fp32; bf16: autocast regardless."
+    )
+    lora: LoraSettings = Field(
+        default_factory=lambda: LoraSettings(), description="Settings of `method: lora` variants."
+    )
+
+
+class GenerateSettings(Record):
+    """How responses are decoded; greedy."""
+
+    max_new_tokens: int = Field(64, ge=1, description="Longest response in tokens.")
+    batch_size: int = Field(32, ge=1, description="Prompts decoded together.")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="As in train.")
+
+
+class SplitSettings(Record):
+    """Fractions (sum at most 1) or counts of rows, cut in file order: train, then test, then validation."""
+
+    train: float = Field(0.85, gt=0, description="Fraction (at most 1) or number of rows.")
+    test: float = Field(0.10, gt=0, description="Fraction (at most 1) or number of rows.")
+    validation: float | None = Field(
+        None, ge=0, description="Fraction or number of rows; default: the rest for fractions, none for counts."
+    )
