@@ -7,14 +7,23 @@ from typing import Literal
 from harness.records.base import Record
 
 
+class Turn(Record):
+    """One message of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
 class Example(Record):
-    """One instruction with its reference answer."""
+    """One instruction with its reference answer, and the conversation that came before it (mostly none)."""
 
     id: str
     """Content hash (12 hex digits); a repeated entry gets the suffix `-2`, `-3`, …"""
     instruction: str
     input: str = ""
     output: str
+    history: tuple[Turn, ...] = ()
+    """Turns before `instruction`, oldest first: an optional system message, then user and assistant in turn."""
     meta: dict[str, str] = {}
     """Any further text fields of the source row (family, language, …), for slices."""
 
