@@ -33,6 +33,7 @@ from trainers.models import LoadedModel, load
 from trainers.packing import padding_free, weighted_loss
 from trainers.precision import Precision, autocast, device, resolve
 from trainers.schedules import batch_at, learning_rate, step_seed, steps_per_epoch, total_steps
+from trainers.standing import StandingGradients, standing_gradients
 
 OnStep = Callable[[LossRow, int], None]
 """Called after each optimizer step with its row and the total number of steps."""
@@ -140,12 +141,12 @@ def fit(
     for row in progress.losses:
         on_step(row, total)
     losses, started = list(progress.losses), time.monotonic() - progress.seconds
-    with padding_free(model), torch.random.fork_rng():
+    with padding_free(model), standing_gradients(model) as standing, torch.random.fork_rng():
         for step in range(progress.steps, total):
             batch = [rows.train[index] for index in batch_at(step, settings, len(rows.train), seed)]
             torch.manual_seed(step_seed(seed, step))
             lr = learning_rate(step, total, peak_lr, settings)
-            loss_row = _optimizer_step(model, optimizer, batch, settings, precision, lr=lr, step=step)
+            loss_row = _optimizer_step(model, optimizer, standing, batch, settings, precision, lr=lr, step=step)
             if rows.validation and _ends_epoch(step, total, settings, len(rows.train)):
                 validation_loss = evaluate(model, rows.validation, settings, precision)
                 loss_row = loss_row.model_copy(update={"validation_loss": validation_loss})
@@ -166,9 +167,10 @@ def make_optimizer(model: Any, lr: float, weight_decay: float) -> torch.optim.Ad
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True)
 
 
-def _optimizer_step(
+def _optimizer_step(  # noqa: PLR0913 - all that a step depends on
     model: Any,
     optimizer: torch.optim.Optimizer,
+    standing: StandingGradients,
     batch: Sequence[NamedRow],
     settings: TrainSettings,
     precision: Precision,
@@ -177,7 +179,7 @@ def _optimizer_step(
     step: int,
 ) -> LossRow:
     model.train()
-    optimizer.zero_grad(set_to_none=True)
+    standing.begin_step(model.parameters())
     weight = sum(sum(named.row.weights) for named in batch)
     loss = 0.0
     for micro_batch in _chunks(batch, settings.micro_batch_size or settings.batch_size):
@@ -185,6 +187,7 @@ def _optimizer_step(
             share = weighted_loss(model, [named.row for named in micro_batch]) / weight
         torch.autograd.backward(share)
         loss += share.item()
+    standing.hand_over()
     limit = math.inf if settings.clip_norm is None else settings.clip_norm
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     grad_norm = torch.nn.utils.clip_grad_norm_(parameters, limit).item()
