@@ -80,9 +80,7 @@ def parsed() -> argparse.Namespace:
 def measure(work: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """One piece of work: all contestants in turns; prints a table, gives the figures."""
     tokens = prepare(work, arguments.data, folder)
-    print(
-        f"\n{work}: a step has {tokens['tokens']:.0f} tokens, {tokens['loss_tokens']:.0f} with loss"
-    )
+    print(f"\n{work}: a step has {tokens['tokens']:.0f} tokens, {tokens['loss_tokens']:.0f} with loss")
     trials = {name: turn(name, folder, arguments.qualify) for name in (*TRL, *OTHERS)}
     for name, trial in trials.items():
         print(
