@@ -62,8 +62,10 @@ class TrainSettings(Record):
         ge=8,
         description="Longest training row in tokens; a longer one is an error. Default: the model's context.",
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 autocast where the hardware has it, else fp32; bf16: autocast regardless."
+    precision: Literal["auto", "fp32", "bf16", "bf16-pure"] = Field(
+        "auto",
+        description="auto: bf16 autocast where the hardware has it, else fp32; bf16: autocast regardless; bf16-pure:"
+        " weights and optimizer in bf16 with Kahan summation (needs torch-optimi), half the memory.",
     )
     lora: LoraSettings = Field(
         default_factory=lambda: LoraSettings(), description="Settings of `method: lora` variants."
