@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -52,6 +52,7 @@ def _known(name: str, names: Any, what: str) -> str:
 
 Style = Annotated[str, BeforeValidator(lambda v: _style(v) if isinstance(v, str) else v)]
 MetricName = Annotated[str, BeforeValidator(lambda v: _metric(v) if isinstance(v, str) else v)]
+TrackerName = Literal["tensorboard", "mlflow", "wandb", "trackio"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -170,6 +171,9 @@ class MatrixSpec(Record):
     )
     judges: tuple[JudgeSpec, ...] = Field((), description="LLM judges.")
     compare: CompareSettings = Field(default_factory=CompareSettings, description="Comparison and significance.")
+    track: Annotated[tuple[TrackerName, ...], BeforeValidator(_listed)] = Field(
+        (), description="Show training curves in these tools too. They decide no result."
+    )
     trust_remote_code: bool = Field(False, description="Let a Hub model run code of its own on this machine.")
 
     @field_validator("judges")
