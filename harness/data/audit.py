@@ -1,0 +1,328 @@
+"""The audit of a split: repeated and leaked prompts, odd outputs and lengths, languages, rows too long to train on.
+
+Rows are streamed; what is kept of each is about 150 bytes, and the texts of near-duplicate candidates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.data import similarity
+from harness.data.language import UNCLEAR, language
+from harness.data.split import PARTS
+from harness.records.data import AuditFinding, Example, Place, SplitExample
+from harness.records.settings import AUDIT_KINDS, AuditKind, AuditSettings
+
+BATCH = 1000
+SHARED_OUTPUT, SHARED_BY = 0.01, 3
+"""Share of the entries, and least number of them, from which an output counts as shared."""
+OUTLIER = 5.0
+"""Robust standard deviations (1.4826 median absolute deviations) of the log-length."""
+OTHERS, EXCERPT = 100, 60
+"""Places and characters that a finding carries."""
+TRAIN = PARTS.index("train")
+
+Rows = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLimit:
+    """What a row's tokens are counted with. `tokens` may give an upper bound where that is within the limit."""
+
+    label: str
+    longest: int
+    tokens: Callable[[Example], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A finding by row numbers: the order in which the split's rows come."""
+
+    kind: AuditKind
+    row: int
+    others: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    similarity: float | None = None
+    detail: str = ""
+    in_part: bool = True
+    """False for a repeat of another part's entry only: dropping is then the leak's business."""
+
+    def victims(self) -> Iterable[int]:
+        """The rows that `drop` leaves out: the later of two, the train copy of a leak, all sharers but the first."""
+        if self.kind in ("leaks", "near_leaks", "identical_outputs"):
+            return [int(other) for other in self.others]
+        return [self.row] if self.in_part else []
+
+
+@dataclass(slots=True)
+class Columns:
+    """What the audit keeps of every row; arrays of one entry a row."""
+
+    part: npt.NDArray[np.int8]
+    index: Rows
+    prompt: Hashes
+    output: Hashes
+    lengths: npt.NDArray[np.float32]
+    """(rows, 2): characters of prompt and output."""
+    language: npt.NDArray[Any]
+    bands: npt.NDArray[np.uint32]
+    straight: list[Found]
+    """What a row shows by itself: echoes and too many tokens."""
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    @property
+    def keyed(self) -> Hashes:
+        """Equal for rows of one part with one prompt."""
+        return similarity.mixed(self.prompt + self.part.astype(np.uint64))
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """All findings, by kind in the order of AUDIT_KINDS, and how many entries each language has."""
+
+    n: dict[str, int]
+    findings: tuple[AuditFinding, ...]
+    languages: dict[str, int]
+
+
+def audit(rows: Iterable[SplitExample], settings: AuditSettings, limits: Sequence[TokenLimit] = ()) -> Audit:
+    """Examine a split. `rows` is iterated up to three times."""
+    columns = collect(rows, AUDIT_KINDS, limits)
+    found = search(rows, columns, AUDIT_KINDS, settings.similarity)
+    n: dict[str, int] = {name: int((columns.part == code).sum()) for code, name in enumerate(PARTS)}
+    languages = Counter(columns.language.tolist())
+    return Audit(n, tuple(placed(rows, columns, found)), dict(languages.most_common()))
+
+
+def to_drop(rows: Iterable[SplitExample], kinds: Collection[AuditKind], threshold: float) -> dict[int, AuditKind]:
+    """Row number -> the first kind of finding that costs the row its place. `rows` is iterated up to twice."""
+    columns = collect(rows, kinds)
+    dropped: dict[int, AuditKind] = {}
+    for found in search(rows, columns, kinds, threshold):
+        for row in found.victims():
+            dropped.setdefault(row, found.kind)
+    return dropped
+
+
+# ---------------------------------------------------------------- one pass over the rows
+
+
+def collect(rows: Iterable[SplitExample], kinds: Collection[AuditKind], limits: Sequence[TokenLimit] = ()) -> Columns:
+    """Read every row once and keep what the kinds need of it."""
+    straight: list[Found] = []
+    parts: list[tuple[Any, ...]] = []
+    number = 0
+    stream = iter(rows)
+    while (batch := list(islice(stream, BATCH))) or not parts:  # at least one, so that empty columns have their types
+        parts.append(_columns_of(batch, kinds))
+        for row in batch:
+            straight += by_itself(number, row, kinds, limits)
+            number += 1
+    part, index, prompt, output, lengths, languages, bands = (np.concatenate(c) for c in zip(*parts, strict=True))
+    return Columns(part, index, prompt, output, lengths, languages, bands, straight)
+
+
+def _columns_of(batch: Sequence[SplitExample], kinds: Collection[AuditKind]) -> tuple[Any, ...]:
+    examples = [row.example for row in batch]
+    prompts = [prompt_text(example) for example in examples]
+    near = {"near_repeats", "near_leaks"} & set(kinds) and batch
+    return (
+        np.array([PARTS.index(row.split) for row in batch], dtype=np.int8),
+        np.array([row.index for row in batch], dtype=np.int64),
+        np.array([text_hash(prompt) for prompt in prompts], dtype=np.uint64),
+        np.array([text_hash(example.output) for example in examples], dtype=np.uint64),
+        np.array([(len(p), len(e.output)) for p, e in zip(prompts, examples, strict=True)], np.float32).reshape(-1, 2),
+        np.array([language(f"{spoken(p)}\n{e.output}") if "languages" in kinds else UNCLEAR
+                  for p, e in zip(prompts, examples, strict=True)], dtype="U7"),
+        similarity.bands([similarity.normalised(spoken(prompt)) for prompt in prompts]) if near
+        else np.zeros((len(batch), similarity.BANDS), np.uint32),
+    )  # fmt: skip
+
+
+def prompt_text(example: Example) -> str:
+    """Everything that the model is given, its fields kept apart by a character that no text has."""
+    return "\0".join([*(turn.text for turn in example.history), example.instruction, example.input])
+
+
+def spoken(prompt: str) -> str:
+    """A prompt's text as one."""
+    return prompt.replace("\0", "\n")
+
+
+def text_hash(text: str) -> int:
+    """64 bits: among a million texts two different ones agree with probability 3e-8."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def by_itself(
+    number: int, row: SplitExample, kinds: Collection[AuditKind], limits: Sequence[TokenLimit]
+) -> Iterator[Found]:
+    """Findings that need no other row."""
+    example = row.example
+    output = example.output.strip()
+    if "echoes" in kinds and output in (example.instruction.strip(), example.input.strip()):
+        yield Found("echoes", number)
+    if "truncated" in kinds and row.split != "test":
+        for limit in limits:
+            tokens = limit.tokens(example)
+            if tokens > limit.longest:
+                yield Found("truncated", number, detail=f"{tokens} tokens of {limit.longest} ({limit.label})")
+
+
+# ---------------------------------------------------------------- findings
+
+
+def search(
+    rows: Iterable[SplitExample], columns: Columns, kinds: Collection[AuditKind], threshold: float
+) -> list[Found]:
+    """All findings of these kinds, in the order of AUDIT_KINDS and then of the rows."""
+    found = [*columns.straight, *repeats(columns), *leaks(columns), *identical_outputs(columns)]
+    found += [*length_outliers(columns), *other_languages(columns)]
+    if {"near_repeats", "near_leaks"} & set(kinds):
+        found += near(rows, columns, threshold)
+    order = {kind: place for place, kind in enumerate(AUDIT_KINDS)}
+    return sorted((f for f in found if f.kind in kinds), key=lambda f: (order[f.kind], f.row))
+
+
+def groups(hashes: Hashes) -> Iterator[Rows]:
+    """Row numbers of each hash that several rows have, ascending."""
+    order = np.argsort(hashes, kind="stable")
+    edges = np.flatnonzero(np.diff(hashes[order])) + 1
+    for start, end in zip([0, *edges], [*edges, len(order)], strict=True):
+        if end - start > 1:
+            yield order[start:end]
+
+
+def repeats(columns: Columns) -> Iterator[Found]:
+    """Entries whose prompt stands earlier in the data, in whatever part."""
+    for group in groups(columns.prompt):
+        seen = {int(columns.part[group[0]])}
+        for row in group[1:].tolist():
+            part = int(columns.part[row])
+            yield Found("repeats", row, group[:1], in_part=part in seen)
+            seen.add(part)
+
+
+def leaks(columns: Columns) -> Iterator[Found]:
+    """Test and validation entries whose prompt stands in train."""
+    for group in groups(columns.prompt):
+        in_train = group[columns.part[group] == TRAIN]
+        if len(in_train):
+            for row in group[columns.part[group] != TRAIN].tolist():
+                yield Found("leaks", row, in_train)
+
+
+def identical_outputs(columns: Columns) -> Iterator[Found]:
+    """Outputs that many entries share; the first entry stands for all."""
+    least = max(SHARED_BY, math.ceil(SHARED_OUTPUT * len(columns)))
+    for group in groups(columns.output):
+        if len(group) >= least:
+            yield Found("identical_outputs", int(group[0]), group[1:], detail=f"{len(group)} entries share one output")
+
+
+def length_outliers(columns: Columns) -> Iterator[Found]:
+    """Prompts and outputs whose log-length lies far from the median, in robust standard deviations."""
+    for side, what in enumerate(("prompt", "output")):
+        logs = np.log1p(columns.lengths[:, side].astype(np.float64))
+        if not len(logs):
+            continue
+        median = np.median(logs)
+        deviation = 1.4826 * np.median(np.abs(logs - median))
+        if deviation > 0:  # most texts of one length: nothing to measure against
+            for row in np.flatnonzero(np.abs(logs - median) > OUTLIER * deviation).tolist():
+                length, middle = int(columns.lengths[row, side]), round(math.expm1(median))
+                yield Found("length_outliers", row, detail=f"{what} of {length} characters; the median is {middle}")
+
+
+def other_languages(columns: Columns) -> Iterator[Found]:
+    """Entries clearly in another language than most."""
+    counted = Counter(columns.language.tolist())
+    counted.pop(UNCLEAR, None)
+    if counted:
+        most = counted.most_common(1)[0][0]
+        for row in np.flatnonzero((columns.language != most) & (columns.language != UNCLEAR)).tolist():
+            yield Found("languages", row, detail=f"{columns.language[row]}; most are {most}")
+
+
+def near(rows: Iterable[SplitExample], columns: Columns, threshold: float) -> Iterator[Found]:
+    """Entries whose prompt is nearly, but not exactly, that of an earlier entry, or of one in train."""
+    members = first_members(columns)
+    distinct = np.array(sorted(members), dtype=np.int64)  # exact repeats would crowd out the near ones
+    pairs = distinct[similarity.proposed(columns.bands[distinct], columns.part[distinct])]
+    pairs = pairs[columns.prompt[pairs[:, 0]] != columns.prompt[pairs[:, 1]]]
+    needed, places = np.unique(pairs, return_inverse=True)
+    texts = [similarity.normalised(spoken(prompt_text(row.example))) for row in pick(rows, needed)]
+    cosines = similarity.cosines(texts, places.reshape(-1, 2))
+    close: dict[tuple[AuditKind, int], list[tuple[float, int]]] = defaultdict(list)
+    for (low, high), cosine in zip(pairs.tolist(), cosines.tolist(), strict=True):
+        if cosine >= threshold:
+            close["near_repeats", high].append((cosine, low))
+            in_train = (columns.part[[low, high]] == TRAIN).tolist()
+            if in_train in ([True, False], [False, True]):
+                row, other = (high, low) if in_train[0] else (low, high)
+                close["near_leaks", row].append((cosine, other))
+    for (kind, row), partners in close.items():
+        others = np.sort(np.concatenate([members[other] for _, other in partners]))
+        in_part = any(columns.part[other] == columns.part[row] for _, other in partners)
+        for each in members[row].tolist():
+            yield Found(kind, each, others, similarity=max(partners)[0], in_part=in_part)
+
+
+def first_members(columns: Columns) -> dict[int, Rows]:
+    """First row of a prompt in its part -> all rows there with that prompt."""
+    keyed = columns.keyed
+    order = np.argsort(keyed, kind="stable")
+    _, starts = np.unique(keyed[order], return_index=True)
+    return {int(rows[0]): rows for rows in np.split(order, starts[1:])} if len(order) else {}
+
+
+# ---------------------------------------------------------------- findings with their places
+
+
+def pick(rows: Iterable[SplitExample], numbers: Rows) -> Iterator[SplitExample]:
+    """The rows of these numbers, which ascend."""
+    wanted = iter(numbers.tolist())
+    following = next(wanted, None)
+    for number, row in enumerate(rows if following is not None else ()):
+        if number == following:
+            yield row
+            following = next(wanted, None)
+            if following is None:
+                return
+
+
+def placed(rows: Iterable[SplitExample], columns: Columns, found: Sequence[Found]) -> Iterator[AuditFinding]:
+    """Findings as records: places with ids, and the beginning of each entry's instruction."""
+    named = [np.asarray([f.row, *f.others[:OTHERS]], dtype=np.int64) for f in found]
+    needed = np.unique(np.concatenate(named)) if named else np.zeros(0, dtype=np.int64)
+    position = np.zeros(len(columns), dtype=np.int64)
+    for code in range(len(PARTS)):
+        mine = columns.part == code
+        position[mine] = np.arange(mine.sum())
+    places: dict[int, Place] = {}
+    excerpts: dict[int, str] = {}
+    for number, row in zip(needed.tolist(), pick(rows, needed), strict=True):
+        places[number] = Place(
+            split=row.split, position=int(position[number]), index=row.index, example_id=row.example.id
+        )
+        excerpts[number] = " ".join(row.example.instruction.split())[:EXCERPT]
+    for f in found:
+        yield AuditFinding(
+            kind=f.kind,
+            place=places[f.row],
+            others=tuple(places[other] for other in f.others[:OTHERS].tolist()),
+            entries=1 + len(f.others) if f.kind == "identical_outputs" else 1,
+            similarity=f.similarity,
+            detail=f.detail or excerpts[f.row],
+        )
