@@ -25,8 +25,8 @@ from harness.records.settings import AUDIT_KINDS, AuditKind, AuditSettings
 BATCH = 1000
 SHARED_OUTPUT, SHARED_BY = 0.01, 3
 """Share of the entries, and least number of them, from which an output counts as shared."""
-OUTLIER = 5.0
-"""Robust standard deviations (1.4826 median absolute deviations) of the log-length."""
+OUTLIER, OUTLIER_FACTOR = 5.0, 4.0
+"""Robust standard deviations (1.4826 median absolute deviations) of the log-length; and how many times the median."""
 OTHERS, EXCERPT = 100, 60
 """Places and characters that a finding carries."""
 TRAIN = PARTS.index("train")
@@ -232,17 +232,17 @@ def identical_outputs(columns: Columns) -> Iterator[Found]:
 
 
 def length_outliers(columns: Columns) -> Iterator[Found]:
-    """Prompts and outputs whose log-length lies far from the median, in robust standard deviations."""
+    """Prompts and outputs whose log-length lies far from the median, in robust standard deviations and as a factor."""
     for side, what in enumerate(("prompt", "output")):
         logs = np.log1p(columns.lengths[:, side].astype(np.float64))
         if not len(logs):
             continue
         median = np.median(logs)
         deviation = 1.4826 * np.median(np.abs(logs - median))
-        if deviation > 0:  # most texts of one length: nothing to measure against
-            for row in np.flatnonzero(np.abs(logs - median) > OUTLIER * deviation).tolist():
-                length, middle = int(columns.lengths[row, side]), round(math.expm1(median))
-                yield Found("length_outliers", row, detail=f"{what} of {length} characters; the median is {middle}")
+        far = max(OUTLIER * deviation, math.log(OUTLIER_FACTOR))
+        for row in np.flatnonzero(np.abs(logs - median) > far).tolist():
+            length, middle = int(columns.lengths[row, side]), round(math.expm1(median))
+            yield Found("length_outliers", row, detail=f"{what} of {length} characters; the median is {middle}")
 
 
 def other_languages(columns: Columns) -> Iterator[Found]:

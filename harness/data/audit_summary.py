@@ -54,7 +54,7 @@ def sentences(audit: Audit, summary: AuditSummary) -> list[str]:
     ]
     left_out = [f"{counted(kind, n)}: left out" for kind, n in summary.dropped.items()]
     if summary.bad_rows:
-        left_out.append(f"{summary.bad_rows} broken rows: left out")
+        left_out.append(f"{summary.bad_rows} broken row{'s' if summary.bad_rows > 1 else ''}: left out")
     several = len(summary.languages.keys() - {UNCLEAR}) > 1
     mix = ", ".join(f"{code} {n}" for code, n in summary.languages.items())
     return [*said, *(f"{text}." for text in left_out), *([f"Languages: {mix}."] if several else [])]

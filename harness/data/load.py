@@ -16,7 +16,7 @@ from harness.records.settings import FieldMap
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An entry. `index`: 0-based row in its source; `part`: its source's; `key`: value of the field the split goes by."""
+    """An entry. `index`: 0-based row in its source; `part`: its source's; `key`: the value that the split goes by."""
 
     part: SplitName | None
     index: int

@@ -148,7 +148,8 @@ class AuditSettings(Record):
     )
     length_outliers: AuditAction = Field(
         "report",
-        description="A prompt or output whose log-length lies over 5 robust standard deviations off the median.",
+        description="A prompt or output over 4 times longer or shorter than the median, and 5 robust standard "
+        "deviations of the log-length off it.",
     )
     languages: AuditAction = Field("report", description="An entry clearly in another language than most.")
     truncated: Literal["report", "fail"] = Field("report", description="An entry of more tokens than training takes.")
