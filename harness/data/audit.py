@@ -27,6 +27,8 @@ SHARED_OUTPUT, SHARED_BY = 0.01, 3
 """Share of the entries, and least number of them, from which an output counts as shared."""
 OUTLIER, OUTLIER_FACTOR = 5.0, 4.0
 """Robust standard deviations (1.4826 median absolute deviations) of the log-length; and how many times the median."""
+TOLD_BY = 120
+"""Characters of prompt and of output that tell the language; more hardly change it and take their time."""
 OTHERS, EXCERPT = 100, 60
 """Places and characters that a finding carries."""
 TRAIN = PARTS.index("train")
@@ -143,7 +145,7 @@ def _columns_of(batch: Sequence[SplitExample], kinds: Collection[AuditKind]) -> 
         np.array([text_hash(prompt) for prompt in prompts], dtype=np.uint64),
         np.array([text_hash(example.output) for example in examples], dtype=np.uint64),
         np.array([(len(p), len(e.output)) for p, e in zip(prompts, examples, strict=True)], np.float32).reshape(-1, 2),
-        np.array([language(f"{spoken(p)}\n{e.output}") if "languages" in kinds else UNCLEAR
+        np.array([language(f"{spoken(p)[:TOLD_BY]}\n{e.output[:TOLD_BY]}") if "languages" in kinds else UNCLEAR
                   for p, e in zip(prompts, examples, strict=True)], dtype="U7"),
         similarity.bands([similarity.normalised(spoken(prompt)) for prompt in prompts]) if near
         else np.zeros((len(batch), similarity.BANDS), np.uint32),

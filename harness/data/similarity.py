@@ -25,7 +25,7 @@ FIRST = 4
 """How many of the first texts in a bucket each other one is compared with; all pairs would be quadratic."""
 COLUMNS = 1 << 22
 """Columns that n-grams are hashed into for the cosine; two that meet in one hardly raise it."""
-PAIRS = 20_000
+PAIRS = 2_000
 """Pairs compared at a time."""
 
 Hashes = npt.NDArray[np.uint64]
