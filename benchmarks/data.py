@@ -1,7 +1,7 @@
 """Loading and cutting a large data set, and its audit: seconds and peak memory, against the package `datasets`.
 
 Every contestant reads the same made-up JSONL file, cuts it 85/10/5 in file order and writes the parts as JSON lines,
-each in a process of its own, in turns. Ours also checks every row. Memory is measured at the full size and at a tenth of
+each in a process of its own, in turns. Ours also checks every row. Memory is measured at full size and at a tenth of
 it: what a row costs is the difference. The last line is JSON: `ratio` is the median time of `datasets` ÷ ours.
 
     python benchmarks/data.py --rows 1000000
