@@ -108,7 +108,8 @@ def _cosines(texts: Sequence[str], pairs: npt.NDArray[np.int64]) -> npt.NDArray[
     norms = np.sqrt(np.asarray(counts.multiply(counts).sum(axis=1)).ravel())
     a, b = inverse.reshape(-1, 2).T
     products: npt.NDArray[np.float64] = np.asarray(counts[a].multiply(counts[b]).sum(axis=1)).ravel()
-    return np.clip(products / (norms[a] * norms[b]), 0.0, 1.0)
+    found: npt.NDArray[np.float64] = np.clip(products / (norms[a] * norms[b]), 0.0, 1.0)
+    return found
 
 
 def gram_counts(texts: Sequence[str]) -> csr_matrix:
