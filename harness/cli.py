@@ -195,7 +195,7 @@ def audit_data(arguments: argparse.Namespace) -> int:
     limits = []
     for model in given.models:
         tokenizer, context = read_tokenizer(locate(model, trust_remote_code=given.trust_remote_code))
-        limits += [token_limit(tokenizer, context, style, given.max_length) for style in given.styles]
+        limits += [token_limit(model, tokenizer, context, style, given.max_length) for style in given.styles]
     found = audit(given.data, given.settings, limits)
     if arguments.json:
         print(as_json(given, found))

@@ -90,7 +90,9 @@ def leak_warning(inputs: CompareInputs) -> list[str]:
     leaked = len(inputs.audit.leaked) if inputs.audit else 0
     if not leaked:
         return []
-    items = f"{leaked} test item{'s' if leaked > 1 else ''} stand{'' if leaked > 1 else 's'} in train"
+    items = (
+        f"{leaked} test item{'s' if leaked > 1 else ''} stand{'' if leaked > 1 else 's'} in train (exactly or nearly)"
+    )
     if inputs.leaked_left_out:
         return [f"{items} and {'are' if leaked > 1 else 'is'} left out of all measures"]
     return [

@@ -201,8 +201,9 @@ def token_limits(workshop: Workshop, given: AuditInput) -> list[TokenLimit]:
     for base in given.bases:
         weights = workshop.store.weights(StageKey(stage="base", digest=base))
         tokenizer, context = load_tokenizer(weights, trust_remote_code=workshop.trusts_code(base))
+        model = next(model.name for model in workshop.resolved.models.values() if digest(model.input) == base)
         styles = [workshop.style(sha256) for sha256 in given.styles_sha256]
-        limits += [token_limit(tokenizer, context, style, given.max_length) for style in styles]
+        limits += [token_limit(model, tokenizer, context, style, given.max_length) for style in styles]
     return limits
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from harness.data.audit import TokenLimit
@@ -13,7 +14,7 @@ SPECIAL = 5
 """Tokens that a row may have beyond its bytes: BOS, EOS, and the blank that some tokenizers put before a segment."""
 
 
-def token_limit(tokenizer: Any, context: int, style: PromptStyle, max_length: int | None) -> TokenLimit:
+def token_limit(model: str, tokenizer: Any, context: int, style: PromptStyle, max_length: int | None) -> TokenLimit:
     """A model's limit in one prompt style. `context`: tokens its positions take; `max_length`: train.max_length."""
     longest = min(max_length or context, context)
 
@@ -23,4 +24,4 @@ def token_limit(tokenizer: Any, context: int, style: PromptStyle, max_length: in
         most = sum(len(segment.text.encode()) for segment in segments) + SPECIAL
         return most if most <= longest else len(encode_prompt(tokenizer, segments)) + 1
 
-    return TokenLimit(f"style {style.name}", longest, tokens)
+    return TokenLimit(f"{Path(model).name}, {style.name}", longest, tokens)

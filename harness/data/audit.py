@@ -176,10 +176,10 @@ def by_itself(
     if "echoes" in kinds and output in (example.instruction.strip(), example.input.strip()):
         yield Found("echoes", number)
     if "truncated" in kinds and row.split != "test":
-        for limit in limits:
-            tokens = limit.tokens(example)
-            if tokens > limit.longest:
-                yield Found("truncated", number, detail=f"{tokens} tokens of {limit.longest} ({limit.label})")
+        counted = [(limit.tokens(example), limit) for limit in limits]
+        over = [f"{n} tokens of {limit.longest} ({limit.label})" for n, limit in counted if n > limit.longest]
+        if over:
+            yield Found("truncated", number, detail="; ".join(over))
 
 
 # ---------------------------------------------------------------- findings
@@ -259,8 +259,8 @@ def other_languages(columns: Columns) -> Iterator[Found]:
 
 def near(rows: Iterable[SplitExample], columns: Columns, threshold: float) -> Iterator[Found]:
     """Entries whose prompt is nearly, but not exactly, that of an earlier entry, or of one in train."""
-    members = first_members(columns)
-    distinct = np.array(sorted(members), dtype=np.int64)  # exact repeats would crowd out the near ones
+    members = Members(columns.keyed)
+    distinct = members.first  # exact repeats would crowd out the near ones
     pairs = distinct[similarity.proposed(columns.bands[distinct], columns.part[distinct])]
     pairs = pairs[columns.prompt[pairs[:, 0]] != columns.prompt[pairs[:, 1]]]
     needed, places = np.unique(pairs, return_inverse=True)
@@ -275,18 +275,26 @@ def near(rows: Iterable[SplitExample], columns: Columns, threshold: float) -> It
                 row, other = (high, low) if in_train[0] else (low, high)
                 close["near_leaks", row].append((cosine, other))
     for (kind, row), partners in close.items():
-        others = np.sort(np.concatenate([members[other] for _, other in partners]))
+        others = np.sort(np.concatenate([members.of(other) for _, other in partners]))
         in_part = any(columns.part[other] == columns.part[row] for _, other in partners)
-        for each in members[row].tolist():
+        for each in members.of(row).tolist():
             yield Found(kind, each, others, similarity=max(partners)[0], in_part=in_part)
 
 
-def first_members(columns: Columns) -> dict[int, Rows]:
-    """First row of a prompt in its part -> all rows there with that prompt."""
-    keyed = columns.keyed
-    order = np.argsort(keyed, kind="stable")
-    _, starts = np.unique(keyed[order], return_index=True)
-    return {int(rows[0]): rows for rows in np.split(order, starts[1:])} if len(order) else {}
+class Members:
+    """Rows by their key: those of one part with one prompt. `first`: the first row of each, ascending."""
+
+    def __init__(self, keyed: Hashes) -> None:
+        """`keyed`: a key a row."""
+        self._keyed = keyed
+        self._order = np.argsort(keyed, kind="stable")
+        self._sorted = keyed[self._order]
+        self.first: Rows = np.sort(self._order[np.unique(self._sorted, return_index=True)[1]])
+
+    def of(self, row: int) -> Rows:
+        """All rows with this row's key, ascending."""
+        key = self._keyed[row]
+        return self._order[np.searchsorted(self._sorted, key) : np.searchsorted(self._sorted, key, side="right")]
 
 
 # ---------------------------------------------------------------- findings with their places

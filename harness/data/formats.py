@@ -68,6 +68,7 @@ def json_rows(path: Path) -> Iterator[RawRow]:
                 line, value = buffer.value()
                 yield f"{line} (row {number})", value
                 number += 1
+            buffer.close()
         except UnicodeDecodeError as e:
             raise not_utf8(path) from e
 
@@ -96,6 +97,12 @@ class JsonBuffer:
         if self.peek() != character:
             raise DataError(what, where=f"{self._path}:{self._line}", hint=hint)
         self._advance(self._at + 1)
+
+    def close(self) -> None:
+        """Take the bracket that ends the list; nothing may follow."""
+        self._advance(self._at + 1)
+        if self.peek():
+            raise self._error("something stands after the list", self._at)
 
     def value(self) -> tuple[int, Any]:
         """(its first line, the next value). Raises DataError where there is none."""

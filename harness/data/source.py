@@ -80,7 +80,8 @@ def sources(spec: DataSpec, beside: Path) -> tuple[Source, ...]:
 
 def find(spec: DataSpec, path: str, beside: Path, own_part: str | None, part: SplitName | None) -> Source:
     """One source by what the matrix calls it: a known name, a path beside the matrix, or a Hub data set."""
-    if path not in catalog.CATALOG and HUB_NAME.fullmatch(path) and not (beside / path).exists():
+    named_like_a_file = Path(path).suffix.lower() in FORMATS
+    if HUB_NAME.fullmatch(path) and not named_like_a_file and not (beside / path).exists():
         return hub_source(path, spec, own_part, part)
     found = catalog.find(path, beside)
     if found.is_dir():
@@ -96,8 +97,11 @@ def file_source(path: Path, part: SplitName | None = None) -> Source:
     if ending not in FORMATS:
         raise DataError(f"cannot read {ending or 'a file without an ending'}", where=str(path),
                         hint=f"give a file that ends in {', '.join(FORMATS)}")  # fmt: skip
-    with path.open("rb") as f:
-        digest = hashlib.file_digest(f, "sha256").hexdigest()
+    try:
+        with path.open("rb") as f:
+            digest = hashlib.file_digest(f, "sha256").hexdigest()
+    except OSError as e:
+        raise DataError(f"cannot be read ({e.strerror})", where=str(path), hint="see to its permissions") from e
     return Source(path, SourceInput(part=part, format=FORMATS[ending], identity=digest))
 
 

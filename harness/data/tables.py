@@ -110,9 +110,10 @@ def hub_snapshot(name: str, revision: str) -> Path:
 def hub_splits(name: str, revision: str, subset: str | None) -> dict[str, Any]:
     """Part name -> `datasets.Dataset`, read from the local copy."""
     copy = hub_snapshot(name, revision)
+    package = library()
     try:
-        return dict(library().load_dataset(str(copy), subset))
-    except (OSError, ValueError, RuntimeError, TypeError) as e:
+        return dict(package.load_dataset(str(copy), subset))
+    except (OSError, ValueError, RuntimeError, TypeError, package.exceptions.DatasetsError) as e:
         raise DataError(f"Hub data set {name!r} cannot be read: {first_line(e)}",
                         hint="a set of several subsets needs `subset:`; one that needs code of its own cannot be used",
                         ) from e  # fmt: skip

@@ -230,7 +230,7 @@ def test_the_command_takes_a_matrix_and_a_field_map(
         assert main(["data", "audit", str(tmp_path / "m.yaml")]) == 0
         said = capsys.readouterr().out
         assert "1 entry held out from training stands in train" in said
-        assert (f"train 1 (row 1): {length} tokens of {limit} (style phi)" in said) == longer
+        assert (f"train 1 (row 1): {length} tokens of {limit} ({tiny_folder.name}, phi)" in said) == longer
     assert main(["data", "audit", str(tmp_path / "a.jsonl"), "--fields", "instruction=output", "output"]) == 2
     assert "not FIELD=NAME" in capsys.readouterr().err
     assert (

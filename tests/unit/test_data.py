@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -65,7 +66,6 @@ def test_a_json_array_is_read_through_a_small_window(tmp_path: Path, monkeypatch
 
 
 def test_arrow_folder(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
     one = datasets.Dataset.from_list([{"instruction": f"i{i}", "output": "翻译"} for i in range(4)])
     one.save_to_disk(str(tmp_path / "one"), num_shards=2)
     two = datasets.DatasetDict({"train": one.select(range(3)), "test": one.select([3])})
@@ -83,11 +83,15 @@ def test_arrow_folder(tmp_path: Path) -> None:
 
 
 def test_arrow_folder_is_known_by_its_rows_and_not_by_when_it_was_written(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
     for name, output in (("a", "x"), ("b", "x"), ("c", "y")):
         datasets.Dataset.from_list([{"instruction": "i", "output": output}] * 2).save_to_disk(str(tmp_path / name))
     a, b, c = (dataset(DataSpec(path=name), HALVES, tmp_path).sources[0].input for name in "abc")
     assert a == b != c
+
+
+def test_a_mistyped_file_is_no_hub_data_set(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no data set or file 'data/rows.jsonl'"):
+        dataset(DataSpec(path="data/rows.jsonl"), SplitSettings(), tmp_path)
 
 
 def test_a_hub_data_set_must_be_pinned(tmp_path: Path) -> None:
@@ -179,6 +183,7 @@ def test_repeated_rows_have_ids_of_their_own(tmp_path: Path) -> None:
         ("a.json", '[\n{"instruction": "a", "output": "b"},\n{"instruction": "a"}]', r"a\.json:3 \(row 1\): no key"),
         ("a.json", '[{"instruction": "a", "output": "b"}', r"a\.json:1: not JSON"),
         ("a.json", "[]", "no rows"),
+        ("a.json", "[]]", "after the list"),
         ("a.csv", "instruction,output\na,b,c\n", r"a\.csv:2: more cells"),
         ("a.csv", "instruction,output\na\n", r"a\.csv:2: no key `output`"),
         ("a.csv", "x,y\na,b\n", "no key `instruction`; the row has: x, y"),
