@@ -1,40 +1,34 @@
 """The audit of a split: repeated and leaked prompts, odd outputs and lengths, languages, rows too long to train on.
 
-Rows are streamed; what is kept of each is about 150 bytes, and the texts of near-duplicate candidates.
+Rows are streamed; what is kept is `Columns`, and the texts of near-duplicate candidates.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.data import similarity
-from harness.data.language import UNCLEAR, language
+from harness.data.columns import Columns, Hashes, collect, prompt_text, spoken
+from harness.data.language import UNCLEAR
 from harness.data.split import PARTS
 from harness.records.data import AuditFinding, Example, Place, SplitExample
 from harness.records.settings import AUDIT_KINDS, AuditKind, AuditSettings
 
-BATCH = 1000
 SHARED_OUTPUT, SHARED_BY = 0.01, 3
 """Share of the entries, and least number of them, from which an output counts as shared."""
 OUTLIER, OUTLIER_FACTOR = 5.0, 4.0
 """Robust standard deviations (1.4826 median absolute deviations) of the log-length; and how many times the median."""
-TOLD_BY = 120
-"""Characters of prompt and of output that tell the language; more hardly change it and take their time."""
 OTHERS, EXCERPT = 100, 60
 """Places and characters that a finding carries."""
 TRAIN = PARTS.index("train")
 
 Rows = npt.NDArray[np.int64]
-Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +59,6 @@ class Found:
         return [self.row] if self.in_part else []
 
 
-@dataclass(slots=True)
-class Columns:
-    """What the audit keeps of every row; arrays of one entry a row."""
-
-    part: npt.NDArray[np.int8]
-    index: Rows
-    prompt: Hashes
-    output: Hashes
-    lengths: npt.NDArray[np.float32]
-    """(rows, 2): characters of prompt and output."""
-    language: npt.NDArray[Any]
-    bands: npt.NDArray[np.uint32]
-    straight: list[Found]
-    """What a row shows by itself: echoes and too many tokens."""
-
-    def __len__(self) -> int:
-        return len(self.part)
-
-    @property
-    def keyed(self) -> Hashes:
-        """Equal for rows of one part with one prompt."""
-        return similarity.mixed(self.prompt + self.part.astype(np.uint64))
-
-
 @dataclass(frozen=True, slots=True)
 class Audit:
     """All findings, by kind in the order of AUDIT_KINDS, and how many entries each language has."""
@@ -100,8 +70,7 @@ class Audit:
 
 def audit(rows: Iterable[SplitExample], settings: AuditSettings, limits: Sequence[TokenLimit] = ()) -> Audit:
     """Examine a split. `rows` is iterated up to three times."""
-    columns = collect(rows, AUDIT_KINDS, limits)
-    found = search(rows, columns, AUDIT_KINDS, settings.similarity)
+    columns, found = examine(rows, AUDIT_KINDS, settings.similarity, limits)
     n: dict[str, int] = {name: int((columns.part == code).sum()) for code, name in enumerate(PARTS)}
     languages = Counter(columns.language.tolist())
     return Audit(n, tuple(placed(rows, columns, found)), dict(languages.most_common()))
@@ -109,62 +78,28 @@ def audit(rows: Iterable[SplitExample], settings: AuditSettings, limits: Sequenc
 
 def to_drop(rows: Iterable[SplitExample], kinds: Collection[AuditKind], threshold: float) -> dict[int, AuditKind]:
     """Row number -> the first kind of finding that costs the row its place. `rows` is iterated up to twice."""
-    columns = collect(rows, kinds)
     dropped: dict[int, AuditKind] = {}
-    for found in search(rows, columns, kinds, threshold):
+    for found in examine(rows, kinds, threshold)[1]:
         for row in found.victims():
             dropped.setdefault(row, found.kind)
     return dropped
 
 
-# ---------------------------------------------------------------- one pass over the rows
+# ---------------------------------------------------------------- findings
 
 
-def collect(rows: Iterable[SplitExample], kinds: Collection[AuditKind], limits: Sequence[TokenLimit] = ()) -> Columns:
-    """Read every row once and keep what the kinds need of it."""
-    straight: list[Found] = []
-    parts: list[tuple[Any, ...]] = []
-    number = 0
-    stream = iter(rows)
-    while (batch := list(islice(stream, BATCH))) or not parts:  # at least one, so that empty columns have their types
-        parts.append(_columns_of(batch, kinds))
-        for row in batch:
-            straight += by_itself(number, row, kinds, limits)
-            number += 1
-    part, index, prompt, output, lengths, languages, bands = (np.concatenate(c) for c in zip(*parts, strict=True))
-    return Columns(part, index, prompt, output, lengths, languages, bands, straight)
-
-
-def _columns_of(batch: Sequence[SplitExample], kinds: Collection[AuditKind]) -> tuple[Any, ...]:
-    examples = [row.example for row in batch]
-    prompts = [prompt_text(example) for example in examples]
-    near = {"near_repeats", "near_leaks"} & set(kinds) and batch
-    return (
-        np.array([PARTS.index(row.split) for row in batch], dtype=np.int8),
-        np.array([row.index for row in batch], dtype=np.int64),
-        np.array([text_hash(prompt) for prompt in prompts], dtype=np.uint64),
-        np.array([text_hash(example.output) for example in examples], dtype=np.uint64),
-        np.array([(len(p), len(e.output)) for p, e in zip(prompts, examples, strict=True)], np.float32).reshape(-1, 2),
-        np.array([language(f"{spoken(p)[:TOLD_BY]}\n{e.output[:TOLD_BY]}") if "languages" in kinds else UNCLEAR
-                  for p, e in zip(prompts, examples, strict=True)], dtype="U7"),
-        similarity.bands([similarity.normalised(spoken(prompt)) for prompt in prompts]) if near
-        else np.zeros((len(batch), similarity.BANDS), np.uint32),
-    )  # fmt: skip
-
-
-def prompt_text(example: Example) -> str:
-    """Everything that the model is given, its fields kept apart by a character that no text has."""
-    return "\0".join([*(turn.text for turn in example.history), example.instruction, example.input])
-
-
-def spoken(prompt: str) -> str:
-    """A prompt's text as one."""
-    return prompt.replace("\0", "\n")
-
-
-def text_hash(text: str) -> int:
-    """64 bits: among a million texts two different ones agree with probability 3e-8."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+def examine(
+    rows: Iterable[SplitExample], kinds: Collection[AuditKind], threshold: float, limits: Sequence[TokenLimit] = ()
+) -> tuple[Columns, list[Found]]:
+    """All findings of these kinds, in the order of AUDIT_KINDS and then of the rows; and what they were found in."""
+    found: list[Found] = []
+    columns = collect(rows, kinds, lambda number, row: found.extend(by_itself(number, row, kinds, limits)))
+    found += [*repeats(columns), *leaks(columns), *identical_outputs(columns)]
+    found += [*length_outliers(columns), *other_languages(columns)]
+    if {"near_repeats", "near_leaks"} & set(kinds):
+        found += near(rows, columns, threshold)
+    order = {kind: place for place, kind in enumerate(AUDIT_KINDS)}
+    return columns, sorted((f for f in found if f.kind in kinds), key=lambda f: (order[f.kind], f.row))
 
 
 def by_itself(
@@ -180,21 +115,6 @@ def by_itself(
         over = [f"{n} tokens of {limit.longest} ({limit.label})" for n, limit in counted if n > limit.longest]
         if over:
             yield Found("truncated", number, detail="; ".join(over))
-
-
-# ---------------------------------------------------------------- findings
-
-
-def search(
-    rows: Iterable[SplitExample], columns: Columns, kinds: Collection[AuditKind], threshold: float
-) -> list[Found]:
-    """All findings of these kinds, in the order of AUDIT_KINDS and then of the rows."""
-    found = [*columns.straight, *repeats(columns), *leaks(columns), *identical_outputs(columns)]
-    found += [*length_outliers(columns), *other_languages(columns)]
-    if {"near_repeats", "near_leaks"} & set(kinds):
-        found += near(rows, columns, threshold)
-    order = {kind: place for place, kind in enumerate(AUDIT_KINDS)}
-    return sorted((f for f in found if f.kind in kinds), key=lambda f: (order[f.kind], f.row))
 
 
 def groups(hashes: Hashes) -> Iterator[Rows]:
