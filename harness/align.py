@@ -14,7 +14,7 @@ from harness.records.result import MeasureInfo
 from harness.records.rows import Judgment, MetricRow, Scored
 from harness.records.variant import Cell, Variant
 from harness.stats.panel import BoolArray, FloatArray, IntArray, Panel
-from harness.stats.swap import CorpusPanel
+from harness.stats.corpus import CorpusPanel
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from harness.stats.families import holm
 from harness.stats.means import interval_at_bound
 from harness.stats.power import smallest_detectable_difference
 from harness.stats.ranks import RankInterval, rank_intervals
-from harness.stats.swap import CorpusScore
+from harness.stats.corpus import CorpusScore
 
 FEW_ITEMS = 50
 """Below this many items a t test's false alarms run up to 13 % on scores with rare large losses."""

@@ -11,7 +11,7 @@ from harness.errors import HarnessError
 from harness.metrics import load_metric
 from harness.records.plan import FailedVariant
 from harness.records.result import BoardRow, MeasureInfo, Result, TrustReport
-from harness.stats.swap import CorpusScore
+from harness.stats.corpus import CorpusScore
 from harness.words import answer
 
 

@@ -21,7 +21,8 @@ from harness.stats.panel import (
     item_means,
 )
 from harness.stats.signflip import sign_flip
-from harness.stats.swap import CorpusMoments, CorpusPanel, CorpusScore, corpus_moments, corpus_values, swap_test
+from harness.stats.corpus import CorpusMoments, CorpusPanel, CorpusScore, corpus_moments, corpus_values
+from harness.stats.swap import swap_test
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
+Reals = npt.NDArray[np.floating]
+"""Single or double precision."""
 CellPairs = Sequence[tuple[int, int]]
 """A contrast: the mean of the differences (first minus second) of these pairs of cells, by index."""
 

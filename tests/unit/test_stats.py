@@ -17,7 +17,8 @@ from harness.stats.panel import BoolArray, FloatArray, Panel, contrast_weights, 
 from harness.stats.power import smallest_detectable_difference
 from harness.stats.ranks import RankInterval, rank_intervals
 from harness.stats.signflip import exact_sign_flip, sign_flip
-from harness.stats.swap import CorpusPanel, corpus_moments, swap_test
+from harness.stats.corpus import CorpusPanel, corpus_moments
+from harness.stats.swap import swap_test
 
 pytestmark = pytest.mark.filterwarnings("error")
 
