@@ -40,8 +40,27 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
             alpha=spec.compare.alpha,
             permutations=spec.compare.permutations,
             seed=spec.compare.seed,
+            against_baseline=spec.compare.family == "baseline",
+            correction=spec.compare.correction,
+            margin=spec.compare.margin,
+            seed_sd=spec.compare.seed_sd,
         ),
+        clusters=None if spec.compare.clusters is None else cluster_of(rows, spec.compare.clusters),
     )
+
+
+def cluster_of(rows: list[SplitExample], field: str) -> dict[str, str]:
+    """Each test example's cluster: the text of that field of its source row. Raises HarnessError where none has it."""
+    tests = [row.example for row in rows if row.split == "test"]
+    found = {example.id: example.meta[field] for example in tests if field in example.meta}
+    if not found:
+        known = sorted({name for example in tests for name in example.meta})
+        raise HarnessError(
+            f"no test example has the field {field!r}",
+            where="compare.clusters",
+            hint="fields: " + (", ".join(known) or "none besides the texts"),
+        )
+    return found
 
 
 def scores_of(each: VariantPlan, store: Store) -> VariantScores:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
@@ -125,6 +125,24 @@ class CompareSettings(Record):
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Significance level of the whole family.")
     permutations: int = Field(10_000, ge=1_000, le=1_000_000, description="Draws of the permutation tests.")
     seed: int = Field(0, ge=0, description="Seed of the draws.")
+    margin: float | None = Field(
+        None, gt=0, description="Points of the primary measure that do not matter; needed to call two cells equivalent."
+    )
+    family: Literal["pairs", "baseline"] = Field(
+        "pairs", description="Which pairs are corrected together: all of them, or those with the baseline."
+    )
+    correction: Literal["holm", "max-t"] = Field(
+        "holm", description="How pairs on the primary measure are corrected; max-t uses how they hang together."
+    )
+    clusters: str | None = Field(
+        None, description="A field of the data that groups items which stand or fall together, e.g. source_id."
+    )
+    seed_sd: float | None = Field(
+        None,
+        ge=0,
+        description="Standard deviation of the primary measure between training seeds that you vouch for, in points; "
+        "used where no cell has two seeds.",
+    )
 
 
 class MatrixSpec(Record):

@@ -46,7 +46,7 @@ class Bleu:
         return found
 
     def corpus_score(self, counts_sum: FloatArray) -> FloatArray:
-        """(..., 10) -> (...): sacrebleu's `compute_bleu` with exponential smoothing, for many sums; keeps their dtype."""
+        """(..., 10) -> (...): sacrebleu's `compute_bleu` with exponential smoothing, for many sums."""
         hypothesis, reference = counts_sum[..., 0], counts_sum[..., 1]
         matches = [counts_sum[..., 2 + order] for order in range(ORDER)]
         totals = [counts_sum[..., 2 + ORDER + order] for order in range(ORDER)]

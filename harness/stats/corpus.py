@@ -22,11 +22,15 @@ _BLOCK_VALUES = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class CorpusPanel:
-    """Sufficient statistics for each cell, seed and item. Every used seed of every cell has all items."""
+    """Sufficient statistics for each cell, seed and unit (an item, or the sum over a cluster of items).
+
+    Every used seed of every cell has all `items`.
+    """
 
     counts: FloatArray  # (C, S, n, k), 0 where not used
     used: BoolArray  # (C, S)
     seeded: BoolArray  # (C,)
+    items: int
 
     @property
     def seeds(self) -> FloatArray:
@@ -45,8 +49,10 @@ class CorpusMoments:
 
     means: FloatArray  # (C,): mean over seeds
     item_covariance: FloatArray  # (C, C): of the means, over the choice of items
+    draw_means: FloatArray  # (B, C): the means in each bootstrap resample
     seeds: SeedVariance | None
     items: int
+    units: int
     load: FloatArray  # (C,): 1/S for a trained cell, 0 for an untuned one
 
     def contrasts(self, weights: FloatArray) -> Moments:
@@ -54,39 +60,45 @@ class CorpusMoments:
         variance = np.einsum("kc,cd,kd->k", weights, self.item_covariance, weights)
         scale = max(float(np.abs(self.means).max(initial=0.0)), 1.0)
         variance[variance <= (RELATIVE_TOLERANCE * scale) ** 2] = 0.0
-        items = np.full(len(weights), self.items, dtype=np.int64)
-        return Moments(weights @ self.means, variance, items, weights**2 * self.load)
+        items, units = (np.full(len(weights), number, dtype=np.int64) for number in (self.items, self.units))
+        return Moments(weights @ self.means, variance, items, units, weights**2 * self.load)
+
+    def draws(self, weights: FloatArray) -> FloatArray:
+        """(K, B): the contrasts in each bootstrap resample."""
+        return weights @ self.draw_means.T
 
 
 def corpus_moments(
     panel: CorpusPanel, score: CorpusScore, resamples: int, generator: np.random.Generator
 ) -> CorpusMoments:
-    """Bootstrap the items, all cells and seeds together, so that every contrast keeps its pairing."""
+    """Bootstrap the items (or clusters), all cells and seeds together, so that every contrast keeps its pairing."""
     values = corpus_values(panel, score)
     draws = _bootstrap(panel, score, resamples, generator)  # (B, C, S)
-    items = panel.counts.shape[2]
+    units = panel.counts.shape[2]
     means = values.sum(axis=1) / panel.seeds
     draw_means = draws.sum(axis=2) / panel.seeds
-    # A bootstrap variance of n items is (n - 1)/n of the unbiased one.
-    unbiased = items / (items - 1) if items > 1 else 1.0
+    # A bootstrap variance of n units is (n - 1)/n of the unbiased one.
+    unbiased = units / (units - 1) if units > 1 else 1.0
     covariance = np.atleast_2d(np.cov(draw_means, rowvar=False)) * unbiased
     return CorpusMoments(
         means=means,
         item_covariance=covariance,
+        draw_means=draw_means,
         seeds=_corpus_seed_variance(panel, values, draws, unbiased),
-        items=items,
+        items=panel.items,
+        units=units,
         load=panel.seeded / panel.seeds,
     )
 
 
 def _bootstrap(panel: CorpusPanel, score: CorpusScore, resamples: int, generator: np.random.Generator) -> FloatArray:
     """(B, C, S): corpus figures of resampled items; counts come first and resamples last while they are scored."""
-    cells, seeds, items, k = panel.counts.shape
-    rows = panel.counts.transpose(3, 0, 1, 2).reshape(k * cells * seeds, items)
-    size = max(1, _BLOCK_VALUES // max(items, k * cells * seeds))
+    cells, seeds, units, k = panel.counts.shape
+    rows = panel.counts.transpose(3, 0, 1, 2).reshape(k * cells * seeds, units)
+    size = max(1, _BLOCK_VALUES // max(units, k * cells * seeds))
     blocks = []
     for start in range(0, resamples, size):
-        sums = rows @ resample_weights(min(size, resamples - start), items, generator).T
+        sums = rows @ resample_weights(min(size, resamples - start), units, generator).T
         figures = score(np.moveaxis(sums.reshape(k, cells, seeds, -1), 0, -1))
         blocks.append(np.where(panel.used[:, :, None], figures, 0.0).transpose(2, 0, 1))
     return np.concatenate(blocks)
@@ -103,13 +115,12 @@ def _corpus_seed_variance(
     panel: CorpusPanel, values: FloatArray, draws: FloatArray, unbiased: float
 ) -> SeedVariance | None:
     """Seed variance from the seeds' corpus figures; the interaction from how items move the seeds apart."""
-    items = panel.counts.shape[2]
     variances: list[float | None] = []
     dfs: list[int] = []
     interaction_ss = 0.0
     for cell, (used, seeded) in enumerate(zip(panel.used, panel.seeded, strict=True)):
         seeds = int(used.sum())
-        if not seeded or seeds < 2 or items < 2:
+        if not seeded or seeds < 2 or panel.counts.shape[2] < 2:
             variances.append(None)
             dfs.append(0)
             continue
@@ -118,7 +129,5 @@ def _corpus_seed_variance(
         own = draws[:, cell][:, used]
         apart = own - own.mean(axis=1, keepdims=True)  # (B, seeds)
         # Per-item scores would give sum(var) = (S - 1) * MS_int / n, which is what this estimates.
-        interaction_ss += float(apart.var(axis=0, ddof=1).sum()) * unbiased * items
+        interaction_ss += float(apart.var(axis=0, ddof=1).sum()) * unbiased * panel.items
     return pool_seed_variance(variances, dfs, interaction_ss, float(sum(dfs)))
-
-

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.stats.panel import FloatArray
+from harness.stats.panel import RELATIVE_TOLERANCE, FloatArray
 
 
 def holm(p: Sequence[float] | FloatArray) -> FloatArray:
@@ -29,3 +29,21 @@ def _unsorted(values: FloatArray, order: np.ndarray[tuple[int], np.dtype[np.intp
     back = np.empty_like(values)
     back[order] = values
     return back
+
+
+def max_t(
+    t: FloatArray, df: FloatArray, root: FloatArray, resamples: int, generator: np.random.Generator
+) -> FloatArray:
+    """Adjusted p-values (K,) from the largest of jointly drawn |t| (Hothorn, Bretz and Westfall 2008, single step).
+
+    `root` (K, R): rows of length 1 whose products are the correlations of the estimates. All draws share one chi-square
+    with the smallest df, which errs on the safe side. (c + 1) / (resamples + 1), so that no p is nil.
+    """
+    if not len(t):
+        return np.zeros(0)
+    least = float(df.min())
+    scale = np.sqrt(generator.chisquare(least, resamples) / least)
+    normal = generator.standard_normal((resamples, root.shape[1]))
+    largest = np.concatenate([np.abs(normal[at : at + 500] @ root.T).max(axis=1) for at in range(0, resamples, 500)])
+    reached = resamples - np.searchsorted(np.sort(largest / scale), np.abs(t) * (1 - RELATIVE_TOLERANCE), side="left")
+    return np.asarray((reached + 1) / (resamples + 1), dtype=np.float64)
