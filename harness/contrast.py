@@ -183,7 +183,7 @@ def contrast_weighted(
         {scope: crossed_t(moments, measure.seeds, scope) for scope in SCOPES},
         _skewness(by_item),
         None if measure.corpus else _bootstrap(measure, by_item, moments),
-        percentile_interval(measure.corpus.moments.draws(weights)) if measure.corpus else None,
+        percentile_interval(weights, measure.corpus.moments.draw_means) if measure.corpus else None,
         _permutation(measure, pairs, by_item),
         None if measure.corpus or measure.clustered else signed_rank(by_item.differences),
         _mcnemar(measure, weights, by_item),
@@ -269,8 +269,9 @@ def _skewness(by_item: ItemContrasts) -> FloatArray:
     n = np.maximum(counted.sum(axis=1), 1)
     centred = np.where(counted, values - by_item.moments.estimate[:, None], 0.0)
     square = (centred**2).sum(axis=1) / n
+    cube = np.einsum("kg,kg,kg->k", centred, centred, centred) / n  # ** 3 takes far longer
     spread = by_item.moments.item_variance > 0
-    return np.where(spread, (centred**3).sum(axis=1) / n / np.where(spread, square, 1.0) ** 1.5, 0.0)
+    return np.where(spread, cube / np.where(spread, square, 1.0) ** 1.5, 0.0)
 
 
 def _permutation(measure: Measured, pairs: Sequence[CellPairs] | None, by_item: ItemContrasts) -> FloatArray | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.stats.blocks import each_block
 from harness.stats.panel import RELATIVE_TOLERANCE, FloatArray
 
 EXACT_UP_TO = 20
@@ -74,7 +75,10 @@ def _monte_carlo(
         size = (right.shape[1], min(_CHUNK, resamples - start))
         signs = generator.integers(0, 2, size=size, dtype=np.int8) * 2.0 - 1.0
         sums = right @ signs  # (C, B)
-        for at in range(0, len(observed), _ROWS):
-            block = sums[at : at + _ROWS] if left is None else left[at : at + _ROWS] @ sums
-            reached[at : at + _ROWS] += np.count_nonzero(np.abs(block) >= observed[at : at + _ROWS, None], axis=1)
+
+        def count(_: int, block: slice, sums: FloatArray = sums) -> None:
+            found = sums[block] if left is None else left[block] @ sums
+            reached[block] += np.count_nonzero(np.abs(found) >= observed[block, None], axis=1)
+
+        each_block(count, len(observed), _ROWS)
     return np.asarray((reached + 1) / (resamples + 1), dtype=np.float64)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.stats.blocks import each_block, processors
 from harness.stats.corpus import CorpusPanel, CorpusScore
 from harness.stats.panel import RELATIVE_TOLERANCE, CellPairs, FloatArray, Reals
 
@@ -54,16 +55,22 @@ def swap_test(
     observed[order] = np.abs(statistic.differences(nothing, first, second))[:, 0]
     observed[joint] = [abs(float(statistic.mean_difference(nothing, contrasts[j])[0])) for j in joint]
     reached = np.zeros(len(contrasts), dtype=np.int64)
+    limits = observed - tolerance
     for start in range(0, resamples, _CHUNK):
         chosen = generator.integers(0, 2, size=(items, min(_CHUNK, resamples - start)), dtype=np.int8)
         moved = (rows @ chosen.astype(kind)).reshape(k, cells, -1)
-        for at in range(0, len(order), _PAIRS):
-            part = order[at : at + _PAIRS]
-            found = statistic.differences(moved, first[at : at + _PAIRS], second[at : at + _PAIRS])
-            reached[part] += np.count_nonzero(np.abs(found) >= observed[part, None] - tolerance, axis=1)
+
+        def count(_: int, block: slice, moved: Reals = moved) -> None:
+            for at in range(*block.indices(len(order))[:2], _PAIRS):
+                inner = slice(at, min(at + _PAIRS, block.stop))
+                part = order[inner]
+                found = statistic.differences(moved, first[inner], second[inner])
+                reached[part] += np.count_nonzero(np.abs(found) >= limits[part, None], axis=1)
+
+        each_block(count, len(order), max(_PAIRS, -(-len(order) // processors())))
         for index in joint:
             found = statistic.mean_difference(moved, contrasts[index])
-            reached[index] += np.count_nonzero(np.abs(found) >= observed[index] - tolerance)
+            reached[index] += np.count_nonzero(np.abs(found) >= limits[index])
     p = (reached + 1) / (resamples + 1)
     same = [all(np.array_equal(whole[a], whole[b]) for a, b in pairs) for pairs in contrasts]
     return np.where(same, 1.0, p)
