@@ -42,6 +42,9 @@ def variance_table(measure: Measured) -> VarianceTable | None:
         seeds_by_items=None if found.seeds_by_items is None else shares["seeds_by_items"],
         samples=None if found.samples is None else shares["samples"],
         judge=None if found.judge is None else shares["judge"],
+        item_sd=found.items**0.5,
+        run_sd=found.run**0.5,
+        seed_sd=None if found.seeds is None else found.seeds**0.5,
         judge_sd=None if found.judge is None else found.judge**0.5,
         purchases=tuple(Purchase(what=what, half_width=half, shrinks_by=1 - half / today) for what, half in offers),
     )

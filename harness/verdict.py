@@ -62,6 +62,7 @@ def record(measure: Measured, sides: Sides, found: Contrast) -> Comparison:
         margin=testing.margin,
         p_equivalent=within.equivalent if within and headline else None,
         p_not_worse=within.not_worse(measure.info.higher_is_better) if within and headline else None,
+        p_not_better=within.not_worse(not measure.info.higher_is_better) if within and headline else None,
     )
 
 

@@ -131,6 +131,8 @@ class Comparison(Record):
     """Two one-sided tests that the difference lies within ±margin, corrected over the same family."""
     p_not_worse: float | None = None
     """One-sided test that `a` is not worse than `b` by the margin or more; not corrected."""
+    p_not_better: float | None = None
+    """The same of `b` against `a`."""
     left_out_a: tuple[LeftOut, ...] = ()
     left_out_b: tuple[LeftOut, ...] = ()
 
@@ -198,6 +200,12 @@ class VarianceTable(Record):
     """Which sample of a response was drawn; None with one sample an item."""
     judge: float | None
     """What the judge says when asked again; None without repeats."""
+    item_sd: float
+    """Standard deviation of what an item adds to a pair's difference whatever the seed, points."""
+    run_sd: float
+    """Of what one training run adds to one item, sampling and judging included, points; 0 where not known."""
+    seed_sd: float | None
+    """Of a cell's score between training seeds, item noise taken out, points."""
     judge_sd: float | None
     """Standard deviation of a judge's repeats on one response, points."""
     purchases: tuple[Purchase, ...]

@@ -77,6 +77,12 @@ class Components:
     judge: float | None
     design: Design
 
+    @property
+    def run(self) -> float:
+        """What one run adds to one item, as this design samples and judges it."""
+        judge = (self.judge or 0.0) / self.design.repeats
+        return (self.seeds_by_items or 0.0) + ((self.samples or 0.0) + judge) / self.design.samples
+
     def terms(self, design: Design) -> dict[str, float]:
         """Each source's share of V, points², for a pair with that design."""
         load = 2 / design.seeds
@@ -89,16 +95,23 @@ class Components:
             "judge": response * (self.judge or 0.0) / (design.samples * design.repeats),
         }
 
-    def half_width(self, design: Design, level: float = 0.95) -> float:
-        """Half of the interval of a pair with that design; Satterthwaite's df as in the crossed t."""
+    def variance_and_df(self, design: Design) -> tuple[float, float]:
+        """V of a pair with that design, and Satterthwaite's degrees of freedom as in the crossed t.
+
+        With one seed a cell there are no degrees of freedom for the seeds: V is taken as if it were known.
+        """
         terms = self.terms(design)
         variance = sum(terms.values())
         # What the crossed t calls T_seed holds everything but the items.
         seed_df = design.cells * (design.seeds - 1) if self.seeds is not None else math.inf
         spread = (variance - terms["seeds"]) ** 2 / max(design.items - 1, 1)
         spread += (variance - terms["items"]) ** 2 / seed_df if seed_df > 0 else 0.0
-        df = variance**2 / spread if spread > 0 else math.inf
-        return float(stdtrit(min(df, 1e9), (1 + level) / 2)) * math.sqrt(variance)
+        return variance, min(variance**2 / spread if spread > 0 else math.inf, 1e9)
+
+    def half_width(self, design: Design, level: float = 0.95) -> float:
+        """Half of the interval of a pair with that design, points."""
+        variance, df = self.variance_and_df(design)
+        return float(stdtrit(df, (1 + level) / 2)) * math.sqrt(variance)
 
 
 def components(
