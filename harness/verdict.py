@@ -209,12 +209,10 @@ def _adjusted(
     p = np.array([comparison.p for comparison, _ in tested], dtype=np.float64)
     if not measure.info.primary:
         return benjamini_hochberg(p)
-    tests = [found.headline for _, found in tested]
-    if root is None or any(test is None or test.method != "crossed t" for test in tests):
+    df = [found.headline.df for _, found in tested if found.headline]
+    if root is None or not df:
         return holm(p)
-    t = np.array([test.t for test in tests if test])
-    df = np.array([test.df for test in tests if test])
-    return max_t(t, df, root[list(places)], measure.testing.permutations, measure.generator())
+    return max_t(p, min(df), root[list(places)], measure.testing.permutations, measure.generator())
 
 
 def _with_verdict(measure: Measured, comparison: Comparison, found: Contrast) -> Comparison:
