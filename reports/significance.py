@@ -11,7 +11,18 @@ from harness.ranking import Strength
 from harness.records.result import Comparison, Interaction, LeftOut, MeasureInfo, Result, VarianceTable
 from harness.samplesize import SampleSize
 from harness.words import p_words
-from reports.wording import NONE, axis_name, figure, places, ranks, signed, span, visible
+from reports.wording import (
+    NONE,
+    axis_name,
+    figure,
+    narrower,
+    places,
+    ranks,
+    signed,
+    span,
+    variance_shares,
+    visible,
+)
 
 
 def print_pair(result: Result, comparison: Comparison, console: Console) -> None:
@@ -113,28 +124,14 @@ def _interactions(found: Sequence[Interaction], digits: int) -> Table:
 
 def _variance(found: VarianceTable, digits: int) -> Table:
     table = _table("chance in a typical pair", "share", "bought next", "interval")
-    shares = [
-        (name, share)
-        for name, share in (
-            ("items", found.items),
-            ("training seeds", found.seeds),
-            ("seeds, item by item", found.seeds_by_items),
-            ("samples", found.samples),
-            ("judge", found.judge),
-        )
-        if share is not None
-    ]
-    offers = [(p.what, f"±{figure(p.half_width, digits)} ({_change(p.shrinks_by)})") for p in found.purchases]
+    shares = variance_shares(found)
+    offers = [(p.what, f"±{figure(p.half_width, digits)} ({narrower(p)})") for p in found.purchases]
     offers.insert(0, ("nothing", f"±{figure(found.half_width, digits)}"))
     for place in range(max(len(shares), len(offers))):
-        name, share = shares[place] if place < len(shares) else ("", None)
+        name, share = (shares[place][0], f"{100 * shares[place][1]:.0f} %") if place < len(shares) else ("", "")
         what, width = offers[place] if place < len(offers) else ("", "")
-        table.add_row(name, "" if share is None else f"{100 * share:.0f} %", what, width)
+        table.add_row(name, share, what, width)
     return table
-
-
-def _change(shrinks_by: float) -> str:
-    return f"{abs(100 * shrinks_by):.0f} % {'narrower' if shrinks_by >= 0 else 'wider'}"
 
 
 def print_sample_size(found: SampleSize, console: Console) -> None:

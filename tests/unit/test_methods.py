@@ -387,3 +387,23 @@ def test_clustered_corpus_moments_of_a_mean_are_the_clusters() -> None:
     found = corpus.contrasts(PAIR)
     assert found.item_variance == pytest.approx(expected.item_variance, rel=0.05)
     assert (found.items.tolist(), found.units.tolist()) == ([90], [30])
+
+
+# ---------------------------------------------------------------- the book's example
+
+
+def test_the_books_four_scores_cannot_be_told_apart() -> None:
+    """docs/statistics.md prints these: the items are granted no chance, two runs of the baseline give all there is."""
+    from pathlib import Path
+
+    values, present = np.zeros((4, 2, 110)), np.zeros((4, 2, 110), dtype=np.bool_)
+    for cell, runs in enumerate([(49.45, 51.75), (48.87,), (47.73,), (50.23,)]):
+        for run, mean in enumerate(runs):
+            values[cell, run], present[cell, run] = mean, True
+    data = Panel(values, present, np.ones(4, dtype=np.bool_))
+    moments = item_contrasts(data, contrast_weights([[(c, 0)] for c in (1, 2, 3)], 4)).moments
+    text = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")
+    for test in crossed_t(moments, seed_variance(data), "recipe"):
+        assert test is not None and test.df == pytest.approx(1) and test.p > 0.35
+        low, high = (f"{end:.1f}".replace("-", "−") for end in test.interval)
+        assert f"| {test.estimate:.2f} | {low} to {high} | {test.p:.2f} |".replace("| -", "| −") in text

@@ -409,3 +409,20 @@ def test_every_p_of_everything_is_above_nil() -> None:
     found: Comparison = pair(result)
     assert found.verdict == "better" and all(test.p is None or test.p > 0 for test in found.tests)
     assert found.p is not None and found.p > 0 and found.p_adjusted is not None and found.p_adjusted > 0
+
+
+# ---------------------------------------------------------------- on the page
+
+
+def test_reports_show_interactions_chance_and_equivalence() -> None:
+    from reports.markdown import report_markdown
+    from reports.page import report_html
+
+    result = settled(make_inputs(*quick_matrix(seeds=(1, 2, 3))), margin=3.0)
+    assert any(effect.comparison.verdict == "equivalent" for effect in result.effects)
+    html, text = report_html(result, (), ()), report_markdown(result, ())
+    for page in (html, text):
+        assert "equivalent within ±3" in page
+        assert "3 more seeds" in page and "% narrower" in page and "seeds, item by item" in page
+    assert 'id="interactions"' in html and "## Interactions" in text
+    assert 'id="chance"' in html and "## Where chance comes from" in text
