@@ -216,8 +216,7 @@ def _effects(layout: Layout, measure: Measured, means: Sequence[float | None]) -
     modelled = contrast_weighted(measure, np.array([weights for _, weights in adjusted]))
     for (m, weights), found in zip(adjusted, modelled, strict=True):
         used = [(cell, cell) for cell in np.flatnonzero(weights).tolist()]
-        note = "these levels never meet in otherwise equal cells: estimated by an additive model of all axes"
-        plain.append(record(measure, _sides(layout, used, (m.a, m.b)), found).model_copy(update={"note": note}))
+        plain.append(_modelled(record(measure, _sides(layout, used, (m.a, m.b)), found)))
     done = judged(measure, plain, [*contrasts, *modelled], f"{{n}} effects of axes on {measure.info.label}")
     sizes = [*((m, len(pairs)) for m, pairs in kept), *((m, 0) for m, _ in adjusted)]
     return tuple(
@@ -225,6 +224,11 @@ def _effects(layout: Layout, measure: Measured, means: Sequence[float | None]) -
         for (m, size), comparison in zip(sizes, done, strict=True)
         if comparison.n_items
     )
+
+
+def _modelled(comparison: Comparison) -> Comparison:
+    note = "these levels never meet in otherwise equal cells: estimated by an additive model of all axes"
+    return comparison.model_copy(update={"note": f"{note}; {comparison.note}" if comparison.note else note})
 
 
 def _all_scored(weights: FloatArray, means: Sequence[float | None]) -> bool:

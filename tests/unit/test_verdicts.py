@@ -305,7 +305,7 @@ def test_strengths_of_cells() -> None:
 
 def test_pair_by_part_of_a_name_and_from_either_side() -> None:
     result = settled(make_inputs(*quick_matrix()), margin=1.0)
-    there, back = pick_pair(result, "alpaca/full/mask-none", "phi/full/mask-none"), None
+    there = pick_pair(result, "alpaca/full/mask-none", "phi/full/mask-none")
     back = pick_pair(result, "phi/full/mask-none", "alpaca/full/mask-none")
     assert back == turned_round(there) and turned_round(back) == there
     assert (there.verdict, back.verdict) == ("better", "worse") and there.delta == -back.delta
