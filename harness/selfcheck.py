@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from harness.align import Aligned
-from harness.contrast import FEW_ITEMS, Testing, contrast_all, measured
+from harness.contrast import FEW_ITEMS, MANY_ITEMS, Testing, contrast_all, measured
 from harness.records.result import MeasureInfo
 from harness.stats.components import Replicates
 from harness.stats.panel import FloatArray, Panel
@@ -182,5 +182,7 @@ def _row(rates: Rates) -> list[str]:
 def _alarms(rates: Rates, test: str) -> float | None:
     """Share of alarms of the tests whose name begins so; None for one that was never made."""
     found = [share for name, share in rates.alarms.items() if name.startswith(test)]
-    made = rates.setting.seeds > 1 if "recipe" in test else test != "bootstrap-t" or rates.setting.shape == "skewed"
+    setting = rates.setting
+    skewed = setting.shape == "skewed" and FEW_ITEMS <= setting.items <= MANY_ITEMS
+    made = setting.seeds > 1 if "recipe" in test else skewed if test == "bootstrap-t" else True
     return sum(found) if made else None

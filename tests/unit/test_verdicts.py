@@ -426,3 +426,20 @@ def test_reports_show_interactions_chance_and_equivalence() -> None:
         assert "3 more seeds" in page and "% narrower" in page and "seeds, item by item" in page
     assert 'id="interactions"' in html and "## Interactions" in text
     assert 'id="chance"' in html and "## Where chance comes from" in text
+
+
+# ---------------------------------------------------------------- selfcheck
+
+
+def test_selfcheck_tells_a_method_that_cries_wolf_from_one_that_does_not() -> None:
+    """Seeds that vary by twice the items' standard error: items alone are wrong about half of the time."""
+    from harness.selfcheck import Setting, simulate, table
+
+    rates = simulate(Setting(items=60, seed_ratio=2.0), 120, seed=1, resamples=200)
+    assert rates.alarms["crossed t (checkpoint)"] > 0.3
+    assert rates.verdicts < 0.13 and rates.family < 0.13 and rates.covered > 0.87
+    guarded = simulate(Setting(items=30, seeds=1, seed_ratio=0.0, shape="skewed"), 60, seed=2, resamples=200)
+    assert guarded.verdicts == 0 and guarded.refused > 0.02 and guarded.guarded
+    header, _, first, second = table([rates, guarded]).splitlines()
+    assert header.count("|") == first.count("|") == second.count("|")
+    assert "| – |" in second
