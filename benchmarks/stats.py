@@ -10,6 +10,7 @@ ratio         paired bootstrap of BLEU, a baseline and five systems on 1,000 seg
 from __future__ import annotations
 
 import json
+import os
 import platform
 import resource
 import statistics
@@ -17,6 +18,8 @@ import sys
 import time
 from importlib.metadata import version
 from itertools import combinations
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does; read when numpy is imported
 
 import numpy as np
 from sacrebleu.metrics import BLEU

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from harness.errors import HarnessError
 
     arguments = parser().parse_args(argv)
+    # Statistics run in threads of their own, a block of contrasts each; numpy's inside them would wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         return int(arguments.command(arguments))
     except HarnessError as e:
@@ -149,7 +152,6 @@ def prepared(matrix: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201 - ty
 def quiet_libraries() -> None:
     """Settings of libraries that they read when they are first imported: no bars and notices of their own."""
     import logging
-    import os
     import warnings
 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
