@@ -13,7 +13,7 @@ from harness.records.seal import TrainFacts
 from harness.records.variant import Cell, Variant
 from harness.store import MatrixRun, Store
 from reports.samples import generations, sealed_rows
-from reports.wording import AXES, axis_name
+from reports.wording import axis_name
 
 SAME_WITHIN = 0.10
 """Budgets whose ratio is within 10 % of 1 are called equal."""
@@ -116,5 +116,4 @@ def budget_notes(effects: Sequence[FactorEffect], rows: Sequence[LedgerRow]) -> 
 
 def matched(x: Cell, y: Cell, axis: str, a: str, b: str) -> bool:
     """Whether x stands at level a of the axis, y at level b, and nothing else tells them apart."""
-    same = all(x.level(other) == y.level(other) for other in AXES if other != axis)
-    return same and x.level(axis) == a and y.level(axis) == b
+    return x.rest({axis}) == y.rest({axis}) and x.level(axis) == a and y.level(axis) == b

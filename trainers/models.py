@@ -226,12 +226,30 @@ def load(folder: Path, *, dtype: torch.dtype, trust_remote_code: bool = False) -
     return LoadedModel(model.eval(), tokenizer, context_length(model))
 
 
+def load_without_weights(source: BaseSource) -> LoadedModel:
+    """Tokenizer and context length alone, in a moment; `model` is None. Raises ModelError when they cannot be read."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    where = _snapshot(source) if source.kind == "hub" else source.path or locate_gguf(source.name)
+    options: dict[str, Any] = {"trust_remote_code": source.trust_remote_code}
+    if source.kind == "gguf":
+        where, options["gguf_file"] = where.parent, where.name
+    with quiet(), _gguf_read_once(), _readable(source.name):
+        config = AutoConfig.from_pretrained(where, **options)
+        tokenizer = AutoTokenizer.from_pretrained(where, **options)
+    return LoadedModel(None, tokenizer, _context_length(config, type(config).__name__))
+
+
 def context_length(model: Any) -> int:
     """Longest sequence that the model's positions were made for, in tokens."""
-    length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return _context_length(model.config, type(model).__name__)
+
+
+def _context_length(config: Any, whose: str) -> int:
+    length = getattr(config.get_text_config(), "max_position_embeddings", None)
     if length is None:
         raise ModelError(
-            f"the configuration of {type(model).__name__} names no context length",
+            f"the configuration of {whose} names no context length",
             hint="add max_position_embeddings to its config.json",
         )
     return int(length)
