@@ -52,7 +52,9 @@ def ours(tokenizer: Any, data: str, style: str, masking: Masking) -> list[Encode
 def book_prompt(entry: Example) -> str:
     """The book's `format_input` (chapter 7): one space after the first sentence."""
     head = "Below is an instruction that describes a task. Write a response that appropriately completes the request."
-    return f"{head}\n\n### Instruction:\n{entry.instruction}" + (f"\n\n### Input:\n{entry.input}" if entry.input else "")
+    return f"{head}\n\n### Instruction:\n{entry.instruction}" + (
+        f"\n\n### Input:\n{entry.input}" if entry.input else ""
+    )
 
 
 @pytest.mark.parametrize("data", at_hand())
