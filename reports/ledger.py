@@ -67,6 +67,12 @@ def versions_of(rows: Iterable[LedgerRow]) -> dict[str, str]:
     return {package: ", ".join(sorted(numbers)) for package, numbers in sorted(found.items())}
 
 
+def cut_rows(facts: TrainFacts) -> str:
+    """`12 rows cut, 3 answers cut, 4 rows left out`: what did not fit; empty where everything did."""
+    counts = ((facts.truncated, "rows cut"), (facts.responses_cut, "answers cut"), (facts.dropped, "rows left out"))
+    return ", ".join(f"{number:,} {what}" for number, what in counts if number)
+
+
 # ---------------------------------------------------------------- budgets
 
 

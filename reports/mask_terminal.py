@@ -33,33 +33,40 @@ def print_masks(previews: Iterable[tuple[str, MaskPreview]], console: Console, *
 
 
 def summary(preview: MaskPreview) -> str:
-    """`prompt style alpaca, masking prompt: 1,200 of 5,400 tokens carry loss (22 %) in 93 rows`."""
-    rows = "1 row" if preview.examples == 1 else f"{count(preview.examples)} rows"
+    """`prompt style alpaca, masking prompt: 1,200 of 5,400 tokens carry loss (22 %) in 93 training rows`."""
     return (
         f"prompt style {visible(preview.prompt_style)}, masking {preview.policy}: "
-        f"{share(preview.loss_tokens, preview.tokens)} in {rows}"
+        f"{share(preview.loss_tokens, preview.tokens, preview.partial_tokens)} in {rows(preview)}"
     )
 
 
-def share(loss_tokens: int, tokens: int) -> str:
-    """`12 of 58 tokens carry loss (21 %)`."""
+def rows(preview: MaskPreview) -> str:
+    """`93 training rows`."""
+    return "1 training row" if preview.examples == 1 else f"{count(preview.examples)} training rows"
+
+
+def share(loss_tokens: int, tokens: int, partial: int = 0) -> str:
+    """`12 of 58 tokens carry loss (21 %), 3 of them a part of it`."""
     percent = f" ({100 * loss_tokens / tokens:.0f} %)" if tokens else ""
-    return f"{count(loss_tokens)} of {count(tokens)} tokens carry loss{percent}"
+    parts = f", {count(partial)} of them a part of it" if partial else ""
+    return f"{count(loss_tokens)} of {count(tokens)} tokens carry loss{percent}{parts}"
 
 
 def row_text(row: MaskedRow, *, ids: bool) -> Text:
     """The row with its stretches of equal weight coloured and bracketed."""
-    text = Text()
+    text, break_ = Text(), ""
     for weight, stretch in groupby(row.tokens, key=lambda token: token.weight):
         style = COLOURS[weight > 0]
         if weight > 0:
             text.append("⟦" if weight == 1 else f"⟦×{written(weight)} ", style)
         for number, token in enumerate(stretch):
-            if number:
+            if number and not break_:
                 text.append(BETWEEN, "dim")
-            text.append(shown(token.text), style)
+            before, break_ = before_break(shown(token.text))
+            text.append(before, style)
             if ids:
                 text.append(id_text(token), "dim")
+            text.append(break_, style)
         if weight > 0:
             text.append("⟧", style)
     return text
@@ -68,6 +75,11 @@ def row_text(row: MaskedRow, *, ids: bool) -> Text:
 def shown(text: str) -> str:
     """A token's text with what cannot be seen made visible; a line break is marked and made."""
     return visible(text).replace("\r", "␍").replace("\t", "→\t").replace("\n", "↵\n")
+
+
+def before_break(text: str) -> tuple[str, str]:
+    """(text, line break at its end): what is said of a token stands on the token's own line."""
+    return (text[:-1], "\n") if text.endswith("\n") else (text, "")
 
 
 def id_text(token: MaskedToken) -> str:

@@ -56,6 +56,7 @@ def preview_of(
         examples=len(encoded),
         tokens=sum(len(row.ids) for row in encoded),
         loss_tokens=sum(row.loss_tokens for row in encoded),
+        partial_tokens=sum(0 < weight < 1 for row in encoded for weight in row.weights),
         rows=tuple(masked_row(tokenizer, named.example_id, named.row) for named in rows.train[:count]),
     )
 

@@ -11,6 +11,8 @@ from harness.records.data import Example
 
 FIXED_DATE = "26 Jul 2024"
 """For templates that name today's date: two renderings of one conversation have to be the same text."""
+FIXED_CLOCK = f"{{% macro strftime_now(format) %}}{FIXED_DATE}{{% endmacro %}}"
+"""Put before a template, it stands where the template would ask for the date."""
 PRIVATE_USE = 0xF0000
 """Code points without a meaning of their own; they stand in for control tokens that an entry spells out."""
 PROBE = "\ue000answer\ue001"
@@ -117,8 +119,8 @@ class _Template:
                     messages,
                     tokenize=False,
                     add_generation_prompt=opened,
+                    chat_template=FIXED_CLOCK + self.tokenizer.get_chat_template(),
                     date_string=FIXED_DATE,
-                    strftime_now=lambda _: FIXED_DATE,
                 )
             )
         except TemplateError as e:

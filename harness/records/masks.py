@@ -35,7 +35,7 @@ class MaskedRow(Record):
 
 
 class MaskPreview(Record):
-    """Which tokens of a training carry loss. `tokens` and `loss_tokens` count one pass over `examples` rows."""
+    """Which tokens of a training carry loss. The numbers of tokens count one pass over `examples` rows."""
 
     prompt_style: str
     masking: Masking
@@ -45,6 +45,8 @@ class MaskPreview(Record):
     examples: int
     tokens: int
     loss_tokens: int
+    partial_tokens: int
+    """Of the loss-bearing ones, those whose loss has a weight below 1."""
     rows: tuple[MaskedRow, ...]
     """The first few of the rows."""
 

@@ -81,7 +81,7 @@ class ChatTemplateStyle(Record):
     @property
     def sha256(self) -> str:
         """Identity of the style, together with the identity of the model."""
-        return digest(self)
+        return digest(self.model_copy(update={"name": ""}))
 
 
 PromptStyle = Annotated[TextStyle | ChatTemplateStyle, Field(discriminator="kind")]

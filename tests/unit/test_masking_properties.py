@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.prompts import STYLES, TextStyle, inference_prompt, render
@@ -49,6 +49,7 @@ def test_labels_are_ids_and_the_inference_prompt_is_the_head_of_the_row(
     example: Example, style: str, policy: MaskPolicy, tokenizer: Any
 ) -> None:
     segments = render(STYLES[style], example, tokenizer)
+    assume(encode_prompt(tokenizer, inference_prompt(segments)))  # a lone end token has nothing to be predicted from
     row = encode(tokenizer, segments, policy)
     assert len(row.ids) == len(row.labels) == len(row.weights)
     for token, label, weight in zip(row.ids, row.labels, row.weights, strict=True):
@@ -69,16 +70,20 @@ def test_a_row_of_a_lossless_tokenizer_decodes_to_the_rendered_text(
     example: Example, style: str, policy: MaskPolicy, kind: Any, add_bos: bool
 ) -> None:
     tokenizer = tokenizer_of(kind, add_bos=add_bos)
-    row = encode(tokenizer, render(STYLES[style], example, tokenizer), policy)
+    segments = render(STYLES[style], example, tokenizer)
+    assume(encode_prompt(tokenizer, inference_prompt(segments)))
+    row = encode(tokenizer, segments, policy)
     if kind in ("sentencepiece-legacy", SPACED) and writes_control_tokens(style):
         return  # such tokenizers read a space behind each control token: their loss, not ours
     read = str(tokenizer.decode(row.ids[row.opening :]))
     expected = "".join(
         segment.text + ("</s>" if segment.role == "end" and (not segment.text or not segment.past) else "")
-        for segment in render(STYLES[style], example, tokenizer)
+        for segment in segments
     )
     if kind == SPACED and not expected.startswith(" "):
         expected = " " + expected
+    if kind == "sentencepiece":  # reads one space at the very start of a text as its own
+        expected = expected.removeprefix(" ")
     assert read == expected
 
 
