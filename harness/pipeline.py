@@ -61,8 +61,10 @@ def run(spec: MatrixSpec, plan: Plan, resolved: Resolved, store: Store, matrix_y
     made: Counter[str] = Counter()
     failures: dict[StageKey, FailedVariant] = {}
     bar = ""
-    workshop = Workshop(store, resolved, advance=lambda count: watcher.advance(bar, count))
     labels, quiet = stage_labels(plan), quick_stages(plan)
+    workshop = Workshop(
+        store, resolved, lambda count: watcher.advance(bar, count), matrix=plan.matrix, track=spec.track, labels=labels
+    )
     for stage in missing(plan, store):
         if depends_on_failure(plan, stage.key, failures):
             continue

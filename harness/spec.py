@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from harness.errors import SpecError
 from harness.metrics.base import known_metrics
+from harness.presets import PRESETS
 from harness.prompts import STYLES, is_path
 from harness.records.base import Record
 from harness.records.settings import GenerateSettings, SplitSettings, TrainSettings
@@ -48,6 +49,7 @@ def _known(name: str, names: Any, what: str) -> str:
 
 Style = Annotated[str, BeforeValidator(lambda v: _style(v) if isinstance(v, str) else v)]
 MetricName = Annotated[str, BeforeValidator(lambda v: _metric(v) if isinstance(v, str) else v)]
+TrackerName = Literal["tensorboard", "mlflow", "wandb", "trackio"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Weight = Annotated[float, Field(ge=0, le=1)]
 
@@ -105,6 +107,30 @@ class Assignment(Record):
     seed: Seed | None = Field(None, description="A training seed.")
 
 
+class TrainSpec(TrainSettings):
+    """Training settings of all variants; a preset's values stand where the matrix names none of its own."""
+
+    preset: (
+        Annotated[str, BeforeValidator(lambda v: _known(v, PRESETS, "preset") if isinstance(v, str) else v)] | None
+    ) = Field(None, description="Start from the settings of " + ", ".join(PRESETS) + ".")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_preset(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or raw.get("preset") not in PRESETS:
+            return raw
+        preset = PRESETS[raw["preset"]]
+        merged = preset | raw
+        if isinstance(raw.get("lora"), dict):
+            merged["lora"] = preset.get("lora", {}) | raw["lora"]
+        return merged
+
+    @property
+    def settings(self) -> TrainSettings:
+        """What decides a training: the values, without the name that they came under."""
+        return TrainSettings(**{name: getattr(self, name) for name in TrainSettings.model_fields})
+
+
 class JudgeSpec(Record):
     """One judge: a backend, a model and a rubric."""
 
@@ -145,13 +171,16 @@ class MatrixSpec(Record):
         (), description="Variants beyond the product; axes left out take all values."
     )
     exclude: tuple[Assignment, ...] = Field((), description="Leave out every variant that matches one of these.")
-    train: TrainSettings = Field(default_factory=TrainSettings, description="Training settings of all variants.")
+    train: TrainSpec = Field(default_factory=lambda: TrainSpec(), description="Training settings of all variants.")
     generate: GenerateSettings = Field(default_factory=GenerateSettings, description="How responses are decoded.")
     metrics: tuple[MetricName, ...] = Field(
         ("bleu", "chrf", "rouge1", "rouge2", "rougeL"), min_length=1, description="Reference metrics."
     )
     judges: tuple[JudgeSpec, ...] = Field((), description="LLM judges.")
     compare: CompareSettings = Field(default_factory=CompareSettings, description="Comparison and significance.")
+    track: Annotated[tuple[TrackerName, ...], BeforeValidator(_listed)] = Field(
+        (), description="Show training curves in these tools too. They decide no result."
+    )
     trust_remote_code: bool = Field(False, description="Let a Hub model run code of its own on this machine.")
 
     @field_validator("judges")

@@ -6,7 +6,8 @@ trainers, generators, judges and metrics are imported inside the functions that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.plan import Resolved, ResolvedJudge
@@ -41,6 +42,10 @@ class Workshop:
     store: Store
     resolved: Resolved
     advance: Callable[[int], None]
+    matrix: str = ""
+    track: tuple[str, ...] = ()
+    labels: dict[StageKey, str] = field(default_factory=dict)
+    """Name of the variant that a stage works for."""
     engine: tuple[ResolvedJudge, Any] | None = None
     """The judge that is loaded; one at a time is kept."""
 
@@ -139,23 +144,44 @@ def make_training(workshop: Workshop, train: TrainInput, writer: ObjectWriter) -
     from trainers.sft import train_variant
 
     losses: list[LossRow] = []
+    trackers = open_trackers(workshop, train)
 
     def on_step(row: LossRow, _total: int) -> None:
         losses.append(row)
         workshop.advance(train.settings.batch_size)
+        for tracker in trackers:
+            tracker.log(row, sum(each.loss_tokens for each in losses))
 
-    facts = train_variant(
-        train,
-        workshop.store.weights(StageKey(stage="base", digest=train.base)),
-        workshop.rows(train.data),
-        workshop.style(train.style_sha256),
-        writer.weights,
-        writer.scratch,
-        on_step,
-        trust_remote_code=workshop.trusts_code(train.base),
-    )
+    with ExitStack() as open_ones:
+        for tracker in trackers:
+            open_ones.callback(tracker.close)
+        facts = train_variant(
+            train,
+            workshop.store.weights(StageKey(stage="base", digest=train.base)),
+            workshop.rows(train.data),
+            workshop.style(train.style_sha256),
+            writer.weights,
+            writer.scratch,
+            on_step,
+            trust_remote_code=workshop.trusts_code(train.base),
+        )
     writer.replace_rows(losses)
     return facts
+
+
+def open_trackers(workshop: Workshop, train: TrainInput) -> list[Any]:
+    """The trackers that the matrix asks for, each with a run named as the variant."""
+    if not workshop.track:
+        return []
+    from trainers.trackers import open_tracker
+
+    name = workshop.labels[StageKey(stage="train", digest=digest(train))]
+    settings = train.model_dump(mode="json", include={"masking", "method", "seed", "settings"})
+    folder = workshop.store.tracking
+    return [
+        open_tracker(each, matrix=workshop.matrix, variant=name, settings=settings, folder=folder)
+        for each in workshop.track
+    ]
 
 
 def make_generations(workshop: Workshop, generate: GenerateInput, writer: ObjectWriter) -> None:

@@ -146,6 +146,11 @@ class Store:
             (folder / "owner.json").unlink(missing_ok=True)
             lock.release()
 
+    @property
+    def tracking(self) -> Path:
+        """Where trackers keep what they keep on this machine."""
+        return self.root / "tracking"
+
     # ------------------------------------------------------------ matrices
 
     def matrix_folder(self, plan: Plan) -> Path:

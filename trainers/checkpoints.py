@@ -79,6 +79,9 @@ class Checkpoints:
                 continue
             _restore(model, optimizer, folder)
             losses = tuple(LossRow.model_validate(row) for row in saved["losses"])
+            for group in optimizer.param_groups:
+                if "step" in group:  # torch-optimi counts steps here, torch in each parameter's state
+                    group["step"] = torch.tensor(len(losses), dtype=torch.int32)
             return Progress(losses, saved["seconds"])
         return Progress()
 

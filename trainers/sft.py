@@ -119,7 +119,9 @@ def fit(
     _check_validation(settings, rows, checkpoints)
     precision = resolve(settings.precision)
     total = budgeted_steps(settings, [len(named.row.ids) for named in rows.train], seed)
-    optimizer = make_optimizer(model, peak_lr, settings.weight_decay)
+    if precision == "bf16-pure":
+        model.to(torch.bfloat16)
+    optimizer = make_optimizer(model, peak_lr, settings.weight_decay, precision)
     progress = checkpoints.resume(model, optimizer) if checkpoints is not None else Progress()
     for row in progress.losses:
         on_step(row, total)

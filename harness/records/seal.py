@@ -35,7 +35,7 @@ class TrainFacts(Record):
     dropped: int = 0
     parameters: int
     trained_parameters: int
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "bf16", "bf16-pure"]
     micro_batch_size: int
     first_loss: float
     last_loss: float

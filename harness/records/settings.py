@@ -73,8 +73,10 @@ class TrainSettings(Record):
         description="Which answers of a conversation carry loss; last_turn: the earlier ones are part of the prompt.",
     )
     eos_in_loss: bool = Field(True, description="Whether ending an answer is learnt; without it, models ramble on.")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 autocast where the hardware has it, else fp32; bf16: autocast regardless."
+    precision: Literal["auto", "fp32", "bf16", "bf16-pure"] = Field(
+        "auto",
+        description="auto: bf16 autocast where the hardware has it, else fp32; bf16: autocast regardless; bf16-pure:"
+        " weights and optimizer in bf16 with Kahan summation (needs torch-optimi), half the memory.",
     )
     lora: LoraSettings = Field(
         default_factory=lambda: LoraSettings(), description="Settings of `method: lora` variants."

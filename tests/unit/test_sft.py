@@ -171,6 +171,13 @@ def test_bf16_autocast_trains_close_to_fp32() -> None:
     assert [row.loss for row in rough.losses] != [row.loss for row in exact.losses]
 
 
+def test_pure_bf16_trains_close_to_fp32_in_half_the_memory() -> None:
+    _, exact = train(settings(epochs=4))
+    model, rough = train(settings(epochs=4, precision="bf16-pure"))
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    assert [row.loss for row in rough.losses] == pytest.approx([row.loss for row in exact.losses], rel=0.05)
+
+
 # ---------------------------------------------------------------- schedule and order
 
 
