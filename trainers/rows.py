@@ -67,8 +67,6 @@ def encode_examples(  # noqa: PLR0913 - all that decides a row
         counts["responses_cut"] += row is not whole and truncate == "right"
         parts[split_example.split].append(NamedRow(example.id, row))
     if not parts["train"]:
-        raise DataError(
-            "no row is left to train on",
-            hint=f"{counts['dropped']} were longer than {longest} tokens; raise train.max_length or split.train",
-        )
+        too_long = f"{counts['dropped']} rows were longer than {longest} tokens; raise train.max_length"
+        raise DataError("no row is left to train on", hint=too_long if counts["dropped"] else "raise split.train")
     return TrainingRows(tuple(parts["train"]), tuple(parts["validation"]), Truncation(**counts))
