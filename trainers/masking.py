@@ -51,7 +51,7 @@ class EncodedRow:
 
     `labels[t]` is `ids[t]` where predicting that token (from those before it) carries loss, else IGNORE: unshifted, as
     transformers expects them. `weights[t]` is the factor of that loss, 0.0 where there is none. The first
-    `prompt_length` ids are exactly the inference prompt (its end, in a row cut on the left); the first `opening` ids are
+    `prompt_length` ids are exactly the inference prompt (its end, in a row cut on the left); the first `opening` are
     its beginning-of-sequence token.
     """
 
