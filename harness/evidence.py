@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from harness.align import VariantScores
@@ -9,11 +10,11 @@ from harness.compare import CompareInputs, CompareSettings
 from harness.errors import HarnessError
 from harness.metrics.base import load_metric
 from harness.plan import baseline_cell
-from harness.records.data import SplitExample
+from harness.records.data import AuditSummary, SplitExample
 from harness.records.plan import FailedVariant, JudgePlan, Plan, VariantPlan
 from harness.records.result import MeasureInfo, TrustReport
 from harness.records.rows import Judgment, MetricRow
-from harness.records.seal import ScoreFacts
+from harness.records.seal import AuditFacts, ScoreFacts
 from harness.spec import MatrixSpec
 from harness.store import Store
 
@@ -24,14 +25,20 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
     if not finished:
         reasons = "; ".join(f"{failure.variant}: {failure.reason}" for failure in failed)
         raise HarnessError(f"every variant failed ({reasons})", hint="mend the training settings and run again")
-    rows = store.read(plan.data, SplitExample)
+    audit = audit_summary(plan, store)
+    left_out = frozenset(audit.leaked if audit and spec.compare.leaked_items == "leave out" else ())
+    n_test = sum(row.split == "test" for row in store.stream(plan.data, SplitExample)) - len(left_out)
+    if n_test == 0:
+        raise HarnessError("every test item stands in train", hint="compare.leaked_items: count, or other test data")
     return CompareInputs(
         matrix=plan.matrix,
         matrix_digest=plan.matrix_digest,
-        data_name=spec.data,
-        n_test=sum(row.split == "test" for row in rows),
+        data_name=spec.data.name,
+        n_test=n_test,
+        audit=audit,
+        leaked_left_out=bool(left_out),
         measures=(*metric_infos(finished[0], store), *(judge_info(judge, store) for judge in plan.judges)),
-        variants=tuple(scores_of(each, store) for each in finished),
+        variants=tuple(scores_of(each, store, left_out) for each in finished),
         trust=tuple(trust(judge, store) for judge in plan.judges),
         failed=failed,
         settings=CompareSettings(
@@ -44,14 +51,25 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
     )
 
 
-def scores_of(each: VariantPlan, store: Store) -> VariantScores:
-    """One variant's rows on every measure."""
+def audit_summary(plan: Plan, store: Store) -> AuditSummary | None:
+    """What the audit of the split found; None for a plan without one."""
+    seal = store.sealed(plan.audit) if plan.audit else None
+    return seal.facts.summary if seal and isinstance(seal.facts, AuditFacts) else None
+
+
+def scores_of(each: VariantPlan, store: Store, left_out: frozenset[str]) -> VariantScores:
+    """One variant's rows on every measure, without the items left out."""
     judgment_type: Any = Judgment
     return VariantScores(
         variant=each.variant,
-        metrics={name: store.read(key, MetricRow) for name, key in each.scores.items()},
-        judgments={name: store.read(key, judgment_type) for name, key in each.judgments.items()},
+        metrics={name: kept(store.stream(key, MetricRow), left_out) for name, key in each.scores.items()},
+        judgments={name: kept(store.stream(key, judgment_type), left_out) for name, key in each.judgments.items()},
     )
+
+
+def kept(rows: Iterable[Any], left_out: frozenset[str]) -> list[Any]:
+    """Rows of the items that count."""
+    return [row for row in rows if row.example_id not in left_out]
 
 
 def metric_infos(each: VariantPlan, store: Store) -> list[MeasureInfo]:

@@ -40,19 +40,21 @@ def previews(
 ) -> Iterator[tuple[VariantPlan, MaskPreview]]:
     """The masks of the first `rows` training rows of each variant; each tokenizer is loaded once."""
     from trainers.mask_preview import preview_of
-    from trainers.models import BaseSource, LoadedModel, load_without_weights, locate
+    from trainers.models import LoadedModel, load_tokenizer, locate, read_tokenizer
     from trainers.rows import encode_examples, mask_policy
 
-    train = list(islice((row for row in resolved.rows if row.split == "train"), rows))
+    train = list(islice((row for row in resolved.data if row.split == "train"), rows))
     inputs = {stage.key: stage.input for stage in plan.stages if isinstance(stage.input, TrainInput)}
     loaded: dict[str, LoadedModel] = {}
     for each in variants:
         model = resolved.models[each.variant.model]
         if model.name not in loaded:
-            source = locate(model.name, trust_remote_code=model.input.trust_remote_code)
+            trusted = model.input.trust_remote_code
             if store.sealed(each.base) is not None:  # converted already: far quicker to read than a GGUF file
-                source = BaseSource("folder", model.name, source.identity, store.weights(each.base))
-            loaded[model.name] = load_without_weights(source)
+                read = load_tokenizer(store.weights(each.base), trust_remote_code=trusted)
+            else:
+                read = read_tokenizer(locate(model.name, trust_remote_code=trusted))
+            loaded[model.name] = LoadedModel(None, *read)
         base, style = loaded[model.name], resolved.styles[each.variant.prompt_style]
         input = inputs[each.train] if each.train else None
         assert input is not None  # noqa: S101 - `chosen` gives trained variants only

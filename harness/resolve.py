@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.data import catalog, load, split
+from harness.data.dataset import Dataset, dataset
 from harness.errors import DataError, HarnessError, SpecError
 from harness.metrics.base import detect_language, load_metric
 from harness.plan import Resolved, ResolvedJudge, ResolvedModel, variants
 from harness.prompts import PromptStyle, load_style, refuse_another_style
-from harness.records.data import SplitExample
 from harness.records.inputs import BaseInput
 from harness.records.variant import Variant
 from harness.spec import JudgeSpec, MatrixSpec
 
+LANGUAGE_ROWS = 20_000
+"""Entries by which the language of a data set is told."""
 BILLION, MILLION = 1e9, 1e6
 PARAMETERS = {"gpt2": 124e6, "gpt2-medium": 355e6, "gpt2-large": 774e6, "gpt2-xl": 1558e6}
 
@@ -26,11 +28,9 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
     Raises SpecError that carries all that could not be found, each with what to do.
     """
     problems: list[str] = []
-    source: load.Source | None = None
-    rows: tuple[SplitExample, ...] = ()
+    data: Dataset | None = None
     try:
-        source = load.source(catalog.find(spec.data, matrix.parent))
-        rows = tuple(split.split(load.examples(source), spec.split))
+        data = dataset(spec.data, spec.split, matrix.parent)
     except HarnessError as e:
         problems.append(_located(e, matrix, "data" if not isinstance(e, DataError) or not e.where else ""))
     chosen = variants(spec)
@@ -54,12 +54,12 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
             judges.append(resolve_judge(judge, matrix))
         except HarnessError as e:
             problems.append(_located(e, matrix, f"judges[{index}]"))
-    if problems or source is None:
+    if problems or data is None:
         raise SpecError(problems)
-    language = detect_language(row.example.output for row in rows)
+    language = detect_language(row.example.output for row in itertools.islice(data, LANGUAGE_ROWS))
     return Resolved(
-        source=source,
-        rows=rows,
+        data=data,
+        language=language,
         models=models,
         styles=styles,
         metric_signatures={name: load_metric(name, language).signature() for name in spec.metrics},

@@ -21,7 +21,7 @@ from harness.prompts import STYLES, render
 from harness.records.data import Example
 from harness.records.variant import Masking
 from trainers.masking import IGNORE, EncodedRow, MaskPolicy, encode
-from trainers.models import load_without_weights, locate
+from trainers.models import locate, read_tokenizer
 
 pytestmark = pytest.mark.slow  # reading the vocabulary from a GGUF file takes most of it
 BOOK = catalog.CATALOG["llms-from-scratch"]
@@ -36,7 +36,7 @@ def at_hand() -> list[str]:
 
 @pytest.fixture(scope="module")
 def smollm2() -> Any:
-    return load_without_weights(locate("smollm2-135m")).tokenizer
+    return read_tokenizer(locate("smollm2-135m"))[0]
 
 
 @lru_cache
