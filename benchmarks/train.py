@@ -165,7 +165,7 @@ def prepare(work: str, data: Path, folder: Path) -> dict[str, Any]:
     from harness.prompts import STYLES, render
     from harness.records.data import Example
     from harness.records.settings import TrainSettings
-    from trainers.masking import encode
+    from trainers.masking import MaskPolicy, encode
     from trainers.models import convert, load, locate
     from trainers.schedules import batch_at
 
@@ -176,7 +176,7 @@ def prepare(work: str, data: Path, folder: Path) -> dict[str, Any]:
     tokenizer = load(model, dtype=torch.float32).tokenizer
     entries = json.loads(data.read_text())[:935]
     rows = [
-        encode(tokenizer, render(STYLES[style], Example(id=str(i), **entry)), masking, 1024)
+        encode(tokenizer, render(STYLES[style], Example(id=str(i), **entry)), MaskPolicy(masking))
         for i, entry in enumerate(entries)
     ]
     settings = TrainSettings(epochs=EPOCHS, batch_size=BATCH, lr=LR, weight_decay=WEIGHT_DECAY)
@@ -237,8 +237,9 @@ def ours(folder: Path, steps: int, how: list[str]) -> dict[str, Any]:
     from trainers.masking import EncodedRow
     from trainers.models import load
     from trainers.packing import flatten
+    from trainers.rows import NamedRow, TrainingRows
     from trainers.schedules import batch_at
-    from trainers.sft import NamedRow, TrainingRows, fit
+    from trainers.sft import fit
 
     base = load(folder / "model", dtype=torch.float32)
     listing = json.loads((folder / "rows.json").read_text())

@@ -94,6 +94,18 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915
         "selfcheck", "check_statistics", "simulate how often the statistics cry wolf on this machine", common
     )
     check.add_argument("--matrices", type=int, default=300, help="simulated matrices a setting (default: 300)")
+    preview = command("preview", "show_masks", "show which tokens of the training rows carry loss", stored)
+    preview.add_argument("matrix", type=Path, help="matrix file (YAML)")
+    preview.add_argument(
+        "--variant", metavar="NAME", help="a variant of the matrix (default: one of each trained cell)"
+    )
+    preview.add_argument("--rows", type=positive, default=5, metavar="N", help="training rows to show (default: 5)")
+    preview.add_argument("--ids", action="store_true", help="show token ids")
+    prompts = command("prompts", "check_styles", "list the prompt styles, or check style files of your own", common)
+    prompts.add_argument(
+        "action", choices=["ls", "check"], help="list built-in styles; check files and show an example"
+    )
+    prompts.add_argument("file", type=Path, nargs="*", help="check: style files (YAML)")
     board = command(
         "leaderboard", "open_leaderboard", "browse a store in the browser (Streamlit, on 127.0.0.1)", common
     )
@@ -116,6 +128,14 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915
     )
     store.add_argument("--dry-run", action="store_true", help="gc: only say what would go")
     return top
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
 
 
 # ---------------------------------------------------------------- run and plan
@@ -272,7 +292,43 @@ def check_statistics(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def show_masks(arguments: argparse.Namespace) -> int:
+    """`harness preview`."""
+    from rich.console import Console
+
+    from harness.preview import chosen, previews
+    from harness.store import Store
+    from reports.mask_terminal import print_masks
+
+    _, plan, resolved, _ = prepared(arguments.matrix)
+    variants = chosen(plan, arguments.variant)
+    quiet_libraries()
+    found = previews(plan, resolved, Store(arguments.store), variants, arguments.rows)
+    print_masks(((each.variant.name, preview) for each, preview in found), Console(), ids=arguments.ids)
+    return 0
+
+
 # ---------------------------------------------------------------- the other commands
+
+
+def check_styles(arguments: argparse.Namespace) -> int:
+    """`harness prompts`."""
+    from rich.console import Console
+
+    from harness.prompts import STYLES, style_file
+    from reports.style_terminal import print_style, print_styles
+
+    console = Console()
+    if arguments.action == "ls":
+        print_styles(STYLES, console)
+        return 0
+    if not arguments.file:
+        from harness.errors import HarnessError
+
+        raise HarnessError("no file to check", hint="harness prompts check my-style.yaml")
+    for path in arguments.file:
+        print_style(style_file(path), console)
+    return 0
 
 
 def audit_data(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from harness.records.variant import Cell
 from harness.stats.additive import level_contrast
 from harness.stats.panel import FloatArray
 
-Axis = Literal["model", "prompt_style", "masking", "method"]
+Axis = Literal["model", "prompt_style", "masking", "prompt_loss_weight", "method"]
 AXES: tuple[Axis, ...] = get_args(Axis)
 
 
@@ -43,17 +43,13 @@ def matched_levels(cells: Sequence[Cell]) -> tuple[Matched, ...]:
 
 
 def _pairs(cells: Sequence[Cell], axis: Axis, a: str, b: str) -> tuple[tuple[int, int], ...]:
-    masking_counts = axis != "method" or "none" not in (a, b)
-    others = [other for other in AXES if other != axis and (masking_counts or other != "masking")]
-
-    def rest(cell: Cell) -> tuple[str | None, ...]:
-        return tuple(cell.level(other) for other in others)
-
-    partners: dict[tuple[str | None, ...], list[int]] = defaultdict(list)
+    training = {"masking", "prompt_loss_weight"} if axis == "method" and "none" in (a, b) else set()
+    free = {axis, *training}
+    partners: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for j, cell in enumerate(cells):
         if cell.level(axis) == b:
-            partners[rest(cell)].append(j)
-    pairs = [(i, j) for i, cell in enumerate(cells) if cell.level(axis) == a for j in partners[rest(cell)]]
+            partners[cell.rest(free)].append(j)
+    pairs = [(i, j) for i, cell in enumerate(cells) if cell.level(axis) == a for j in partners[cell.rest(free)]]
     trained = [(i, j) for i, j in pairs if "none" not in (cells[i].method, cells[j].method)]
     return tuple(trained if trained and axis != "method" else pairs)
 

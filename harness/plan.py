@@ -11,7 +11,7 @@ from typing import Any
 from harness.data.dataset import Dataset
 from harness.errors import SpecError
 from harness.metrics.base import Language
-from harness.prompts import PromptStyle, render
+from harness.prompts import STYLES, PromptStyle, render
 from harness.records.base import canonical_json
 from harness.records.inputs import (
     AskInput,
@@ -113,9 +113,11 @@ def matches(combination: dict[str, Any], rule: Assignment) -> bool:
 
 
 def variant(values: dict[str, Any]) -> Variant:
-    """A variant; training choices of an untuned model mean nothing and are dropped."""
+    """A variant; training choices of an untuned model mean nothing and are dropped, as is a weight of no tokens."""
     if values["method"] == "none":
         values = values | {"masking": None, "seed": None}
+    if values["masking"] in (None, "none"):
+        values = values | {"prompt_loss_weight": 0.0}
     return Variant(**values)
 
 
@@ -126,7 +128,7 @@ def baseline_cell(spec: MatrixSpec) -> str | None:
         return None
     cells = dict.fromkeys(each.cell for each in variants(spec))
     given = {axis: value for axis, value in wanted.model_dump().items() if value is not None and axis != "seed"}
-    found = [cell.name for cell in cells if all(cell.level(axis) == value for axis, value in given.items())]
+    found = [cell.name for cell in cells if all(getattr(cell, axis) == value for axis, value in given.items())]
     if len(found) != 1:
         raise SpecError(
             [f"compare.baseline: {len(found)} cells match {given}"],
@@ -245,6 +247,7 @@ def planned_training(
             data=data.digest,
             style_sha256=style,
             masking=each.masking,
+            prompt_loss_weight=each.prompt_loss_weight,
             method=each.method,
             settings=settings,
             seed=each.seed,
@@ -332,7 +335,6 @@ def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[Stag
 def mean_tokens(resolved: Resolved) -> float:
     """Mean tokens of a training row over the styles, from its characters."""
     rows = list(itertools.islice((row.example for row in resolved.data if row.split == "train"), 200))
-    lengths = [
-        sum(len(segment.text) for segment in render(style, row)) for style in resolved.styles.values() for row in rows
-    ]
+    written = [STYLES["chatml"] if style.kind == "chat-template" else style for style in resolved.styles.values()]
+    lengths = [sum(len(segment.text) for segment in render(style, row)) for style in written for row in rows]
     return sum(lengths) / max(1, len(lengths)) / CHARACTERS_A_TOKEN

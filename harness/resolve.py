@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.data.dataset import Dataset, dataset
 from harness.errors import DataError, HarnessError, SpecError
 from harness.metrics.base import detect_language, load_metric
 from harness.plan import Resolved, ResolvedJudge, ResolvedModel, variants
-from harness.prompts import STYLES
+from harness.prompts import PromptStyle, load_style, refuse_another_style
 from harness.records.inputs import BaseInput
+from harness.records.variant import Variant
 from harness.spec import JudgeSpec, MatrixSpec
 
 LANGUAGE_ROWS = 20_000
@@ -38,6 +40,14 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
             models[name] = resolve_model(name, spec, matrix)
         except HarnessError as e:
             problems.append(_located(e, matrix, "axes.model"))
+    styles: dict[str, PromptStyle] = {}
+    for name in dict.fromkeys(each.prompt_style for each in chosen):
+        try:
+            styles[name] = load_style(name, matrix.parent)
+        except HarnessError as e:
+            problems.append(str(e) if isinstance(e, SpecError) else _located(e, matrix, "axes.prompt_style"))
+    if not spec.generate.force_style:
+        problems += [_located(e, matrix, "axes") for e in _misfits(chosen, models, styles)]
     judges = []
     for index, judge in enumerate(spec.judges):
         try:
@@ -51,7 +61,7 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
         data=data,
         language=language,
         models=models,
-        styles={name: STYLES[name] for name in dict.fromkeys(each.prompt_style for each in chosen)},
+        styles=styles,
         metric_signatures={name: load_metric(name, language).signature() for name in spec.metrics},
         judges=tuple(judges),
     )
@@ -59,6 +69,19 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
 
 def _located(error: HarnessError, matrix: Path, place: str) -> str:
     return f"{matrix}: {place}: {error}" if place else str(error)
+
+
+def _misfits(
+    chosen: list[Variant], models: dict[str, ResolvedModel], styles: dict[str, PromptStyle]
+) -> Iterator[HarnessError]:
+    """A refusal for each untuned variant whose model is a checkpoint of another prompt style."""
+    for each in chosen:
+        model, style = models.get(each.model), styles.get(each.prompt_style)
+        if each.method == "none" and model is not None and style is not None and model.input.kind == "folder":
+            try:
+                refuse_another_style(Path(model.name), style)
+            except HarnessError as e:
+                yield e
 
 
 def resolve_model(name: str, spec: MatrixSpec, matrix: Path) -> ResolvedModel:

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from harness.errors import SpecError
 from harness.metrics.base import known_metrics
 from harness.presets import PRESETS
-from harness.prompts import STYLES
+from harness.prompts import STYLES, is_path
 from harness.records.base import Record
 from harness.records.data import SplitName
 from harness.records.settings import AuditSettings, FieldMap, GenerateSettings, SplitSettings, TrainSettings
 from harness.records.variant import Masking, Method
-
-Location = tuple[str | int, ...]
+from harness.yaml_record import parse_record
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
+    return [value] if isinstance(value, str | int | float) and not isinstance(value, bool) else value
 
 
 def _style(name: str) -> str:
-    return _known(name, STYLES, "prompt style")
+    return name if is_path(name) else _known(name, [*STYLES, "or the path of a style file (.yaml)"], "prompt style")
 
 
 def _metric(name: str) -> str:
@@ -55,6 +52,7 @@ Style = Annotated[str, BeforeValidator(lambda v: _style(v) if isinstance(v, str)
 MetricName = Annotated[str, BeforeValidator(lambda v: _metric(v) if isinstance(v, str) else v)]
 TrackerName = Literal["tensorboard", "mlflow", "wandb", "trackio"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Weight = Annotated[float, Field(ge=0, le=1)]
 
 
 class Axes(Record):
@@ -64,13 +62,21 @@ class Axes(Record):
         min_length=1, description="Base models: smollm2-135m, gemma3-270m, a Hub id (org/name), or a local folder."
     )
     prompt_style: Annotated[tuple[Style, ...], BeforeValidator(_listed)] = Field(
-        ("alpaca",), min_length=1, description="How an instruction is put to the model: " + ", ".join(STYLES) + "."
+        ("alpaca",),
+        min_length=1,
+        description="How an instruction is put to the model: " + ", ".join(STYLES) + ", or the path of a style file.",
     )
     masking: Annotated[tuple[Masking, ...], BeforeValidator(_listed)] = Field(
         ("prompt",),
         min_length=1,
         description="Where the loss starts. none: every token; instruction: from the response header on; "
         "prompt: from the first response token on.",
+    )
+    prompt_loss_weight: Annotated[tuple[Weight, ...], BeforeValidator(_listed)] = Field(
+        (0.0,),
+        min_length=1,
+        description="Weight of the loss on the tokens that the masking leaves out, 0 to 1. With masking `prompt`, 0 is"
+        " `prompt` itself and 1 is `none`.",
     )
     method: Annotated[tuple[Method, ...], BeforeValidator(_listed)] = Field(
         ("none", "full"), min_length=1, description="none: the untuned base; full: all weights; lora: adapters."
@@ -79,7 +85,7 @@ class Axes(Record):
         (1,), min_length=1, description="Training seeds: replicates of a cell. Two or more let you speak of the recipe."
     )
 
-    @field_validator("model", "prompt_style", "masking", "method", "seed")
+    @field_validator("model", "prompt_style", "masking", "prompt_loss_weight", "method", "seed")
     @classmethod
     def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         repeated = sorted({str(v) for v in values if values.count(v) > 1})
@@ -97,6 +103,7 @@ class Assignment(Record):
     model: str | None = Field(None, description="A model of axes.model, or another one (include).")
     prompt_style: Style | None = Field(None, description="A prompt style.")
     masking: Masking | None = Field(None, description="A masking policy.")
+    prompt_loss_weight: Weight | None = Field(None, description="A weight of the tokens that the masking leaves out.")
     method: Method | None = Field(None, description="A training method.")
     seed: Seed | None = Field(None, description="A training seed.")
 
@@ -293,10 +300,7 @@ class MatrixSpec(Record):
 
 
 def load_spec(path: Path) -> MatrixSpec:
-    """Read and check a matrix file.
-
-    Raises SpecError with every problem: `FILE:LINE: axes.masking[0]: …; did you mean …?`
-    """
+    """Read and check a matrix file. Raises SpecError with every problem."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
@@ -307,123 +311,9 @@ def load_spec(path: Path) -> MatrixSpec:
 
 def parse_spec(text: str, where: str) -> MatrixSpec:
     """Check matrix text; `where` names it in messages."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as e:
-        mark = getattr(e, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise SpecError([f"{where}{line}: not YAML: {getattr(e, 'problem', None) or e}"]) from e
-    if not isinstance(raw, dict):
-        raise SpecError([f"{where}:1: a matrix file is a mapping with the keys {', '.join(MatrixSpec.model_fields)}"])
-    problems = [(line, f"{where}:{line}: {place}: listed twice") for line, place in repeated_keys(root)]
-    try:
-        spec = MatrixSpec.model_validate(raw)
-    except ValidationError as e:
-        problems += [problem(error, root, where) for error in root_causes(e.errors(include_url=False))]
-    if problems:
-        raise SpecError(
-            [text for _, text in sorted(problems)], hint="`harness schema` prints every key with its meaning"
-        )
-    return spec
-
-
-def root_causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Errors without those that only echo another: a list of one bad item is also reported as too short."""
-    places = [error["loc"] for error in errors]
-    return [
-        error
-        for error in errors
-        if error["type"] != "too_short"
-        or not any(place != error["loc"] and place[: len(error["loc"])] == error["loc"] for place in places)
-    ]
-
-
-def problem(error: ErrorDetails, root: Any, where: str) -> tuple[int, str]:
-    """(line, message) for one pydantic error."""
-    location = tuple(part for part in error["loc"] if not (isinstance(part, str) and "[" in part))
-    if error["type"] == "missing" and location:
-        line = line_of(root, location[:-1])
-        return line, f"{where}:{line}: {spoken(location[:-1]) or 'the matrix'}: `{location[-1]}` is missing"
-    line = line_of(root, location)
-    return line, f"{where}:{line}: {spoken(location)}: {message(error, location)}"
-
-
-def message(error: ErrorDetails, location: Location) -> str:
-    """What is wrong with a value, the value, and the nearest right one."""
-    match error["type"]:
-        case "extra_forbidden":
-            return f"unknown key{nearest(str(location[-1]), keys_at(location[:-1]))}"
-        case "literal_error":
-            allowed = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
-            return f"{error['input']!r} is not allowed{nearest(str(error['input']), allowed)}"
-        case "too_short":
-            return "no value; give at least one"
-        case "unknown_name" | "repeated" | "same_name" | "primary" | "split" | "fields" | "data":
-            return error["msg"]
-        case _:
-            return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"
-
-
-def nearest(given: str, known: list[str]) -> str:
-    """`; did you mean 'x'? known: …`"""
-    near = get_close_matches(given, known, n=1, cutoff=0.5)
-    return (f"; did you mean '{near[0]}'?" if near else ";") + f" known: {', '.join(known)}"
-
-
-def keys_at(location: Location) -> list[str]:
-    """Keys that the schema knows at a place of the matrix."""
-    model: Any = MatrixSpec
-    for part in location:
-        if isinstance(part, str) and part in model.model_fields:
-            model = innermost_model(model.model_fields[part].annotation) or model
-    return list(model.model_fields)
-
-
-def innermost_model(annotation: Any) -> type[BaseModel] | None:
-    """The pydantic model inside `tuple[X, ...]`, `X | None` and the like."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for arg in get_args(annotation) if (model := innermost_model(arg))), None)
-
-
-def spoken(location: Location) -> str:
-    """axes.masking[0]."""
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
-
-
-def line_of(root: Any, location: Location) -> int:
-    """1-based line of the deepest node on the way to a location; for a key, the key's line."""
-    node, line = root, int(root.start_mark.line) + 1
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if k.value == part), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line
-
-
-def repeated_keys(node: Any, place: Location = ()) -> list[tuple[int, str]]:
-    """(line, place) of every key that stands twice in one mapping; YAML would silently take the last."""
-    found: list[tuple[int, str]] = []
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                found.append((key.start_mark.line + 1, spoken((*place, key.value))))
-            seen.add(key.value)
-            found += repeated_keys(value, (*place, key.value))
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            found += repeated_keys(value, (*place, index))
-    return found
+    return parse_record(
+        text, where, MatrixSpec, "a matrix file", hint="`harness schema` prints every key with its meaning"
+    )
 
 
 def json_schema() -> dict[str, Any]:

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 from harness.records.result import CellScore, Comparison, FactorEffect, Interaction, Interval, MeasureInfo, Result
 
-_AXIS_NAMES = {"model": "model", "prompt_style": "prompt style", "masking": "masking", "method": "method"}
+_AXIS_NAMES = {
+    "model": "model",
+    "prompt_style": "prompt style",
+    "masking": "masking",
+    "prompt_loss_weight": "prompt loss weight",
+    "method": "method",
+}
 
 
 def answer(result: Result) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import sys
 
 import streamlit as st
 
-from leaderboard.pages import board, responses, trust
+from leaderboard.pages import board, masks, responses, trust
 from leaderboard.session import store_root
 
 STYLE = (
@@ -29,5 +29,6 @@ def main() -> None:
         st.Page(lambda: board.show(root), title="Leaderboard", url_path="board", default=True),
         st.Page(lambda: responses.show(root), title="Responses", url_path="responses"),
         st.Page(lambda: trust.show(root), title="Judges", url_path="judges"),
+        st.Page(lambda: masks.show(root), title="Masks", url_path="masks"),
     ]
     st.navigation(pages).run()

@@ -12,7 +12,7 @@ from harness.records.rows import Scored
 from harness.store import MatrixRun, Store
 from reports.ledger import LedgerRow
 from reports.samples import generations, item_values, judgments, test_examples
-from reports.wording import AXES, axis_name, labels, ranks, verdict
+from reports.wording import AXES, axis_name, labels, ranks, varies, verdict
 
 BOARD_COLUMNS = [
     "cell", "label", *AXES, "seeds", "baseline", "measure", "mean", "low", "high", "scope", "ranks", "rank_low",
@@ -85,7 +85,7 @@ def table(frame: pd.DataFrame, measures: Sequence[MeasureInfo], shown: MeasureIn
     Columns: ranks, the varying axes, seeds, `shown`, its interval, the other measures (untrusted last), unscored.
     """
     rows = in_order(frame, shown)
-    axes = [axis for axis in AXES if rows[axis].nunique() > 1] or ["label"]
+    axes = [axis for axis in AXES if varies(axis, rows[axis])] or ["label"]
     out = rows.set_index("cell")[["ranks", *axes]].copy()
     seeds = rows.set_index("cell")["seeds"]
     out["seeds"] = seeds.where(seeds > 0).astype("Int64")  # an untuned model has none

@@ -13,7 +13,7 @@ from harness.records.seal import TrainFacts
 from harness.records.variant import Cell, Variant
 from harness.store import MatrixRun, Store
 from reports.samples import generations, sealed_rows
-from reports.wording import AXES, axis_name
+from reports.wording import axis_name
 
 SAME_WITHIN = 0.10
 """Budgets whose ratio is within 10 % of 1 are called equal."""
@@ -67,6 +67,12 @@ def versions_of(rows: Iterable[LedgerRow]) -> dict[str, str]:
     return {package: ", ".join(sorted(numbers)) for package, numbers in sorted(found.items())}
 
 
+def cut_rows(facts: TrainFacts) -> str:
+    """`12 rows cut, 3 answers cut, 4 rows left out`: what did not fit; empty where everything did."""
+    counts = ((facts.truncated, "rows cut"), (facts.responses_cut, "answers cut"), (facts.dropped, "rows left out"))
+    return ", ".join(f"{number:,} {what}" for number, what in counts if number)
+
+
 # ---------------------------------------------------------------- budgets
 
 
@@ -116,5 +122,4 @@ def budget_notes(effects: Sequence[FactorEffect], rows: Sequence[LedgerRow]) -> 
 
 def matched(x: Cell, y: Cell, axis: str, a: str, b: str) -> bool:
     """Whether x stands at level a of the axis, y at level b, and nothing else tells them apart."""
-    same = all(x.level(other) == y.level(other) for other in AXES if other != axis)
-    return same and x.level(axis) == a and y.level(axis) == b
+    return x.rest({axis}) == y.rest({axis}) and x.level(axis) == a and y.level(axis) == b

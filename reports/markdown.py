@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from harness.records.result import BoardRow, CellScore, MeasureInfo, Result
-from reports.ledger import LedgerRow, budget_notes, versions_of
+from reports.ledger import LedgerRow, budget_notes, cut_rows, versions_of
 from reports.wording import (
     axis_name,
     count,
@@ -178,7 +178,7 @@ def _ledger(result: Result, ledger: Sequence[LedgerRow]) -> str:
         [
             escape(row.variant.name),
             count(f.steps),
-            count(f.loss_tokens),
+            count(f.loss_tokens) + (f" ({cut_rows(f)})" if cut_rows(f) else ""),
             count(f.trained_parameters),
             duration(f.train_seconds),
             gibibytes(f.peak_memory_bytes),

@@ -14,7 +14,8 @@ from markupsafe import Markup
 from harness.records.result import BoardRow, CellScore, Comparison, FactorEffect, MeasureInfo, Result
 from reports import wording
 from reports.charts import Curve, Mark, Scale, forest, interval_bar, loss_panels, smoothed
-from reports.ledger import LedgerRow, budget_difference, budget_notes, cell_budgets, versions_of
+from reports.ledger import LedgerRow, budget_difference, budget_notes, cell_budgets, cut_rows, versions_of
+from reports.masks import CSS, LEGEND, CellMask, cards
 from reports.samples import Sample
 
 CURVE_POINTS = 150
@@ -30,7 +31,9 @@ class BoardColumn:
     x: Scale | None
 
 
-def report_html(result: Result, ledger: Sequence[LedgerRow], samples: Sequence[Sample]) -> str:
+def report_html(
+    result: Result, ledger: Sequence[LedgerRow], samples: Sequence[Sample], masks: Sequence[CellMask] = ()
+) -> str:
     """report.html. Everything that a model or a user wrote is escaped; a content security policy forbids the rest."""
     environment = _environment()
     script = environment.get_template("sort.js.j2").render()
@@ -52,6 +55,9 @@ def report_html(result: Result, ledger: Sequence[LedgerRow], samples: Sequence[S
         budget_notes=budget_notes(result.effects, ledger),
         pairs=pairs(result, ledger, columns),
         samples=samples,
+        masks=cards(masks, 0) if masks else "",
+        mask_css=Markup(CSS),  # noqa: S704 - our own constant
+        mask_legend=LEGEND,
         versions=versions_of(ledger),
         devices=sorted({row.device for row in ledger if row.device}),
         script=Markup(script),  # noqa: S704 - our own file, without any value in it
@@ -72,6 +78,7 @@ def _environment() -> Environment:
     environment.filters |= {name: getattr(wording, name) for name in (*names, "variance_shares", "narrower")}
     environment.filters["visible"] = lambda text: wording.visible(text, wording.LONGEST_SHOWN)
     environment.filters["name"] = breakable
+    environment.filters["cut_rows"] = cut_rows
     environment.globals["interval_bar"] = _bar
     return environment
 

@@ -9,6 +9,7 @@ from harness.errors import HarnessError
 from harness.store import MatrixRun, Store, translated_disk_errors, write_atomically
 from reports.ledger import ledger
 from reports.markdown import report_markdown
+from reports.masks import cell_masks
 from reports.page import report_html
 from reports.samples import samples
 
@@ -38,6 +39,6 @@ def publish(store: Store, run: MatrixRun) -> Published:
     bill = ledger(run, store)
     published = Published(run.folder / "report.html", run.folder / "report.md")
     with translated_disk_errors(run.folder):
-        write_atomically(published.html, report_html(run.result, bill, samples(run, store)))
+        write_atomically(published.html, report_html(run.result, bill, samples(run, store), cell_masks(run, store)))
         write_atomically(published.markdown, report_markdown(run.result, bill))
     return published

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from harness.records.result import CellScore, Comparison, Interval, MeasureInfo, Purchase, Result, VarianceTable
 from harness.records.variant import Cell
 
-AXES = ("model", "prompt_style", "method", "masking")
+AXES = ("model", "prompt_style", "method", "masking", "prompt_loss_weight")
 """The axes of a cell, in the order in which its name gives them."""
 NONE = "–"
 """What stands where there is no value."""
@@ -125,7 +125,16 @@ def gibibytes(n: int) -> str:
 def varying_axes(cells: Iterable[Cell]) -> tuple[str, ...]:
     """Axes on which the cells differ, in name order; all that a row of a table must tell."""
     cells = tuple(cells)
-    return tuple(a for a in AXES if len({c.level(a) for c in cells}) > 1)
+    return tuple(a for a in AXES if varies(a, (c.level(a) for c in cells)))
+
+
+def varies(axis: str, levels: Iterable[str | None]) -> bool:
+    """Whether levels (None or a dash: no level) tell cells apart on an axis.
+
+    A weight of masked tokens that not every cell has is no difference: the masking says that already.
+    """
+    found = set(levels)
+    return len(found - {None, NONE} if axis == "prompt_loss_weight" else found) > 1
 
 
 def labels(cells: Iterable[Cell]) -> dict[str, str]:

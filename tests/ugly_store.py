@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.prompts import STYLES, render
 from harness.records.base import Record
 from harness.records.data import Example
 from harness.records.inputs import (
@@ -20,6 +21,7 @@ from harness.records.inputs import (
     SourceInput,
     TrainInput,
 )
+from harness.records.masks import MaskPreview
 from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
 from harness.records.result import MeasureInfo
 from harness.records.rows import Failed, Generation, LossRow, MetricRow, Refused, Scored, Unparsed
@@ -27,6 +29,7 @@ from harness.records.seal import AskFacts, Facts, ScoreFacts, TrainFacts
 from harness.records.settings import GenerateSettings, SplitSettings, TrainSettings
 from harness.records.variant import Cell, Variant
 from harness.store import Store, planned
+from tests.tiny import tiny_tokenizer
 from tests.ugly import (
     BIDI,
     CELLS,
@@ -42,6 +45,9 @@ from tests.ugly import (
     seeds_of,
     variants,
 )
+from trainers.mask_preview import preview_of, write_preview
+from trainers.masking import MaskPolicy, encode
+from trainers.rows import NamedRow, TrainingRows
 
 
 def response(cell: Cell, seed: int | None, i: int, example: Example) -> str:
@@ -80,6 +86,15 @@ def facts_of(variant: Variant, steps: int) -> TrainFacts:
     )
 
 
+def masks_of(variant: Variant) -> MaskPreview:
+    """Masks of the test items, hostile ones among them, made by the trainer's own code."""
+    tokenizer, style = tiny_tokenizer(), STYLES[variant.prompt_style]
+    assert variant.masking is not None
+    policy = MaskPolicy(variant.masking, 0.1 if variant.masking == "instruction" else 0.0)
+    rows = tuple(NamedRow(e.id, encode(tokenizer, render(style, e), policy)) for e in TEST)
+    return preview_of(tokenizer, TrainingRows(rows), style, policy)
+
+
 class UglyStore:
     """Writes the store, object by object, and remembers the planned stages."""
 
@@ -89,13 +104,17 @@ class UglyStore:
         self.values = all_values()
         self.rng = np.random.default_rng(11)
 
-    def put(self, stage_input: Any, rows: list[Any], facts: Facts | None = None) -> PlannedStage:
+    def put(
+        self, stage_input: Any, rows: list[Any], facts: Facts | None = None, masks: MaskPreview | None = None
+    ) -> PlannedStage:
         """Seal one object with these rows."""
         stage = planned(stage_input)
         self.stages.append(stage)
         with self.store.making(stage) as writer:
             if writer.seal is None:
                 writer.append(rows)
+                if masks is not None:
+                    write_preview(masks, writer.weights)
                 writer.finish(facts=facts)
         return stage
 
@@ -113,7 +132,10 @@ class UglyStore:
         settings = TrainSettings(max_steps=60)
         key = TrainInput(base=base, data=data, style_sha256=variant.prompt_style, masking=variant.masking,
                          method=variant.method, settings=settings, seed=variant.seed)  # fmt: skip
-        return self.put(key, [*self.curve(variant)], facts_of(variant, 60))
+        masks = (
+            masks_of(variant) if variant.method == "full" else None
+        )  # the adapters are of a time before there were any
+        return self.put(key, [*self.curve(variant)], facts_of(variant, 60), masks)
 
     def generate(self, variant: Variant, weights: str, base: str, data: str) -> PlannedStage:
         key = GenerateInput(

@@ -8,10 +8,10 @@ from typing import Any
 from harness.data.audit import TokenLimit
 from harness.prompts import PromptStyle, render
 from harness.records.data import Example
-from trainers.masking import encode_prompt
+from trainers.masking import MaskPolicy, encode
 
-SPECIAL = 5
-"""Tokens that a row may have beyond its bytes: BOS, EOS, and the blank that some tokenizers put before a segment."""
+SPECIAL = 2
+"""Tokens that a segment may have beyond its bytes: BOS or EOS, and the blank that some tokenizers put before it."""
 
 
 def token_limit(model: str, tokenizer: Any, context: int, style: PromptStyle, max_length: int | None) -> TokenLimit:
@@ -19,9 +19,9 @@ def token_limit(model: str, tokenizer: Any, context: int, style: PromptStyle, ma
     longest = min(max_length or context, context)
 
     def tokens(example: Example) -> int:
-        segments = render(style, example)
+        segments = render(style, example, tokenizer)
         # a token of any common tokenizer stands for at least a byte
-        most = sum(len(segment.text.encode()) for segment in segments) + SPECIAL
-        return most if most <= longest else len(encode_prompt(tokenizer, segments)) + 1
+        most = sum(len(segment.text.encode()) for segment in segments) + SPECIAL * len(segments)
+        return most if most <= longest else len(encode(tokenizer, segments, MaskPolicy("none")).ids)
 
     return TokenLimit(f"{Path(model).name}, {style.name}", longest, tokens)

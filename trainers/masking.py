@@ -2,26 +2,47 @@
 
 Policies say where the loss starts. `none`: every token; `instruction`: from the response header on (Raschka, "Build a
 Large Language Model (From Scratch)", exercise 7.2); `prompt`: from the first response token on (as in TRL).
+`prompt_loss_weight` lets the masked tokens carry a part of the loss (Huerta-Enochian and Ko 2024, arXiv 2401.13586).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.errors import DataError, ModelError
 from harness.prompts import Role, Segment
-from harness.records.variant import Masking
+from harness.records.variant import Masking, TrainOn, Truncate
+from trainers.tokens import Encoder, encoder_of
 
 IGNORE = -100
 """The label that PyTorch's and transformers' cross entropy leave out."""
 
 LEARNED_ROLES: dict[Masking, frozenset[Role]] = {
-    "none": frozenset({"prompt", "header", "response"}),
-    "instruction": frozenset({"header", "response"}),
-    "prompt": frozenset({"response"}),
+    "none": frozenset({"prompt", "header", "response", "end"}),
+    "instruction": frozenset({"header", "response", "end"}),
+    "prompt": frozenset({"response", "end"}),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPolicy:
+    """Which tokens carry loss, and how much of it: the fields of TrainInput and TrainSettings of the same names."""
+
+    masking: Masking
+    prompt_loss_weight: float = 0.0
+    eos_in_loss: bool = True
+    train_on: TrainOn = "all_assistant_turns"
+
+    def weight(self, segment: Segment) -> float:
+        """Factor of the loss on a segment's tokens."""
+        if segment.role == "end" and not self.eos_in_loss:
+            return 0.0
+        asked_only = segment.past and self.train_on == "last_turn"
+        if self.masking == "none" or (segment.role in LEARNED_ROLES[self.masking] and not asked_only):
+            return 1.0
+        return self.prompt_loss_weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +51,15 @@ class EncodedRow:
 
     `labels[t]` is `ids[t]` where predicting that token (from those before it) carries loss, else IGNORE: unshifted, as
     transformers expects them. `weights[t]` is the factor of that loss, 0.0 where there is none. The first
-    `prompt_length` ids are exactly the inference prompt.
+    `prompt_length` ids are exactly the inference prompt (its end, in a row cut on the left); the first `opening` are
+    its beginning-of-sequence token.
     """
 
     ids: tuple[int, ...]
     labels: tuple[int, ...]
     weights: tuple[float, ...]
     prompt_length: int
+    opening: int = 0
 
     @property
     def loss_tokens(self) -> int:
@@ -44,61 +67,51 @@ class EncodedRow:
         return sum(weight > 0 for weight in self.weights)
 
 
-def encode(
-    tokenizer: Any, segments: Sequence[Segment], masking: Masking, max_length: int, *, where: str | None = None
-) -> EncodedRow:
+def encode(tokenizer: Any, segments: Sequence[Segment], policy: MaskPolicy, *, where: str | None = None) -> EncodedRow:
     """Tokenise each segment apart and join them: `[BOS] prompt header response EOS`.
 
-    EOS always learns: a model that is not taught to stop does not. The first token never does: nothing precedes it.
+    The row always ends with EOS, also where the style closes an answer with a text of its own; an earlier answer that
+    has no such text ends with EOS too. The first token carries no loss: nothing precedes it.
 
-    `max_length` is in tokens; `where` names the row in errors. Raises DataError when the row is longer, or when no
-    token of it carries loss, and ModelError for a tokenizer without end-of-sequence token.
+    `where` names the row in errors. Raises DataError when no token carries loss, and ModelError for a tokenizer without
+    end-of-sequence token.
     """
-    learned = LEARNED_ROLES[masking]
-    ids: list[int] = _opening(tokenizer)
-    learns: list[bool] = [False] * len(ids)
-    prompt_length = len(ids)
+    encoder, eos = encoder_of(tokenizer), _eos(tokenizer)
+    ids: list[int] = []
+    weights: list[float] = []
+    prompt_length = opening = 0
     for segment in segments:
-        piece = _encode_text(tokenizer, segment.text)
-        ids += piece
-        learns += [segment.role in learned] * len(piece)
-        if segment.role != "response":
+        piece = _opened(encoder, segment, ids)
+        opening = opening or int(not ids and bool(piece) and piece[0] == encoder.opening)
+        if segment.role == "response":
             prompt_length = len(ids)
-    ids.append(_eos(tokenizer))
-    learns.append(True)
-    learns[0] = False
-    _check_length(len(ids), max_length, where)
-    _check_loss(learns, where)
-    labels = tuple(token if learn else IGNORE for token, learn in zip(ids, learns, strict=True))
-    return EncodedRow(tuple(ids), labels, tuple(float(learn) for learn in learns), prompt_length)
+        if segment.role == "end" and (not piece or (not segment.past and piece[-1] != eos)):
+            piece = [*piece, eos]
+        ids += piece
+        weights += [policy.weight(segment)] * len(piece)
+    weights = [0.0, *weights[1:]]
+    _check_loss(weights, where)
+    labels = tuple(token if weight > 0 else IGNORE for token, weight in zip(ids, weights, strict=True))
+    return EncodedRow(tuple(ids), labels, tuple(weights), prompt_length, opening)
 
 
 def encode_prompt(tokenizer: Any, segments: Sequence[Segment]) -> list[int]:
-    """The ids of the inference prompt: exactly the first `prompt_length` ids of the training row."""
-    ids = _opening(tokenizer)
+    """The ids of an inference prompt: exactly the first `prompt_length` ids of the training row."""
+    encoder = encoder_of(tokenizer)
+    ids: list[int] = []
     for segment in segments:
-        ids += _encode_text(tokenizer, segment.text)
+        piece = _opened(encoder, segment, ids)
+        closes = segment.role == "end" and not piece
+        ids += [_eos(tokenizer)] if closes else piece
     return ids
 
 
-def preview(tokenizer: Any, row: EncodedRow) -> list[tuple[str, bool]]:
-    """(text, carries loss) of each stretch of a row, for showing a mask to a reader; the texts join to the row."""
-    stretches: list[tuple[list[int], bool]] = []
-    for token, weight in zip(row.ids, row.weights, strict=True):
-        if not stretches or stretches[-1][1] != (weight > 0):
-            stretches.append(([], weight > 0))
-        stretches[-1][0].append(token)
-    return [(str(tokenizer.decode(ids)), learns) for ids, learns in stretches]
-
-
-def _encode_text(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer.encode(text, add_special_tokens=False)) if text else []
-
-
-def _opening(tokenizer: Any) -> list[int]:
-    """[BOS] if the tokenizer opens a text with it by itself (Llama, Gemma), else nothing (GPT-2, Qwen, SmolLM2)."""
-    bos = tokenizer.bos_token_id
-    return [bos] if bos is not None and tokenizer.encode("")[:1] == [bos] else []
+def _opened(encoder: Encoder, segment: Segment, before: Sequence[int]) -> list[int]:
+    """The segment's ids; the first ones of a row open it with BOS where the tokenizer does, and never with two."""
+    piece = encoder.ids(segment, begins=not before)
+    if before or not piece or encoder.opening in (None, piece[0]):
+        return piece
+    return [encoder.opening, *piece]
 
 
 def _eos(tokenizer: Any) -> int:
@@ -107,15 +120,81 @@ def _eos(tokenizer: Any) -> int:
     return int(tokenizer.eos_token_id)
 
 
-def _check_length(length: int, max_length: int, where: str | None) -> None:
-    if length > max_length:
+def _check_loss(weights: Sequence[float], where: str | None) -> None:
+    if not any(weights):
         raise DataError(
-            f"a training row has {length} tokens; at most {max_length} are allowed",
+            "no token of this training row carries loss",
             where=where,
-            hint="shorten or drop the entry, or raise train.max_length where the model's context allows it",
+            hint="give the entry an output, or set train.eos_in_loss to true",
         )
 
 
-def _check_loss(learns: list[bool], where: str | None) -> None:
-    if not any(learns):
-        raise DataError("no token of this training row carries loss", where=where, hint="give the entry an output")
+# ---------------------------------------------------------------- rows that are too long
+
+
+@dataclass(frozen=True, slots=True)
+class Truncation:
+    """Rows that were cut to fit, of these those that lost text of the answer, and rows that were left out."""
+
+    truncated: int = 0
+    responses_cut: int = 0
+    dropped: int = 0
+
+
+def fitted(
+    row: EncodedRow, max_length: int, truncate: Truncate = "error", *, where: str | None = None
+) -> EncodedRow | None:
+    """The row in at most `max_length` tokens; None where the policy drops it.
+
+    Raises DataError for a row that is longer under `error`, and for one of whose answer nothing (`right`) or not all
+    (`left`) would be left: an answer is never cut away silently.
+    """
+    excess = len(row.ids) - max_length
+    if excess <= 0:
+        return row
+    match truncate:
+        case "drop":
+            return None
+        case "left":
+            return _cut_left(row, excess, where)
+        case "right":
+            return _cut_right(row, max_length, where)
+        case "error":
+            raise DataError(
+                f"a training row has {len(row.ids)} tokens; at most {max_length} are allowed",
+                where=where,
+                hint="shorten the entry, set train.truncate, or raise train.max_length where the model's context"
+                " allows it",
+            )
+
+
+def _cut_left(row: EncodedRow, excess: int, where: str | None) -> EncodedRow:
+    """Without the first `excess` tokens of the prompt; BOS stays."""
+    if excess >= row.prompt_length - row.opening:
+        raise DataError(
+            f"the answer of this training row has {len(row.ids) - row.prompt_length} tokens and fits only without its"
+            " prompt, or not at all",
+            where=where,
+            hint="raise train.max_length, or set train.truncate to drop",
+        )
+    head, tail = slice(row.opening), slice(row.opening + excess, None)
+    weights = (*row.weights[head], *row.weights[tail])
+    labels = (*row.labels[head], *row.labels[tail])
+    return replace(
+        row,
+        ids=(*row.ids[head], *row.ids[tail]),
+        labels=(IGNORE, *labels[1:]),
+        weights=(0.0, *weights[1:]),
+        prompt_length=row.prompt_length - excess,
+    )
+
+
+def _cut_right(row: EncodedRow, length: int, where: str | None) -> EncodedRow:
+    kept = replace(row, ids=row.ids[:length], labels=row.labels[:length], weights=row.weights[:length])
+    if length <= row.prompt_length or not any(kept.weights[row.prompt_length :]):
+        raise DataError(
+            f"truncation to {length} tokens would cut this row's whole answer away; its prompt has {row.prompt_length}",
+            where=where,
+            hint="raise train.max_length, or set train.truncate to left or drop",
+        )
+    return kept

@@ -211,7 +211,9 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A transformers causal language model in evaluation mode, its tokenizer, and its context length in tokens."""
+    """A transformers causal language model in evaluation mode (None where only text is wanted), its tokenizer, and its
+    context length in tokens.
+    """
 
     model: Any
     tokenizer: Any

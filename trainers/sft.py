@@ -15,25 +15,25 @@ from typing import Any
 import torch
 
 from harness.errors import DataError
-from harness.prompts import PromptStyle, render
+from harness.prompts import PromptStyle, freeze
 from harness.records.base import digest
 from harness.records.data import SplitExample
 from harness.records.inputs import TrainInput
 from harness.records.rows import LossRow
 from harness.records.seal import TrainFacts
 from harness.records.settings import TrainSettings
-from harness.records.variant import Masking
 from trainers.checkpoints import Checkpoints, Progress, save_final
 from trainers.distributed import rank, share, sum_over_all, wait_for_all
 from trainers.ledger import Meter, metered, training_flops
-from trainers.masking import encode
+from trainers.mask_preview import preview_of, write_preview
 from trainers.methods import adapt, trained_parameters
-from trainers.models import LoadedModel, load
+from trainers.models import load
 from trainers.packing import padding_free, weighted_loss
 from trainers.precision import Precision, autocast, device, resolve
+from trainers.rows import NamedRow, TrainingRows, encode_examples, mask_policy
 from trainers.schedules import batch_at, budgeted_steps, learning_rate, step_seed, steps_per_epoch
 from trainers.standing import standing_gradients
-from trainers.step import NamedRow, Stepper, chunks, make_optimizer
+from trainers.step import Stepper, chunks, make_optimizer
 
 OnStep = Callable[[LossRow, int], None]
 """Called after each optimizer step with its row and the total number of steps."""
@@ -41,14 +41,6 @@ OnStep = Callable[[LossRow, int], None]
 
 VALIDATED = ("evaluate_every", "early_stopping", "keep")
 """Settings that mean nothing without a validation part."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingRows:
-    """What a training sees, and what it is validated on after each epoch (may be empty)."""
-
-    train: tuple[NamedRow, ...]
-    validation: tuple[NamedRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +73,8 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
     at the end. Raises DataError for rows that do not fit, TrainingFailed when the loss is not finite.
     """
     base = load(base_folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
-    rows = encode_examples(base, examples, style, input.masking, input.settings.max_length)
+    policy = mask_policy(input)
+    rows = encode_examples(base, examples, style, policy, input.settings.max_length, input.settings.truncate)
     parameters = sum(parameter.numel() for parameter in base.model.parameters())
     head = base.model.get_output_embeddings().weight.numel()
     model = adapt(base.model, input.method, input.settings.lora, input.seed).to(device())
@@ -99,29 +92,10 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
             on_step=on_step,
         )
     save_final(model, base.tokenizer, folder, input.base)
+    freeze(style, folder)
+    write_preview(preview_of(base.tokenizer, rows, style, policy), folder)
     checkpoints.clear()
     return _facts(report, rows, input, Size(parameters, trained, head), meter)
-
-
-def encode_examples(
-    base: LoadedModel,
-    examples: Sequence[SplitExample],
-    style: PromptStyle,
-    masking: Masking,
-    max_length: int | None,
-) -> TrainingRows:
-    """Encode the train and validation parts; `max_length` None means the model's context. Raises DataError."""
-    longest = min(max_length or base.context_length, base.context_length)
-    parts: dict[str, list[NamedRow]] = {"train": [], "validation": [], "test": []}
-    for split_example in examples:
-        if split_example.split != "test":
-            example = split_example.example
-            where = f"example {example.id} (row {split_example.index + 1} of the data)"
-            row = encode(base.tokenizer, render(style, example), masking, longest, where=where)
-            parts[split_example.split].append(NamedRow(example.id, row))
-    if not parts["train"]:
-        raise DataError("the training part of the split is empty", hint="raise split.train")
-    return TrainingRows(tuple(parts["train"]), tuple(parts["validation"]))
 
 
 # ---------------------------------------------------------------- the loop
@@ -246,6 +220,9 @@ def _facts(report: FitReport, rows: TrainingRows, input: TrainInput, size: Size,
         kept_step=report.kept_step,
         loss_tokens=loss_tokens,
         tokens_seen=tokens,
+        truncated=rows.truncation.truncated,
+        responses_cut=rows.truncation.responses_cut,
+        dropped=rows.truncation.dropped,
         parameters=size.parameters,
         trained_parameters=size.trained,
         precision=report.precision,

@@ -19,15 +19,8 @@ from trainers.methods import trained_parameters
 from trainers.neftune import noisy_embeddings
 from trainers.packing import weighted_loss
 from trainers.precision import Precision, autocast
+from trainers.rows import NamedRow
 from trainers.standing import StandingGradients
-
-
-@dataclass(frozen=True, slots=True)
-class NamedRow:
-    """An encoded row and the id of its example."""
-
-    example_id: str
-    row: EncodedRow
 
 
 @dataclass(slots=True)

@@ -59,7 +59,7 @@ def of_matrix(matrix: Path) -> Examination:
         data=dataset(lenient, spec.split, matrix.parent),
         settings=spec.audit,
         models=tuple(str(beside.resolve()) if beside.exists() else name for beside, name in models),
-        styles=tuple(load_style(name) for name in dict.fromkeys(each.prompt_style for each in chosen)),
+        styles=tuple(load_style(name, matrix.parent) for name in dict.fromkeys(each.prompt_style for each in chosen)),
         max_length=spec.train.max_length,
         trust_remote_code=spec.trust_remote_code,
     )

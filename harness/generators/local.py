@@ -16,7 +16,15 @@ import torch
 
 from harness.errors import ModelError
 from harness.generators.decoding import ATTENTION, Decoding, start_decoding
-from harness.prompts import PromptStyle, Segment, render
+from harness.prompts import (
+    PromptStyle,
+    Segment,
+    answer,
+    inference_prompt,
+    refuse_another_style,
+    render,
+    stop_strings,
+)
 from harness.records.data import SplitExample
 from harness.records.inputs import GenerateInput
 from harness.records.rows import FinishReason, Generation
@@ -51,26 +59,35 @@ def generate_variant(
 ) -> Iterator[list[Generation]]:
     """Responses to the test part, a list for each finished batch; `weights_folder` None is the untuned base.
 
-    Batches whose ids are all in `done_ids` are skipped; others are done whole. Raises ModelError (see `generate`).
+    Batches whose ids are all in `done_ids` are skipped; others are done whole. Raises ModelError for weights that were
+    trained with another style (unless forced), and as `generate` does.
     """
+    if not input.settings.force_style:
+        refuse_another_style(weights_folder or base_folder, style)
     model = load_variant(weights_folder, base_folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
     model.model.to(device())
     tests = (split_example.example for split_example in examples if split_example.split == "test")
-    prompts = [(example.id, render(style, example)[:2]) for example in tests]
-    yield from generate(model, prompts, input.settings, skip=done_ids)
+    prompts = [(example.id, inference_prompt(render(style, example, model.tokenizer))) for example in tests]
+    yield from generate(model, prompts, input.settings, style, skip=done_ids)
 
 
 def generate(
-    model: LoadedModel, prompts: Sequence[Prompt], settings: GenerateSettings, *, skip: Set[str] = frozenset()
+    model: LoadedModel,
+    prompts: Sequence[Prompt],
+    settings: GenerateSettings,
+    style: PromptStyle,
+    *,
+    skip: Set[str] = frozenset(),
 ) -> Iterator[list[Generation]]:
     """Greedy responses, a list for each finished batch, batches of similar prompt length together.
 
+    A stop string of the style that is one token ends decoding; at a longer one, the text is cut off afterwards.
     `tokens` counts the end-of-sequence token where there is one. Raises ModelError, before anything is generated, for a
     prompt that leaves no room for `max_new_tokens` in the context.
     """
     encoded = [EncodedPrompt(example_id, tuple(encode_prompt(model.tokenizer, text))) for example_id, text in prompts]
     _check_room(encoded, model.context_length, settings.max_new_tokens)
-    precision, stops = resolve(settings.precision), stop_tokens(model)
+    precision, stops = resolve(settings.precision), stop_tokens(model, style)
     for batch in batches(encoded, settings.batch_size):
         if all(prompt.example_id in skip for prompt in batch):
             continue
@@ -78,7 +95,9 @@ def generate(
         with torch.inference_mode(), autocast(precision, model.model.device):
             responses = greedy(model.model, [prompt.ids for prompt in batch], settings.max_new_tokens, stops)
         seconds = (time.monotonic() - started) / len(batch)
-        yield [_generation(model, prompt, ids, stops, seconds) for prompt, ids in zip(batch, responses, strict=True)]
+        yield [
+            _generation(model, style, prompt, ids, stops, seconds) for prompt, ids in zip(batch, responses, strict=True)
+        ]
 
 
 def batches(prompts: Sequence[EncodedPrompt], size: int) -> list[list[EncodedPrompt]]:
@@ -87,11 +106,15 @@ def batches(prompts: Sequence[EncodedPrompt], size: int) -> list[list[EncodedPro
     return [by_length[first : first + size] for first in range(0, len(by_length), size)]
 
 
-def stop_tokens(model: LoadedModel) -> frozenset[int]:
-    """Ids that end a response: the tokenizer's end of sequence and those of the model's generation config."""
+def stop_tokens(model: LoadedModel, style: PromptStyle) -> frozenset[int]:
+    """Ids that end a response: the tokenizer's end of sequence, those of the model's generation config, and the style's
+    stop strings that are one token.
+    """
+    strings = [model.tokenizer.encode(stop, add_special_tokens=False) for stop in stop_strings(style)]
     configured = getattr(model.model.generation_config, "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in [model.tokenizer.eos_token_id, *listed] if token is not None)
+    single = [ids[0] for ids in strings if len(ids) == 1]
+    return frozenset(token for token in [model.tokenizer.eos_token_id, *listed, *single] if token is not None)
 
 
 def greedy(model: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int, stops: frozenset[int]) -> list[list[int]]:
@@ -132,12 +155,23 @@ def _check_room(prompts: Sequence[EncodedPrompt], context_length: int, max_new_t
             )
 
 
-def _generation(
-    model: LoadedModel, prompt: EncodedPrompt, ids: list[int], stops: frozenset[int], seconds: float
+def _generation(  # noqa: PLR0913 - what a response depends on
+    model: LoadedModel,
+    style: PromptStyle,
+    prompt: EncodedPrompt,
+    ids: list[int],
+    stops: frozenset[int],
+    seconds: float,
 ) -> Generation:
-    ended = ids[-1] in stops
-    reason: FinishReason = "eos" if ended else "length"
-    text = model.tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=True)
+    at_token = ids[-1] in stops
+    text = model.tokenizer.decode(ids[:-1] if at_token else ids, skip_special_tokens=True)
+    at_string = any(stop in text for stop in stop_strings(style))
+    reason: FinishReason = "eos" if at_token or at_string else "length"
     return Generation(
-        example_id=prompt.example_id, sample=0, text=text, finish_reason=reason, tokens=len(ids), seconds=seconds
+        example_id=prompt.example_id,
+        sample=0,
+        text=answer(style, text),
+        finish_reason=reason,
+        tokens=len(ids),
+        seconds=seconds,
     )

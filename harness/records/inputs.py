@@ -84,6 +84,7 @@ class TrainInput(Record):
     data: str
     style_sha256: str
     masking: Masking
+    prompt_loss_weight: float = 0.0
     method: Literal["full", "lora"]
     settings: TrainSettings
     seed: int

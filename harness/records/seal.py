@@ -30,6 +30,11 @@ class TrainFacts(Record):
     """The step whose weights were kept: the last, or that of the lowest validation loss."""
     loss_tokens: int
     tokens_seen: int
+    truncated: int = 0
+    """Rows of the training and validation parts that were cut to fit, and of these those that lost text of the answer;
+    rows that were left out."""
+    responses_cut: int = 0
+    dropped: int = 0
     parameters: int
     trained_parameters: int
     precision: Literal["fp32", "bf16", "bf16-pure"]

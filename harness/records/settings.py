@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from harness.records.base import Record
+from harness.records.variant import TrainOn, Truncate
 
 
 class LoraSettings(Record):
@@ -61,8 +62,18 @@ class TrainSettings(Record):
     max_length: int | None = Field(
         None,
         ge=8,
-        description="Longest training row in tokens; a longer one is an error. Default: the model's context.",
+        description="Longest training row in tokens. Default: the model's context.",
     )
+    truncate: Truncate = Field(
+        "error",
+        description="A row longer than max_length: error names it; left cuts the beginning of its prompt; right cuts"
+        " the end of its answer, which then is not taught to stop; drop leaves the row out. Counted in the ledger.",
+    )
+    train_on: TrainOn = Field(
+        "all_assistant_turns",
+        description="Which answers of a conversation carry loss; last_turn: the earlier ones are part of the prompt.",
+    )
+    eos_in_loss: bool = Field(True, description="Whether ending an answer is learnt; without it, models ramble on.")
     precision: Literal["auto", "fp32", "bf16", "bf16-pure"] = Field(
         "auto",
         description="auto: bf16 autocast where the hardware has it, else fp32; bf16: autocast regardless; bf16-pure:"
@@ -79,6 +90,9 @@ class GenerateSettings(Record):
     max_new_tokens: int = Field(64, ge=1, description="Longest response in tokens.")
     batch_size: int = Field(32, ge=1, description="Prompts decoded together.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="As in train.")
+    force_style: bool = Field(
+        False, description="Generate from a checkpoint even with another prompt style than it was trained with."
+    )
 
 
 class SplitSettings(Record):

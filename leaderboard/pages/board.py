@@ -13,7 +13,7 @@ from harness.records.plan import FailedVariant
 from harness.records.result import MeasureInfo, Result
 from leaderboard import charts, view
 from leaderboard.session import choose_run, note, unmarked
-from reports.wording import AXES, axis_name, data_audit, figure, leak_badge, places, shared_levels
+from reports.wording import AXES, axis_name, data_audit, figure, leak_badge, places, shared_levels, varies
 
 
 def show(root: Path) -> None:
@@ -57,7 +57,7 @@ def _choose_levels(frame: pd.DataFrame) -> dict[str, list[str]]:
     levels = {}
     for axis in AXES:
         known = list(dict.fromkeys(frame[axis]))
-        if len(known) > 1:
+        if varies(axis, known):
             label = axis_name(axis).capitalize()
             levels[axis] = st.sidebar.multiselect(label, known, key=axis, bind="query-params", placeholder="all")
     return levels

@@ -226,6 +226,24 @@ def test_judges(address: str, light: BrowserContext, watch: Watch) -> None:
     watched.check("judges")
 
 
+def test_masks(address: str, light: BrowserContext, watch: Watch) -> None:
+    watched = watch(light)
+    page = watched.page
+    page.goto(f"{address}/masks")
+    expect(page.get_by_role("heading", name="Masks")).to_be_visible(timeout=30_000)
+    expect(page.locator(".mask").first).to_be_visible()
+    cards = page.locator(".mask").count()
+    assert cards == 5, "each style and policy once, those without a record left out"
+    watched.check("masks")
+    page.get_by_text("Show token ids").click()
+    expect(page.locator(".mask small").first).to_be_visible()
+    watched.check("masks-ids")
+    page.set_viewport_size({"width": 390, "height": 844})
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    watched.check("masks-narrow")
+
+
 def test_walk_by_the_sidebar(address: str, light: BrowserContext, watch: Watch) -> None:
     watched = watch(light)
     page = watched.page
@@ -261,7 +279,7 @@ def test_report(report: str, scheme: str, request: pytest.FixtureRequest, watch:
     page = watched.page
     page.goto(report)
     watched.check(f"report-{scheme}")
-    for section in ("leaderboard", "effects", "judges", "ledger", "responses"):
+    for section in ("leaderboard", "effects", "judges", "ledger", "masks", "responses"):
         page.locator(f"#{section}").evaluate("e => e.scrollIntoView()")
         watched.check(f"report-{scheme}-{section}")
 

@@ -12,9 +12,11 @@ from harness.prompts import STYLES
 from harness.records.data import Example, SplitExample
 from harness.records.settings import TrainSettings
 from tests.tiny import tiny_model, tiny_tokenizer
+from trainers.masking import MaskPolicy
 from trainers.methods import adapt
 from trainers.models import LoadedModel
-from trainers.sft import encode_examples, fit
+from trainers.rows import encode_examples
+from trainers.sft import fit
 
 KEPT = Path(__file__).with_name("trajectories.json")
 CASES: dict[str, dict[str, Any]] = {
@@ -29,7 +31,9 @@ def trajectory(case: dict[str, Any]) -> list[float]:
     rows = [{key: json.loads(line).get(key, "") for key in ("instruction", "input", "output")} for line in lines]
     parts = [SplitExample(split="train", index=i, example=Example(id=str(i), **row)) for i, row in enumerate(rows)]
     settings = TrainSettings(epochs=3, batch_size=4, lr=case["lr"], precision="fp32", warmup_ratio=0.1)
-    tokens = encode_examples(LoadedModel(None, tiny_tokenizer(), 2048), parts, STYLES["alpaca"], case["masking"], None)
+    tokens = encode_examples(
+        LoadedModel(None, tiny_tokenizer(), 2048), parts, STYLES["alpaca"], MaskPolicy(case["masking"]), None
+    )
     model = adapt(tiny_model(case["arch"], context=2048), case["method"], settings.lora, seed=1)
     return [row.loss for row in fit(model, tokens, settings, settings.lr, seed=1).losses]
 

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("harness", "trainers", "judges", "reports", "leaderboard")
 HEAVY = {"torch", "transformers", "peft", "openai", "ollama", "streamlit", "xllamacpp", "accelerate"}
-LAZY_ONLY = {"harness/cli.py", "harness/pipeline.py", "harness/stages.py", "harness/resolve.py", "harness/evidence.py"}
+LAZY_ONLY = {f"harness/{name}.py" for name in ("cli", "pipeline", "stages", "resolve", "evidence", "preview")}
 """May import trainers, generators, judges and reports, and only inside functions."""
 
 

@@ -11,7 +11,7 @@ import torch
 
 from harness.errors import ModelError
 from harness.generators.local import Prompt, generate, generate_variant, greedy
-from harness.prompts import STYLES, render
+from harness.prompts import STYLES, inference_prompt, render
 from harness.records.data import Example, SplitExample
 from harness.records.inputs import GenerateInput
 from harness.records.rows import Generation
@@ -28,7 +28,7 @@ def example(number: int) -> Example:
 
 
 def prompts(n: int) -> list[Prompt]:
-    return [(str(i), render(STYLES["phi"], example(i))[:2]) for i in range(n)]
+    return [(str(i), inference_prompt(render(STYLES["phi"], example(i)))) for i in range(n)]
 
 
 def loaded(arch: str = "llama", context: int = 512) -> LoadedModel:
@@ -82,14 +82,14 @@ def test_batched_greedy_equals_transformers_one_by_one(arch: str, shared: int) -
 
 def test_tokens_text_and_finish_reason() -> None:
     model = loaded()
-    first = flat(generate(model, prompts(5), settings()))
+    first = flat(generate(model, prompts(5), settings(), STYLES["phi"]))
     ids = encode_prompt(model.tokenizer, prompts(1)[0][1])
     expected = reference(model.model, ids, 24, frozenset({1}))
     assert first["0"].finish_reason == "length"
     assert first["0"].tokens == 24
     assert first["0"].text == model.tokenizer.decode(expected, skip_special_tokens=True)
     model.model.generation_config.eos_token_id = [1, expected[4]]
-    stopped = flat(generate(model, prompts(5), settings()))["0"]
+    stopped = flat(generate(model, prompts(5), settings(), STYLES["phi"]))["0"]
     end = expected.index(expected[4])
     assert (stopped.finish_reason, stopped.tokens) == ("eos", end + 1)
     assert stopped.text == model.tokenizer.decode(expected[:end], skip_special_tokens=True)
@@ -97,11 +97,11 @@ def test_tokens_text_and_finish_reason() -> None:
 
 def test_batches_depend_on_the_whole_list_alone() -> None:
     model = loaded()
-    everything = list(generate(model, prompts(11), settings()))
+    everything = list(generate(model, prompts(11), settings(), STYLES["phi"]))
     assert [len(batch) for batch in everything] == [4, 4, 3]
     done = {row.example_id for row in everything[0]}
     torn = done | {everything[1][0].example_id}  # a batch of which one line survived is done again whole
-    resumed = list(generate(model, prompts(11), settings(), skip=torn))
+    resumed = list(generate(model, prompts(11), settings(), STYLES["phi"], skip=torn))
     texts = [[(row.example_id, row.text) for row in batch] for batch in everything]
     assert [[(row.example_id, row.text) for row in batch] for batch in resumed] == texts[1:]
 
@@ -109,7 +109,7 @@ def test_batches_depend_on_the_whole_list_alone() -> None:
 def test_a_prompt_too_long_is_named_before_anything_is_generated() -> None:
     model = loaded(context=64)
     with pytest.raises(ModelError, match=r"example 3 has \d+ tokens.*context of 64 leaves 40 beside 24"):
-        next(generate(model, prompts(4), settings()))
+        next(generate(model, prompts(4), settings(), STYLES["phi"]))
 
 
 @pytest.mark.parametrize("n", [1, 3])

@@ -12,7 +12,7 @@ from harness.prompts import STYLES, render
 from harness.records.data import Example
 from harness.records.variant import Masking
 from tests.tiny import FLAT_ARCHITECTURES, tiny_model
-from trainers.masking import EncodedRow, encode
+from trainers.masking import EncodedRow, MaskPolicy, encode
 from trainers.packing import PADDING_FREE_MODELS, flatten, padding_free, shared_prefix, weighted_loss
 
 EXAMPLES = [
@@ -23,7 +23,7 @@ EXAMPLES = [
 
 
 def rows_for(tokenizer: Any, masking: Masking) -> list[EncodedRow]:
-    return [encode(tokenizer, render(STYLES["phi"], example), masking, 512) for example in EXAMPLES]
+    return [encode(tokenizer, render(STYLES["phi"], example), MaskPolicy(masking)) for example in EXAMPLES]
 
 
 def padded_batch(rows: list[EncodedRow]) -> dict[str, torch.Tensor]:

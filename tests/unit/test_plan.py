@@ -9,7 +9,8 @@ import pytest
 from harness.data.dataset import Dataset
 from harness.data.source import Source
 from harness.errors import SpecError
-from harness.plan import Resolved, ResolvedJudge, ResolvedModel, expand, variants
+from harness.factors import matched_levels
+from harness.plan import Resolved, ResolvedJudge, ResolvedModel, baseline_cell, expand, variants
 from harness.prompts import STYLES
 from harness.records.inputs import BaseInput, SourceInput
 from harness.records.plan import Plan
@@ -127,3 +128,38 @@ def test_a_metric_more_makes_only_its_scores() -> None:
     made = {each.key for each in new.stages} - {each.key for each in old.stages}
     assert {key.stage for key in made} == {"score"}
     assert old.matrix_digest != new.matrix_digest
+
+
+# ---------------------------------------------------------------- the weight of masked tokens
+
+
+WEIGHTS = MATRIX.replace("masking: [prompt, none]", "masking: [prompt, none], prompt_loss_weight: [0, 0.1, 1.0]")
+
+
+def test_the_weight_is_an_axis_where_something_is_masked() -> None:
+    cells = {each.cell for each in variants(parse_spec(WEIGHTS, "m")) if each.method == "lora"}
+    names = {cell.name.rsplit("/", 1)[-1] for cell in cells}
+    assert names == {"mask-prompt", "mask-prompt-w0.1", "mask-prompt-w1", "mask-none"}
+    assert {cell.level("prompt_loss_weight") for cell in cells if cell.masking == "none"} == {None}
+    plan = plan_of(WEIGHTS)
+    assert len(keys(plan, "train")) == 2 * 4 * 2, "each weight trains for itself"
+
+
+def test_levels_of_the_weight_are_matched_and_none_stands_at_weight_0() -> None:
+    cells = list(dict.fromkeys(each.cell for each in variants(parse_spec(WEIGHTS, "m"))))
+    pairs = {(found.axis, found.a, found.b): found.pairs for found in matched_levels(cells)}
+    assert len(pairs["prompt_loss_weight", "0", "0.1"]) == 2  # a pair a style
+    [*maskings] = pairs["masking", "prompt", "none"]
+    assert len(maskings) == 2
+    assert {cells[i].prompt_loss_weight for i, _ in maskings} == {0.0}
+
+
+def test_a_baseline_by_weight_means_one_cell() -> None:
+    baseline = "{method: lora, masking: prompt, prompt_style: phi, prompt_loss_weight: 0.1}"
+    spec = parse_spec(WEIGHTS + f"compare: {{baseline: {baseline}}}\n", "m")
+    assert baseline_cell(spec) == "a/phi/lora/mask-prompt-w0.1"
+
+
+def test_settings_of_the_mask_train_anew() -> None:
+    for changed in ("eos_in_loss: false", "train_on: last_turn", "truncate: drop"):
+        assert not keys(plan_of(), "train") & keys(plan_of(MATRIX + f"train: {{{changed}}}\n"), "train")

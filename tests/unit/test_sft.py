@@ -20,11 +20,13 @@ from harness.records.rows import LossRow
 from harness.records.settings import LoraSettings, TrainSettings
 from tests.tiny import tiny_model, tiny_tokenizer
 from trainers.checkpoints import Checkpoints, load_variant
+from trainers.masking import MaskPolicy
 from trainers.methods import adapt, trained_parameters
 from trainers.models import LoadedModel
 from trainers.neftune import noisy_embeddings
+from trainers.rows import TrainingRows, encode_examples
 from trainers.schedules import batch_at, learning_rate, total_steps
-from trainers.sft import FitReport, TrainingRows, encode_examples, fit, train_variant
+from trainers.sft import FitReport, fit, train_variant
 
 WORDS = ["cat", "roof", "warm", "Denmark", "sleeps", "sentence", "past", "name", "tense", "long", "day"]
 
@@ -45,7 +47,7 @@ def split_examples(n: int, split: SplitName = "train") -> list[SplitExample]:
 def training_rows(n: int = 20, n_validation: int = 0) -> TrainingRows:
     base = LoadedModel(None, tiny_tokenizer(), 512)
     examples = split_examples(n) + split_examples(n_validation, "validation")
-    return encode_examples(base, examples, STYLES["phi"], "prompt", None)
+    return encode_examples(base, examples, STYLES["phi"], MaskPolicy("prompt"), None)
 
 
 def settings(**changes: Any) -> TrainSettings:
@@ -276,10 +278,9 @@ def test_train_variant_writes_weights_that_load(
 
 
 def test_an_empty_training_part_is_refused() -> None:
-    with pytest.raises(DataError, match="training part"):
-        encode_examples(
-            LoadedModel(None, tiny_tokenizer(), 512), split_examples(3, "test"), STYLES["phi"], "none", None
-        )
+    base = LoadedModel(None, tiny_tokenizer(), 512)
+    with pytest.raises(DataError, match="no row is left to train on"):
+        encode_examples(base, split_examples(3, "test"), STYLES["phi"], MaskPolicy("none"), None)
 
 
 # ---------------------------------------------------------------- validation, stopping, budgets

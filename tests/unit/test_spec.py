@@ -25,6 +25,7 @@ axes:
   prompt_style: [alpacca]
   maskin: [prompt]
   masking: [promt, 3]
+  prompt_loss_weight: 1.5
   method: []
   seed: [1, 1]
 train: {lr: 5e-5, epochs: zwei, lora: {rnk: 3}}
@@ -57,13 +58,14 @@ def test_defaults_of_a_small_matrix() -> None:
         (6, ["axes.maskin", "unknown key", "did you mean 'masking'"]),
         (7, ["axes.masking[0]", "'promt'", "did you mean 'prompt'"]),
         (7, ["axes.masking[1]", "3 is not allowed"]),
-        (8, ["axes.method", "no value"]),
-        (9, ["axes.seed", "listed twice: 1"]),
-        (10, ["train.epochs", "'zwei'"]),
-        (10, ["train.lora.rnk", "did you mean 'rank'"]),
-        (12, ["judges[0].item", "did you mean 'items'"]),
-        (13, ["judges[1]", "`backend` is missing"]),
-        (14, ["metrics[1]", "'blue'", "did you mean 'bleu'"]),
+        (8, ["axes.prompt_loss_weight[0]", "less than or equal to 1", "1.5"]),
+        (9, ["axes.method", "no value"]),
+        (10, ["axes.seed", "listed twice: 1"]),
+        (11, ["train.epochs", "'zwei'"]),
+        (11, ["train.lora.rnk", "did you mean 'rank'"]),
+        (13, ["judges[0].item", "did you mean 'items'"]),
+        (14, ["judges[1]", "`backend` is missing"]),
+        (15, ["metrics[1]", "'blue'", "did you mean 'bleu'"]),
     ],
 )
 def test_every_problem_is_located(line: int, parts: list[str]) -> None:
@@ -72,7 +74,7 @@ def test_every_problem_is_located(line: int, parts: list[str]) -> None:
 
 
 def test_nothing_is_reported_twice_or_invented() -> None:
-    assert len(problems(BAD)) == 11
+    assert len(problems(BAD)) == 12
 
 
 def test_a_repeated_key_is_an_error_not_a_silent_override() -> None:

@@ -1,0 +1,155 @@
+"""An example and a style become segments of text: the one function through which every prompt is made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+from harness.errors import DataError
+from harness.records.data import Example
+from harness.records.style import PLACEHOLDERS, ChatTemplateStyle, PromptStyle, TextStyle
+
+Role = Literal["prompt", "header", "response", "end"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of text with one role. Tokenised apart and joined, so that a mask is exact by construction.
+
+    `prompt`: whatever is asked; `header`: the marker that opens an answer; `response`: the answer; `end`: what closes
+    it (the last one, and one without text, is followed by the end-of-sequence token). `past`: part of an exchange
+    before the last. `literal`: (start, end) of what the entry itself says; no control token is read there.
+    """
+
+    text: str
+    role: Role
+    past: bool = False
+    literal: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A question and its answer."""
+
+    instruction: str
+    input: str
+    output: str
+
+
+def render(style: PromptStyle, example: Example, tokenizer: Any = None) -> tuple[Segment, ...]:
+    """Segments of the whole conversation, in order; an empty input leaves no trace.
+
+    `tokenizer` brings the template of the style `chat-template`; other styles need none. Raises DataError for a
+    conversation that the style cannot put, ModelError for a tokenizer without a usable template.
+    """
+    if isinstance(style, ChatTemplateStyle):
+        from harness.prompts.chat_template import render_chat_template
+
+        return render_chat_template(example, tokenizer)
+    return _render_text(style, example)
+
+
+def inference_prompt(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """The segments before the last answer: what a model is given to answer."""
+    last = max(index for index, segment in enumerate(segments) if segment.role == "response")
+    return tuple(segments[:last])
+
+
+def conversation(example: Example) -> tuple[str | None, tuple[Exchange, ...]]:
+    """(system message, exchanges). Raises DataError where user and assistant do not take turns."""
+    turns = list(example.history)
+    system = turns.pop(0).text if turns and turns[0].role == "system" else None
+    roles = [turn.role for turn in turns]
+    if roles != ["user", "assistant"] * (len(turns) // 2):
+        raise DataError(
+            f"the turns before the last question are {', '.join(roles)}; user and assistant have to take turns",
+            where=f"example {example.id}",
+            hint="drop the entry, or mend the order of its messages",
+        )
+    past = [Exchange(turns[i].text, "", turns[i + 1].text) for i in range(0, len(turns), 2)]
+    return system, (*past, Exchange(example.instruction, example.input, example.output))
+
+
+# ---------------------------------------------------------------- what was generated
+
+
+def stop_strings(style: PromptStyle) -> tuple[str, ...]:
+    """Strings at which a response has ended."""
+    if isinstance(style, ChatTemplateStyle):
+        return ()
+    return tuple(dict.fromkeys(text for text in (style.end.strip(), *style.stop) if text))
+
+
+def answer(style: PromptStyle, generated: str) -> str:
+    """The answer inside generated text: up to the first stop string, without what the style puts around it."""
+    if isinstance(style, ChatTemplateStyle):
+        return generated
+    found = [place for stop in stop_strings(style) if (place := generated.find(stop)) >= 0]
+    text = generated[: min(found)] if found else generated
+    before, after = style.response.split("{output}")
+    return text.removeprefix(before).removesuffix(after)
+
+
+# ---------------------------------------------------------------- templates
+
+Piece = tuple[str, bool]
+"""Text, and whether an entry says it (and not the style)."""
+_PLACEHOLDER = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
+
+
+def _fill(template: str, **values: list[Piece]) -> list[Piece]:
+    """The template with all placeholders replaced in one pass: nothing that an entry says is read as a template."""
+    parts = _PLACEHOLDER.split(template)  # text, name, text, name, …, text
+    pieces: list[Piece] = [(parts[0], False)]
+    for name, text in zip(parts[1::2], parts[2::2], strict=True):
+        pieces += [*values[name], (text, False)]
+    return pieces
+
+
+def _segment(pieces: Sequence[Piece], role: Role, *, past: bool) -> Segment:
+    starts = [0]
+    for text, _ in pieces:
+        starts.append(starts[-1] + len(text))
+    spans = pairwise(starts)
+    literal = tuple(span for span, (text, said) in zip(spans, pieces, strict=True) if said and text)
+    return Segment("".join(text for text, _ in pieces), role, past, literal)
+
+
+def _render_text(style: TextStyle, example: Example) -> tuple[Segment, ...]:
+    system, exchanges = conversation(example)
+    if system is not None and not style.system:
+        raise DataError(
+            f"the prompt style {style.name!r} has no place for a system message",
+            where=f"example {example.id}",
+            hint="add `system:` to the style's file, or choose another style",
+        )
+    opening = _system(style, system)
+    segments: list[Segment] = []
+    for number, exchange in enumerate(exchanges):
+        past = number < len(exchanges) - 1
+        prompt = _question(style, exchange, opening if number == 0 else [])
+        if number > 0:
+            prompt = [(style.separator, False), *prompt]
+        segments += [
+            _segment(prompt, "prompt", past=past),
+            _segment([(style.assistant, False)], "header", past=past),
+            _segment(_fill(style.response, output=[(exchange.output, True)]), "response", past=past),
+            _segment([(style.end, False)], "end", past=past),
+        ]
+    return tuple(segments)
+
+
+def _system(style: TextStyle, system: str | None) -> list[Piece]:
+    if system is not None:
+        return _fill(style.system, system=[(system, True)])
+    return _fill(style.system, system=[(style.default_system, False)]) if style.default_system else []
+
+
+def _question(style: TextStyle, exchange: Exchange, system: list[Piece]) -> list[Piece]:
+    given = _fill(style.input, input=[(exchange.input, True)]) if exchange.input else []
+    inside = "{system}" in style.user
+    user = _fill(style.user, instruction=[(exchange.instruction, True)], input=given, system=system if inside else [])
+    return user if inside else [*system, *user]
