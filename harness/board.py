@@ -52,7 +52,7 @@ def measure_board(layout: Layout, info: MeasureInfo, score: CorpusScore | None, 
     scored = [cell for cell in best_first(layout, info, means) if means[cell] is not None]
     pairs = list(combinations(scored, 2))
     comparisons = _comparisons(layout, measure, plan.alpha, pairs)
-    ranks = dict(zip(scored, _ranks(scored, pairs, comparisons), strict=True)) if info.trusted else {}
+    ranks = dict(zip(scored, _ranks(scored, pairs, comparisons), strict=True)) if info.ranks else {}
     return MeasureBoard(
         info=info,
         scores=tuple(_cell_score(measure, c, summary, ranks.get(c)) for c, summary in enumerate(summaries)),
@@ -197,7 +197,21 @@ def _cell_score(measure: Measured, cell: int, summary: CellSummary, ranks: RankI
         rank_high=ranks.high if ranks else None,
         n_items=summary.items,
         unscored=int(measure.aligned.unscored[cell]),
+        **_bounds(measure, cell),
     )
+
+
+def _bounds(measure: Measured, cell: int) -> dict[str, float]:
+    """The mean with every unscored item at an end of the scale; nothing where all are scored, or a scale has no end."""
+    unscored = int(measure.aligned.unscored[cell])
+    ends = scale_bounds(measure.info.unit)
+    if not unscored or measure.info.corpus or not np.isfinite(ends).all():
+        return {}
+    panel = measure.aligned.panel
+    scored = int(panel.present[cell].sum())
+    total = float(panel.values[cell][panel.present[cell]].sum())
+    worst, best = ((total + unscored * end) / (scored + unscored) for end in ends)
+    return {"worst": worst, "best": best}
 
 
 def _cell_interval(info: MeasureInfo, summary: CellSummary) -> Interval | None:

@@ -6,6 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from harness.plan import Resolved
+    from harness.records.inputs import StageKey
+    from harness.records.plan import Plan
+    from judges.budget import Budget
 
 EPILOG = """\
 examples:
@@ -65,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
 
     run = command("run", "run_matrix", "train, generate, score, judge, compare and publish a matrix", stored)
     run.add_argument("matrix", type=Path, help="matrix file (YAML)")
+    add_limits(run)
     run.add_argument("--plain", action="store_true", help="one line a finished piece of work instead of bars")
     plan = command("plan", "show_plan", "show variants, stages, what is sealed, and an estimate of the cost", stored)
     plan.add_argument("matrix", type=Path, help="matrix file (YAML)")
@@ -75,12 +83,43 @@ def parser() -> argparse.ArgumentParser:
     board.add_argument("--port", type=int, default=8501, help="port (default: 8501)")
     command("schema", "print_schema", "print the JSON Schema of a matrix file, for your editor", common)
     command("doctor", "examine", "check this installation: packages, versions, models, device", common)
+    add_judges(commands, common, stored)
     store = command("store", "keep_store", "look after the store", stored)
     store.add_argument(
         "action", choices=["ls", "verify", "gc"], help="list objects; check every file; remove unused ones"
     )
     store.add_argument("--dry-run", action="store_true", help="gc: only say what would go")
     return top
+
+
+def add_limits(sub: argparse.ArgumentParser) -> None:
+    """What judges may cost in one run."""
+    sub.add_argument("--max-calls", type=int, metavar="N", help="stop before more than N calls to judges; keep all")
+    sub.add_argument("--max-cost", type=float, metavar="USD", help="stop before judges cost more than this; keep all")
+
+
+def add_judges(commands: Any, common: argparse.ArgumentParser, stored: argparse.ArgumentParser) -> None:
+    """`harness judges …`."""
+    about = "measure judges, test backends and rubrics, show the bill"
+    top = commands.add_parser("judges", help=about, description=about.capitalize() + ".")
+    actions = top.add_subparsers(required=True, metavar="ACTION")
+
+    def action(name: str, function: str, about: str, parent: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub = actions.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".", parents=[parent])
+        sub.set_defaults(command=lambda arguments: globals()[function](arguments))
+        return cast(argparse.ArgumentParser, sub)
+
+    trust = action("trust", "trust_judges", "probe a matrix's judges, without training anything", stored)
+    trust.add_argument("matrix", type=Path, help="matrix file (YAML)")
+    add_limits(trust)
+    bill = action("bill", "bill_judges", "what a matrix's judges took, judge by judge and variant by variant", stored)
+    bill.add_argument("matrix", type=Path, help="matrix file (YAML)")
+    test = action("test", "test_judge", "hold a backend to the contract", common)
+    test.add_argument("backend", help="a registered name, or module:Class (looked for in this folder, too)")
+    test.add_argument("--model", default="smollm2-135m", help="the model that it shall load")
+    test.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="a backend option")
+    rubrics = action("rubrics", "test_rubrics", "list rubrics and run the tests that they ship with", common)
+    rubrics.add_argument("rubric", nargs="*", help="names or YAML files (default: all that are built in)")
 
 
 # ---------------------------------------------------------------- run and plan
@@ -98,18 +137,51 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     console = Console(stderr=False)
     spec, plan, resolved, text = prepared(arguments.matrix)
     store = Store(arguments.store)
+    budget = judges_budget(arguments, resolved)
     result = pipeline.finished_result(plan, store)
     if result is not None:
         console.print(f"Nothing to do: all {len(plan.stages)} stages of {plan.matrix!r} are sealed.", highlight=False)
     else:
-        total, done = pipeline.pieces(plan, pipeline.missing(plan, store))
+        undone = pipeline.missing(plan, store)
+        check_judges(plan, resolved, {stage.key for stage in undone})
+        total, done = pipeline.pieces(plan, undone)
         plain = arguments.plain or not console.is_terminal
         watcher = Lines(console, total, done) if plain else Bars(console, total, done)
         quiet_libraries()
         with watcher:
-            result = pipeline.run(spec, plan, resolved, store, text, watcher).result
+            result = pipeline.run(spec, plan, resolved, store, text, watcher, budget).result
     show_result(result, store.matrix_folder(plan), arguments.store)
+    spent = budget.spent
+    if spent.cost:
+        console.print(f"Judges       {spent.calls:,} calls in this run, ${spent.cost:.2f}", highlight=False)
     return 1 if result.failed else 0
+
+
+def judges_budget(arguments: argparse.Namespace, resolved: Resolved) -> Budget:
+    """What the judges may cost in this run. Raises JudgeError where a price is wanted and not known."""
+    from harness.errors import JudgeError
+    from judges.budget import Budget
+
+    if arguments.max_cost is not None:
+        unknown = [judge.spec.column for judge in resolved.judges if judge.price is None]
+        if unknown:
+            raise JudgeError(
+                f"--max-cost needs prices, and none is known for: {', '.join(unknown)}",
+                hint="give the judge `price: {input: …, output: …}` in the matrix, US dollars a million tokens",
+            )
+    return Budget(arguments.max_calls, arguments.max_cost)
+
+
+def check_judges(plan: Plan, resolved: Resolved, undone: set[StageKey]) -> None:
+    """Raises JudgeError where a judge that has something left to say cannot be asked: before hours of training."""
+    from judges.base import preflight
+
+    for judge in resolved.judges:
+        name, spec = judge.spec.column, judge.spec
+        asks = [each.asks[name] for each in plan.variants]
+        asks += [each.probe_ask for each in plan.judges if each.name == name]
+        if undone.intersection(asks):
+            preflight(spec.backend, spec.model, spec.options)
 
 
 def prepared(matrix: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201 - typed by what it calls
@@ -167,6 +239,100 @@ def show_plan(arguments: argparse.Namespace) -> int:
     undone = {stage.key for stage in missing(plan, Store(arguments.store))}
     print_plan(plan, resolved, undone, estimate(spec, plan, resolved, undone), Console())
     return 0
+
+
+# ---------------------------------------------------------------- judges
+
+
+def trust_judges(arguments: argparse.Namespace) -> int:
+    """`harness judges trust`."""
+    from rich.console import Console
+
+    from harness import pipeline
+    from harness.evidence import judge_report, judged_variants
+    from harness.progress import Bars, Lines
+    from harness.store import Store
+    from reports.trust_table import print_trust
+
+    console = Console()
+    _, plan, resolved, _ = prepared(arguments.matrix)
+    store = Store(arguments.store)
+    budget = judges_budget(arguments, resolved)
+    probes = {judge.probe_ask for judge in plan.judges}
+    undone = [stage for stage in pipeline.missing(plan, store) if stage.key in probes]
+    check_judges(plan, resolved, {stage.key for stage in undone})
+    pieces = {"judge": len(undone)}
+    quiet_libraries()
+    with Bars(console, pieces, {}) if console.is_terminal else Lines(console, pieces, {}) as watcher:
+        pipeline.measure_judges(plan, resolved, store, watcher, budget)
+    variants, finished = judged_variants(plan, store)
+    reports = [judge_report(judge, variants, finished, store) for judge in plan.judges]
+    print_trust(reports, console)
+    return 0
+
+
+def bill_judges(arguments: argparse.Namespace) -> int:
+    """`harness judges bill`."""
+    from rich.console import Console
+
+    from harness.store import Store
+    from reports.trust_table import print_bill
+
+    _, plan, _, _ = prepared(arguments.matrix)
+    print_bill(plan, Store(arguments.store), Console())
+    return 0
+
+
+def test_judge(arguments: argparse.Namespace) -> int:
+    """`harness judges test`."""
+    from judges.base import load_judge
+    from judges.contract import CHECKS, WISHES, Trial
+
+    sys.path.insert(0, "")  # a backend that is being written need not be installed yet
+    options = {name: scalar(value) for name, _, value in (each.partition("=") for each in arguments.option)}
+    trial = Trial(load_judge(arguments.backend, arguments.model, options), arguments.backend, arguments.model, options)
+    broken = 0
+    for check in CHECKS:
+        problem = trial.run(check)
+        broken += problem is not None
+        print(
+            f"{'ok    ' if problem is None else 'BROKEN'}  {check.__doc__}"
+            + (f"\n        {problem}" if problem else "")
+        )
+    for wish in WISHES:
+        problem = trial.run(wish)
+        print(
+            f"{'ok    ' if problem is None else 'note  '}  {wish.__doc__}" + (f"\n        {problem}" if problem else "")
+        )
+    trial.judge.close()
+    print(f"{broken} of {len(CHECKS)} broken" if broken else f"{arguments.backend} keeps the contract")
+    return 2 if broken else 0
+
+
+def scalar(text: str) -> str | int | float | bool:
+    """`true`, `3`, `0.5` as YAML reads them; anything else is text."""
+    import yaml
+
+    value = yaml.safe_load(text)
+    return value if isinstance(value, str | int | float | bool) else text
+
+
+def test_rubrics(arguments: argparse.Namespace) -> int:
+    """`harness judges rubrics`."""
+    from judges.contract import failed_tests
+    from judges.rubric import known_rubrics, load_rubric
+
+    broken = 0
+    for name in arguments.rubric or known_rubrics():
+        rubric = load_rubric(name)
+        problems = failed_tests(rubric)
+        broken += bool(problems)
+        print(
+            f"{name}  {rubric.mode}, {rubric.scale.low}–{rubric.scale.high}, {len(rubric.tests)} tests. {rubric.about}"
+        )
+        for text in problems:
+            print(f"  BROKEN  {text}")
+    return 2 if broken else 0
 
 
 # ---------------------------------------------------------------- the other commands

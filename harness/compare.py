@@ -10,7 +10,7 @@ from harness.board import MeasureBoard, Testing, best_first, measure_board
 from harness.errors import HarnessError
 from harness.metrics import load_metric
 from harness.records.plan import FailedVariant
-from harness.records.result import BoardRow, MeasureInfo, Result, TrustReport
+from harness.records.result import BoardRow, JudgeAgreement, MeasureInfo, Result, TrustReport, WinRate
 from harness.stats.swap import CorpusScore
 from harness.words import answer
 
@@ -24,6 +24,7 @@ class CompareSettings:
     alpha: float = 0.05
     permutations: int = 10_000
     seed: int = 0
+    rank_untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class CompareInputs:
     measures: tuple[MeasureInfo, ...]
     variants: tuple[VariantScores, ...]
     trust: tuple[TrustReport, ...] = ()
+    agreement: tuple[JudgeAgreement, ...] = ()
+    win_rates: tuple[WinRate, ...] = ()
     failed: tuple[FailedVariant, ...] = ()
     settings: CompareSettings = CompareSettings()
     corpus_scores: Mapping[str, CorpusScore] = field(default_factory=dict)
@@ -72,6 +75,8 @@ def compare(inputs: CompareInputs) -> Result:
         comparisons=tuple(comparison for board in boards for comparison in board.comparisons),
         effects=tuple(effect for board in boards for effect in board.effects),
         trust=inputs.trust,
+        agreement=inputs.agreement,
+        win_rates=inputs.win_rates,
         failed=inputs.failed,
         answer=(),
         warnings=tuple(dict.fromkeys([*warnings, *(w for board in boards for w in board.warnings)])),
@@ -83,14 +88,20 @@ def _measures(inputs: CompareInputs) -> tuple[tuple[MeasureInfo, ...], list[str]
     """Measures with what the probes found, one of them primary; and what had to be changed for that."""
     reports = {report.judge: report for report in inputs.trust}
     measures = [
-        info.model_copy(update={"trusted": report.trusted, "untrusted_reason": "" if report.trusted else report.reason})
+        info.model_copy(
+            update={
+                "trusted": report.trusted,
+                "untrusted_reason": "" if report.trusted else report.reason,
+                "ranks": report.trusted or inputs.settings.rank_untrusted,
+            }
+        )
         if (report := reports.get(info.name)) is not None
         else info
         for info in inputs.measures
     ]
     wanted = _wanted_primary(inputs)
-    trusted = [info.name for info in measures if info.trusted]
-    primary = wanted if wanted in trusted or not trusted else trusted[0]
+    ranking = [info.name for info in measures if info.ranks]
+    primary = wanted if wanted in ranking or not ranking else ranking[0]
     warnings = []
     if primary != wanted:
         warnings.append(f"{wanted} is not trusted and cannot decide: {primary} is the primary measure instead")

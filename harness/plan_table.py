@@ -7,7 +7,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from harness.plan import Estimate, Resolved
+from harness.plan import Estimate, JudgeEstimate, Resolved
 from harness.records.inputs import StageKey
 from harness.records.plan import Plan
 
@@ -36,6 +36,9 @@ def print_plan(plan: Plan, resolved: Resolved, undone: set[StageKey], cost: Esti
     for name, model in resolved.models.items():
         if model.licence:
             console.print(f"[dim]model {name}: {model.licence}[/dim]", highlight=False)
+    for judge in cost.judges:
+        if judge.calls:
+            console.print(bill(judge), highlight=False)
     console.print(summary(plan, undone, cost), highlight=False)
 
 
@@ -60,6 +63,15 @@ def summary(plan: Plan, undone: set[StageKey], cost: Estimate) -> str:
         f"{len(undone)} of {len(plan.stages)} stages to do; roughly {total} on 2 CPU cores"
         + (f" ({times})" if times else "")
         + calls
+    )
+
+
+def bill(judge: JudgeEstimate) -> str:
+    """What is left to ask one judge, and what that may cost."""
+    money = "no price known: give `price:`" if judge.cost is None else f"${judge.cost:.2f}" if judge.cost else "free"
+    return (
+        f"judge {judge.name}: {judge.calls:,} calls, about {judge.prompt_tokens / 1000:,.0f} k tokens to it and "
+        f"{judge.reply_tokens / 1000:,.0f} k from it; {money}"
     )
 
 

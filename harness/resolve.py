@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.data import catalog, load, split
 from harness.errors import DataError, HarnessError, SpecError
 from harness.metrics.base import detect_language, load_metric
-from harness.plan import Resolved, ResolvedJudge, ResolvedModel, variants
+from harness.plan import CHARACTERS_A_TOKEN, Resolved, ResolvedJudge, ResolvedModel, variants
 from harness.prompts import STYLES
-from harness.records.data import SplitExample
+from harness.records.data import Example, SplitExample
 from harness.records.inputs import BaseInput
 from harness.spec import JudgeSpec, MatrixSpec
+
+MEASURED = 100
+"""Test items whose questions are measured, for the estimate."""
 
 BILLION, MILLION = 1e9, 1e6
 PARAMETERS = {"gpt2": 124e6, "gpt2-medium": 355e6, "gpt2-large": 774e6, "gpt2-xl": 1558e6}
@@ -41,7 +45,7 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
     judges = []
     for index, judge in enumerate(spec.judges):
         try:
-            judges.append(resolve_judge(judge, matrix))
+            judges.append(resolve_judge(judge, matrix, [row.example for row in rows if row.split == "test"]))
         except HarnessError as e:
             problems.append(_located(e, matrix, f"judges[{index}]"))
     if problems or source is None:
@@ -80,19 +84,33 @@ def guessed_parameters(name: str) -> float:
     return PARAMETERS.get(name, 100 * MILLION)
 
 
-def resolve_judge(judge: JudgeSpec, matrix: Path) -> ResolvedJudge:
-    """A judge's identity by content: model, rubric text, parser."""
-    from judges.base import identity
+def resolve_judge(judge: JudgeSpec, matrix: Path, tests: Sequence[Example]) -> ResolvedJudge:
+    """A judge's identity by content: model, rubric text, parser; and the size of its questions about the tests."""
+    from judges.base import deciding_options, identity
+    from judges.budget import listed_price
     from judges.rubric import load_rubric
 
     name = rubric_name(judge.rubric, matrix)
     rubric = load_rubric(name)
+    pairwise = rubric.mode == "pairwise"
+    sample = tests[:MEASURED]
+    questions = [
+        rubric.pair_message(each, each.output, each.output) if pairwise else rubric.user_message(each, each.output)
+        for each in sample
+    ]
+    characters = len(rubric.system) + sum(map(len, questions)) / max(1, len(questions))
     return ResolvedJudge(
         spec=judge,
         rubric=name,
         model_identity=identity(judge.backend, judge.model, judge.options),
         prompt_sha256=rubric.prompt_sha256,
         parser_sha256=rubric.parser_sha256,
+        options=deciding_options(judge.backend, judge.options),
+        pairwise=pairwise,
+        scale=(rubric.scale.low, rubric.scale.high),
+        prompt_tokens=characters / CHARACTERS_A_TOKEN,
+        reply_tokens=rubric.max_tokens / 2,
+        price=judge.price or listed_price(judge.backend, judge.model),
     )
 
 

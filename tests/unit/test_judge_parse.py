@@ -13,7 +13,7 @@ from harness.records.rows import Failed, NoReply, Refused, Reply, Scored, Unpars
 from judges.parse import parse
 from judges.rubric import RubricTest, known_rubrics, load_rubric
 
-PLACE = {"example_id": "e", "sample": 2, "repeat": 1}
+PLACE = {"example_id": "e", "sample": 2, "repeat": 0}
 RUBRICS = {name: load_rubric(name) for name in known_rubrics()}
 CASES = [(name, test) for name, rubric in RUBRICS.items() for test in rubric.tests]
 
