@@ -256,7 +256,7 @@ def planned_training(
     """The train stage of a variant; None for the untuned model. LoRA settings decide nothing of a full training."""
     if each.method == "none" or each.masking is None or each.seed is None:
         return None
-    settings = spec.train
+    settings = spec.train.settings
     if each.method == "full":
         settings = settings.model_copy(update={"lora": type(settings.lora)()})
     return planned(

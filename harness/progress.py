@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
 UNITS = {"train": "examples", "generate": "responses", "score": "values", "judge": "verdicts"}
@@ -40,29 +40,79 @@ class Watcher(Protocol):
         ...
 
 
-class RateColumn(ProgressColumn):
-    """`12.3 examples/s` over the time the bar really worked."""
-
-    def render(self, task: Task) -> Text:
-        """The column's text for one bar."""
-        rate = task.fields.get("rate") or 0.0
-        unit = UNITS.get(str(task.fields.get("bar")), "steps")
-        return Text(f"{rate:5.1f} {unit}/s" if rate else f"      {unit}", style="dim")
-
-
 @dataclass(slots=True)
 class Clock:
-    """Working time of one bar; other bars' time does not count towards its rate."""
+    """Working time of one bar; other bars' time does not count towards its rate.
 
+    `pieces`: pieces of work in all; `sealed`: those done before this run; `finished`: those done in it.
+    """
+
+    pieces: int
+    sealed: int
+    finished: int = 0
     units: int = 0
     seconds: float = 0.0
+    piece_units: int = 1
+    piece_done: int = 0
     since: float | None = None
+
+    def begin(self, units: int) -> None:
+        """A piece of so many units begins."""
+        self.piece_units, self.piece_done, self.since = max(1, units), 0, time.monotonic()
+
+    def advance(self, units: int) -> None:
+        """Units of the piece are done."""
+        self.units += units
+        self.piece_done += units
+
+    def end(self) -> float:
+        """The piece is done; gives its seconds."""
+        taken = time.monotonic() - self.since if self.since is not None else 0.0
+        self.seconds += taken
+        self.finished, self.piece_done, self.since = self.finished + 1, 0, None
+        return taken
+
+    @property
+    def done(self) -> float:
+        """Pieces done in this run, with the part of the one at work."""
+        return self.finished + min(1.0, self.piece_done / self.piece_units)
+
+    def spent(self) -> float:
+        """Seconds that this bar has worked."""
+        return self.seconds + (time.monotonic() - self.since if self.since is not None else 0.0)
 
     def rate(self) -> float:
         """Units a second, 0 before the first."""
-        running = time.monotonic() - self.since if self.since is not None else 0.0
-        spent = self.seconds + running
+        spent = self.spent()
         return self.units / spent if spent > 0 else 0.0
+
+    def left(self) -> float | None:
+        """Seconds to go at the pace so far; None before the first unit."""
+        return (self.pieces - self.sealed - self.done) * self.spent() / self.done if self.done else None
+
+
+def clock_time(seconds: float | None) -> str:
+    """`1:05:00`, `4:09`, `-:--` where nobody knows."""
+    if seconds is None:
+        return "-:--"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class PaceColumn(ProgressColumn):
+    """`12.3 examples/s ETA 4:09` over the time the bar really worked."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """The column's text for one bar."""
+        clock: Clock = task.fields["clock"]
+        rate, unit = clock.rate(), UNITS.get(str(task.fields["bar"]), "steps")
+        pace = f"{rate:5.1f} {unit}/s" if rate else f"      {unit}  "
+        return Text(
+            f"{pace:<17} ETA {clock_time(clock.left()):>7}" if not task.finished else f"{pace:<17}", style="dim"
+        )
 
 
 class Bars:
@@ -74,25 +124,26 @@ class Bars:
             TextColumn("[bold]{task.fields[bar]:<9}"),
             TextColumn("{task.fields[finished]:>3}/{task.fields[pieces]:<3}"),
             BarColumn(bar_width=24),
-            RateColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(compact=True),
+            PaceColumn(),
             TextColumn("[dim]{task.fields[label]}"),
             console=console,
             transient=False,
         )
-        self._pieces, self._finished = dict(pieces), dict(done)
-        self._clocks = {bar: Clock() for bar in pieces}
+        self._clocks = {bar: Clock(number, done.get(bar, 0)) for bar, number in pieces.items()}
         self._tasks: dict[str, TaskID] = {}
-        self._inside: dict[str, float] = dict.fromkeys(pieces, 0.0)
-        self._units: dict[str, int] = dict.fromkeys(pieces, 1)
 
     def __enter__(self) -> Bars:
         """Show the bars."""
-        for bar, pieces in self._pieces.items():
-            done = self._finished.get(bar, 0)
+        for bar, clock in self._clocks.items():
             self._tasks[bar] = self._progress.add_task(
-                bar, total=pieces, completed=done, bar=bar, finished=done, pieces=pieces, label="", rate=0.0
+                bar,
+                total=clock.pieces,
+                completed=clock.sealed,
+                bar=bar,
+                finished=clock.sealed,
+                pieces=clock.pieces,
+                label="",
+                clock=clock,
             )
         self._progress.start()
         return self
@@ -103,49 +154,40 @@ class Bars:
 
     def begin(self, bar: str, label: str, units: int) -> None:
         """See Watcher."""
-        self._inside[bar], self._units[bar] = 0.0, max(1, units)
-        self._clocks[bar].since = time.monotonic()
+        self._clocks[bar].begin(units)
         self._progress.update(self._tasks[bar], label=label)
 
     def advance(self, bar: str, units: int) -> None:
         """See Watcher."""
         clock = self._clocks[bar]
-        clock.units += units
-        self._inside[bar] = min(1.0, self._inside[bar] + units / self._units[bar])
-        self._progress.update(
-            self._tasks[bar], completed=self._finished.get(bar, 0) + self._inside[bar], rate=clock.rate()
-        )
+        clock.advance(units)
+        self._progress.update(self._tasks[bar], completed=clock.sealed + clock.done)
 
     def end(self, bar: str, label: str, note: str) -> None:
         """See Watcher."""
         clock = self._clocks[bar]
-        if clock.since is not None:
-            clock.seconds += time.monotonic() - clock.since
-            clock.since = None
-        self._finished[bar] = self._finished.get(bar, 0) + 1
-        self._inside[bar] = 0.0
-        self._progress.update(
-            self._tasks[bar], completed=self._finished[bar], finished=self._finished[bar], label="", rate=clock.rate()
-        )
+        clock.end()
+        finished = clock.sealed + clock.finished
+        self._progress.update(self._tasks[bar], completed=finished, finished=finished, label="")
 
     def say(self, text: str) -> None:
         """See Watcher."""
         self._progress.console.print(text)
 
 
-@dataclass(slots=True)
 class Lines:
-    """One line a finished piece of work, for logs and pipes."""
+    """A line a finished piece of work, and one now and then within a long one, for logs and pipes."""
 
-    console: Console
-    pieces: Mapping[str, int]
-    done: Mapping[str, int]
-    finished: dict[str, int] = field(default_factory=dict)
-    began: float = 0.0
+    def __init__(
+        self, console: Console, pieces: Mapping[str, int], done: Mapping[str, int], *, every_seconds: float = 30.0
+    ) -> None:
+        """`pieces`, `done`: as in Bars. `every_seconds`: between the lines within a long piece of work."""
+        self._console, self._every = console, every_seconds
+        self._clocks = {bar: Clock(number, done.get(bar, 0)) for bar, number in pieces.items()}
+        self._label, self._said = "", 0.0
 
     def __enter__(self) -> Lines:
         """Nothing to set up."""
-        self.finished = dict(self.done)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -153,19 +195,27 @@ class Lines:
 
     def begin(self, bar: str, label: str, units: int) -> None:
         """See Watcher."""
-        self.began = time.monotonic()
+        self._label, self._said = label, time.monotonic()
+        self._clocks[bar].begin(units)
 
     def advance(self, bar: str, units: int) -> None:
         """See Watcher."""
+        clock = self._clocks[bar]
+        clock.advance(units)
+        if time.monotonic() - self._said >= self._every:
+            self._said = time.monotonic()
+            share = f"{min(1.0, clock.piece_done / clock.piece_units):.0%}"
+            pace = f"{clock.rate():.1f} {UNITS.get(bar, 'steps')}/s, {clock_time(clock.left())} left"
+            self.say(f"{bar:<9}{'…':>7}  {self._label}  {share}, {pace}")
 
     def end(self, bar: str, label: str, note: str) -> None:
         """See Watcher."""
-        self.finished[bar] = self.finished.get(bar, 0) + 1
-        seconds = time.monotonic() - self.began
-        count = f"{self.finished[bar]}/{self.pieces[bar]}"
+        clock = self._clocks[bar]
+        seconds = clock.end()
+        count = f"{clock.sealed + clock.finished}/{clock.pieces}"
         tail = f" · {note}" if note else ""
-        self.console.print(f"{bar:<9}{count:>7}  {label}  {seconds:.1f} s{tail}", highlight=False, soft_wrap=True)
+        self.say(f"{bar:<9}{count:>7}  {label}  {seconds:.1f} s{tail}")
 
     def say(self, text: str) -> None:
         """See Watcher."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text, highlight=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from harness.credentials import found_in
 from harness.errors import SpecError
 from harness.metrics.base import known_metrics
+from harness.presets import PRESETS
 from harness.prompts import STYLES
 from harness.records.base import Record
 from harness.records.settings import AskLimits, GenerateSettings, Price, SplitSettings, TrainSettings
@@ -99,6 +100,30 @@ class Assignment(Record):
     seed: Seed | None = Field(None, description="A training seed.")
 
 
+class TrainSpec(TrainSettings):
+    """Training settings of all variants; a preset's values stand where the matrix names none of its own."""
+
+    preset: (
+        Annotated[str, BeforeValidator(lambda v: _known(v, PRESETS, "preset") if isinstance(v, str) else v)] | None
+    ) = Field(None, description="Start from the settings of " + ", ".join(PRESETS) + ".")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_preset(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or raw.get("preset") not in PRESETS:
+            return raw
+        preset = PRESETS[raw["preset"]]
+        merged = preset | raw
+        if isinstance(raw.get("lora"), dict):
+            merged["lora"] = preset.get("lora", {}) | raw["lora"]
+        return merged
+
+    @property
+    def settings(self) -> TrainSettings:
+        """What decides a training: the values, without the name that they came under."""
+        return TrainSettings(**{name: getattr(self, name) for name in TrainSettings.model_fields})
+
+
 SERVED = ("openai", "ollama")
 """Backends whose servers have no model that would be everyone's."""
 
@@ -175,7 +200,7 @@ class MatrixSpec(Record):
         (), description="Variants beyond the product; axes left out take all values."
     )
     exclude: tuple[Assignment, ...] = Field((), description="Leave out every variant that matches one of these.")
-    train: TrainSettings = Field(default_factory=TrainSettings, description="Training settings of all variants.")
+    train: TrainSpec = Field(default_factory=lambda: TrainSpec(), description="Training settings of all variants.")
     generate: GenerateSettings = Field(default_factory=GenerateSettings, description="How responses are decoded.")
     metrics: tuple[MetricName, ...] = Field(
         ("bleu", "chrf", "rouge1", "rouge2", "rougeL"), min_length=1, description="Reference metrics."

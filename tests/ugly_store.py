@@ -62,15 +62,19 @@ def facts_of(variant: Variant, steps: int) -> TrainFacts:
     return TrainFacts(
         examples=935,
         steps=steps,
+        kept_step=steps,
         loss_tokens=per_step * steps,
         tokens_seen=462 * steps,
         parameters=134_515_008,
         trained_parameters=4_884_480 if lora else 134_515_008,
         precision="bf16",
+        micro_batch_size=8,
         first_loss=2.9,
         last_loss=1.1,
         validation_loss=1.31,
         train_seconds=212.4 if variant.prompt_style == "phi" else 252.1,
+        flops=1.5e14,
+        energy_joules=None,
         peak_memory_bytes=2_900_000_000 if lora else 4_321_000_000,
     )
 

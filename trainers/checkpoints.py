@@ -18,6 +18,8 @@ from harness.records.rows import LossRow
 from trainers.methods import trained_parameters
 from trainers.models import LoadedModel, load, quiet
 
+BEST = "best.safetensors"
+
 # ---------------------------------------------------------------- in the middle of a training
 
 
@@ -77,8 +79,26 @@ class Checkpoints:
                 continue
             _restore(model, optimizer, folder)
             losses = tuple(LossRow.model_validate(row) for row in saved["losses"])
+            for group in optimizer.param_groups:
+                if "step" in group:  # torch-optimi counts steps here, torch in each parameter's state
+                    group["step"] = torch.tensor(len(losses), dtype=torch.int32)
             return Progress(losses, saved["seconds"])
         return Progress()
+
+    def save_best(self, model: Any) -> None:
+        """Keep the weights of the lowest validation loss so far, beside the checkpoint to resume from."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{BEST}.{os.getpid()}"
+        save_file(_learned(model), temporary)
+        _fsync(temporary)
+        temporary.rename(self.folder / BEST)
+
+    @torch.no_grad()
+    def load_best(self, model: Any) -> None:
+        """Put the weights of `save_best` into the model."""
+        weights = load_file(self.folder / BEST)
+        for name, parameter in trained_parameters(model).items():
+            parameter.copy_(weights[name])
 
     def clear(self) -> None:
         """Remove all checkpoints: the training has ended."""
@@ -90,7 +110,7 @@ class Checkpoints:
 
     def _drop_all_but(self, kept: Path) -> None:
         for path in self.folder.iterdir():
-            if path != kept:
+            if path.is_dir() and path != kept:
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -24,6 +24,8 @@ def adapt(model: Any, method: Literal["full", "lora"], lora: LoraSettings, seed:
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
+        use_rslora=lora.rslora,
+        use_dora=lora.dora,
         target_modules=_targets(model, lora.targets),
         task_type=TaskType.CAUSAL_LM,
     )
@@ -36,6 +38,8 @@ def adapt(model: Any, method: Literal["full", "lora"], lora: LoraSettings, seed:
 def _targets(model: Any, targets: str | tuple[str, ...]) -> str | list[str]:
     if targets == "all-linear":
         return targets
+    if targets == "auto":
+        return _chosen_by_peft(model)
     linear = _linear_layers(model)
     if targets == "attention":
         chosen = [name for name in linear if any("attn" in part or "attention" in part for part in name.split("."))]
@@ -51,6 +55,17 @@ def _targets(model: Any, targets: str | tuple[str, ...]) -> str | list[str]:
             hint=f"its linear layers: {', '.join(last_parts)}; or all-linear, or attention",
         )
     return chosen
+
+
+def _chosen_by_peft(model: Any) -> list[str]:
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
+
+    if model.config.model_type not in KNOWN:
+        raise ModelError(
+            f"train.lora.targets: peft knows no default layers for {type(model).__name__}",
+            hint="say all-linear, attention, or the names of layers",
+        )
+    return list(KNOWN[model.config.model_type])
 
 
 def _linear_layers(model: Any) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Literal
 
 import torch
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "bf16-pure"]
+"""`bf16`: weights in fp32, products in bfloat16 (autocast); `bf16-pure`: weights and optimizer in bfloat16 too."""
 
 
 def device() -> torch.device:
@@ -17,7 +18,7 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def resolve(precision: Literal["auto", "fp32", "bf16"]) -> Precision:
+def resolve(precision: Literal["auto"] | Precision) -> Precision:
     """`auto` is bf16 where the device has it in hardware, else fp32."""
     if precision != "auto":
         return precision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +15,22 @@ def total_steps(settings: TrainSettings, n_rows: int) -> int:
     """Optimizer steps of a training; a fraction of an epoch is rounded up, and `max_steps` caps all."""
     steps = max(1, math.ceil(settings.epochs * steps_per_epoch(settings, n_rows) - 1e-9))
     return steps if settings.max_steps is None else min(steps, settings.max_steps)
+
+
+def budgeted_steps(settings: TrainSettings, lengths: Sequence[int], seed: int) -> int:
+    """`total_steps`, or fewer where `max_tokens` is reached before: up to the step that reaches it.
+
+    `lengths`: tokens of each training row.
+    """
+    total = total_steps(settings, len(lengths))
+    if settings.max_tokens is None:
+        return total
+    seen = 0
+    for step in range(total):
+        seen += sum(lengths[index] for index in batch_at(step, settings, len(lengths), seed))
+        if seen >= settings.max_tokens:
+            return step + 1
+    return total
 
 
 def steps_per_epoch(settings: TrainSettings, n_rows: int) -> int:
@@ -40,7 +57,7 @@ def step_seed(seed: int, step: int) -> int:
 
 def learning_rate(step: int, total: int, peak: float, settings: TrainSettings) -> float:
     """Rate of optimizer step `step` (0-based) of `total`, as transformers' schedules of the same names give it."""
-    warmup = math.ceil(total * settings.warmup_ratio)
+    warmup = math.ceil(total * settings.warmup_ratio) if settings.warmup_steps is None else settings.warmup_steps
     if step < warmup:
         return peak * step / warmup
     progress = (step - warmup) / max(1, total - warmup)

@@ -6,18 +6,15 @@ training equals an uninterrupted one without any saved random state.
 
 from __future__ import annotations
 
-import math
-import resource
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from harness.errors import DataError, TrainingFailed
+from harness.errors import DataError
 from harness.prompts import PromptStyle, render
 from harness.records.base import digest
 from harness.records.data import SplitExample
@@ -27,23 +24,22 @@ from harness.records.seal import TrainFacts
 from harness.records.settings import TrainSettings
 from harness.records.variant import Masking
 from trainers.checkpoints import Checkpoints, Progress, save_final
-from trainers.masking import EncodedRow, encode
+from trainers.ledger import Meter, metered, training_flops
+from trainers.masking import encode
 from trainers.methods import adapt, trained_parameters
 from trainers.models import LoadedModel, load
 from trainers.packing import padding_free, weighted_loss
 from trainers.precision import Precision, autocast, device, resolve
-from trainers.schedules import batch_at, learning_rate, step_seed, steps_per_epoch, total_steps
+from trainers.schedules import batch_at, budgeted_steps, learning_rate, step_seed, steps_per_epoch
+from trainers.standing import standing_gradients
+from trainers.step import NamedRow, Stepper, chunks, make_optimizer
 
 OnStep = Callable[[LossRow, int], None]
 """Called after each optimizer step with its row and the total number of steps."""
 
 
-@dataclass(frozen=True, slots=True)
-class NamedRow:
-    """An encoded row and the id of its example."""
-
-    example_id: str
-    row: EncodedRow
+VALIDATED = ("evaluate_every", "early_stopping", "keep")
+"""Settings that mean nothing without a validation part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +52,15 @@ class TrainingRows:
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """All steps' losses, seconds spent in the loop (over all resumes), and the precision it ran in."""
+    """All steps' losses, seconds spent in the loop (over all resumes), and how it went."""
 
     losses: tuple[LossRow, ...]
     seconds: float
     precision: Precision
+    micro_batch_size: int
+    """Examples a forward pass at the end: fewer than at the start where memory ran out."""
+    kept_step: int
+    """The step whose weights the model has now."""
 
 
 def train_variant(  # noqa: PLR0913 - the stage's whole interface
@@ -82,16 +82,24 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
     base = load(base_folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
     rows = encode_examples(base, examples, style, input.masking, input.settings.max_length)
     parameters = sum(parameter.numel() for parameter in base.model.parameters())
+    head = base.model.get_output_embeddings().weight.numel()
     model = adapt(base.model, input.method, input.settings.lora, input.seed).to(device())
     trained = sum(parameter.numel() for parameter in trained_parameters(model).values())
     checkpoints = Checkpoints(checkpoint_folder, digest(input))
     peak_lr = input.settings.lora.lr if input.method == "lora" else None
-    report = fit(
-        model, rows, input.settings, peak_lr or input.settings.lr, input.seed, checkpoints=checkpoints, on_step=on_step
-    )
+    with metered() as meter:
+        report = fit(
+            model,
+            rows,
+            input.settings,
+            peak_lr or input.settings.lr,
+            input.seed,
+            checkpoints=checkpoints,
+            on_step=on_step,
+        )
     save_final(model, base.tokenizer, folder, input.base)
     checkpoints.clear()
-    return _facts(report, rows, input, parameters, trained)
+    return _facts(report, rows, input, Size(parameters, trained, head), meter)
 
 
 def encode_examples(
@@ -131,95 +139,83 @@ def fit(
     """Train the parameters that require gradients, in place, with AdamW and the masked loss.
 
     The loss is normalised by the loss-bearing weight of the whole optimizer step (micro-batches included). Resumes from
-    `checkpoints` where it holds one of this training. Raises TrainingFailed when loss or gradient is not finite.
+    `checkpoints` where it holds one of this training. Raises TrainingFailed when loss or gradient is not finite, and
+    DataError where settings need a validation part that `rows` has not.
     """
+    _check_validation(settings, rows, checkpoints)
     precision = resolve(settings.precision)
-    total = total_steps(settings, len(rows.train))
-    optimizer = make_optimizer(model, peak_lr, settings.weight_decay)
+    total = budgeted_steps(settings, [len(named.row.ids) for named in rows.train], seed)
+    if precision == "bf16-pure":
+        model.to(torch.bfloat16)
+    optimizer = make_optimizer(model, peak_lr, settings.weight_decay, precision)
     progress = checkpoints.resume(model, optimizer) if checkpoints is not None else Progress()
     for row in progress.losses:
         on_step(row, total)
     losses, started = list(progress.losses), time.monotonic() - progress.seconds
-    with padding_free(model), torch.random.fork_rng():
+    with padding_free(model), standing_gradients(model) as standing, torch.random.fork_rng():
+        micro = settings.micro_batch_size or settings.batch_size
+        stepper = Stepper(model, optimizer, standing, settings, precision, micro)
         for step in range(progress.steps, total):
+            if _stalled(losses, settings):
+                break
             batch = [rows.train[index] for index in batch_at(step, settings, len(rows.train), seed)]
-            torch.manual_seed(step_seed(seed, step))
             lr = learning_rate(step, total, peak_lr, settings)
-            loss_row = _optimizer_step(model, optimizer, batch, settings, precision, lr=lr, step=step)
-            if rows.validation and _ends_epoch(step, total, settings, len(rows.train)):
-                validation_loss = evaluate(model, rows.validation, settings, precision)
-                loss_row = loss_row.model_copy(update={"validation_loss": validation_loss})
-            losses.append(loss_row)
-            on_step(loss_row, total)
-            if checkpoints is not None and step + 1 < total and checkpoints.should_save():
-                checkpoints.save(model, optimizer, Progress(tuple(losses), time.monotonic() - started))
-    return FitReport(tuple(losses), time.monotonic() - started, precision)
+            row = stepper.take(batch, lr=lr, step=step, seed=step_seed(seed, step))
+            if rows.validation and _is_validated(step, total, settings, len(rows.train)):
+                row = row.model_copy(update={"validation_loss": evaluate(model, rows.validation, stepper)})
+            losses.append(row)
+            on_step(row, total)
+            if checkpoints is not None:
+                if settings.keep == "best" and _best(losses) == row:
+                    checkpoints.save_best(model)
+                if step + 1 < total and checkpoints.should_save():
+                    checkpoints.save(model, optimizer, Progress(tuple(losses), time.monotonic() - started))
+    seconds, kept = time.monotonic() - started, losses[-1]
+    if checkpoints is not None and settings.keep == "best":
+        checkpoints.load_best(model)
+        kept = _best(losses) or kept
+    return FitReport(tuple(losses), seconds, precision, stepper.micro_batch_size, kept.step)
 
 
-def make_optimizer(model: Any, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with decay on matrices only, not on norms and biases."""
-    parameters = list(trained_parameters(model).values())
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+def _check_validation(settings: TrainSettings, rows: TrainingRows, checkpoints: Checkpoints | None) -> None:
+    wants = [
+        f"train.{name}" for name in VALIDATED if getattr(settings, name) != TrainSettings.model_fields[name].default
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True)
+    if wants and not rows.validation:
+        raise DataError(
+            f"{', '.join(wants)} needs validation rows, and the split has none",
+            hint="give split.validation a fraction or a number of rows",
+        )
+    if settings.keep == "best" and checkpoints is None:
+        raise ValueError("keeping the best weights needs checkpoints to keep them in")
 
 
-def _optimizer_step(
-    model: Any,
-    optimizer: torch.optim.Optimizer,
-    batch: Sequence[NamedRow],
-    settings: TrainSettings,
-    precision: Precision,
-    *,
-    lr: float,
-    step: int,
-) -> LossRow:
-    model.train()
-    optimizer.zero_grad(set_to_none=True)
-    weight = sum(sum(named.row.weights) for named in batch)
-    loss = 0.0
-    for micro_batch in _chunks(batch, settings.micro_batch_size or settings.batch_size):
-        with autocast(precision, model.device):
-            share = weighted_loss(model, [named.row for named in micro_batch]) / weight
-        torch.autograd.backward(share)
-        loss += share.item()
-    limit = math.inf if settings.clip_norm is None else settings.clip_norm
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    grad_norm = torch.nn.utils.clip_grad_norm_(parameters, limit).item()
-    if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-        raise _not_finite(loss, grad_norm, step, batch)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    optimizer.step()
-    loss_tokens = sum(named.row.loss_tokens for named in batch)
-    return LossRow(step=step + 1, loss=loss, loss_tokens=loss_tokens, lr=lr, grad_norm=grad_norm)
+def _is_validated(step: int, total: int, settings: TrainSettings, n_rows: int) -> bool:
+    every = settings.evaluate_every or steps_per_epoch(settings, n_rows)
+    return step + 1 == total or (step + 1) % every == 0
 
 
-def _chunks(batch: Sequence[NamedRow], size: int) -> Iterator[Sequence[NamedRow]]:
-    return (batch[first : first + size] for first in range(0, len(batch), size))
+def _best(losses: Sequence[LossRow]) -> LossRow | None:
+    """The step with the lowest validation loss, the first of equals."""
+    validated = [row for row in losses if row.validation_loss is not None]
+    return min(validated, key=lambda row: row.validation_loss or 0.0, default=None)
 
 
-def _not_finite(loss: float, grad_norm: float, step: int, batch: Sequence[NamedRow]) -> TrainingFailed:
-    ids = ", ".join(named.example_id for named in batch)
-    return TrainingFailed(
-        f"step {step + 1}: loss {loss:g}, gradient norm {grad_norm:g}; the batch held the examples {ids}",
-        hint="lower train.lr or raise train.warmup_ratio; set train.clip_norm if it is null; look at these examples",
-    )
-
-
-def _ends_epoch(step: int, total: int, settings: TrainSettings, n_rows: int) -> bool:
-    return step + 1 == total or (step + 1) % steps_per_epoch(settings, n_rows) == 0
+def _stalled(losses: Sequence[LossRow], settings: TrainSettings) -> bool:
+    """Whether the last `early_stopping` validations brought nothing lower than before."""
+    best = _best(losses)
+    if settings.early_stopping is None or best is None:
+        return False
+    return sum(row.validation_loss is not None and row.step > best.step for row in losses) >= settings.early_stopping
 
 
 @torch.no_grad()
-def evaluate(model: Any, rows: Sequence[NamedRow], settings: TrainSettings, precision: Precision) -> float:
+def evaluate(model: Any, rows: Sequence[NamedRow], stepper: Stepper) -> float:
     """Mean loss over loss-bearing tokens, nats a token, without dropout."""
     model.eval()
     total = 0.0
-    for batch in _chunks(rows, settings.micro_batch_size or settings.batch_size):
-        with autocast(precision, model.device):
+    for batch in chunks(rows, stepper.micro_batch_size):
+        with autocast(stepper.precision, model.device):
             total += weighted_loss(model, [named.row for named in batch]).item()
     return total / sum(sum(named.row.weights) for named in rows)
 
@@ -227,28 +223,36 @@ def evaluate(model: Any, rows: Sequence[NamedRow], settings: TrainSettings, prec
 # ---------------------------------------------------------------- the ledger
 
 
-def _facts(report: FitReport, rows: TrainingRows, input: TrainInput, parameters: int, trained: int) -> TrainFacts:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Numbers of weights: of the base model, of those that learn, of the output layer."""
+
+    parameters: int
+    trained: int
+    head: int
+
+
+def _facts(report: FitReport, rows: TrainingRows, input: TrainInput, size: Size, meter: Meter) -> TrainFacts:
     n_rows, losses = len(rows.train), report.losses
     batches = [batch_at(step, input.settings, n_rows, input.seed) for step in range(len(losses))]
+    tokens = sum(len(rows.train[index].row.ids) for batch in batches for index in batch)
+    loss_tokens = sum(row.loss_tokens for row in losses)
+    kept = losses[report.kept_step - 1]
     return TrainFacts(
         examples=n_rows,
         steps=len(losses),
-        loss_tokens=sum(row.loss_tokens for row in losses),
-        tokens_seen=sum(len(rows.train[index].row.ids) for batch in batches for index in batch),
-        parameters=parameters,
-        trained_parameters=trained,
+        kept_step=report.kept_step,
+        loss_tokens=loss_tokens,
+        tokens_seen=tokens,
+        parameters=size.parameters,
+        trained_parameters=size.trained,
         precision=report.precision,
+        micro_batch_size=report.micro_batch_size,
         first_loss=losses[0].loss,
         last_loss=losses[-1].loss,
-        validation_loss=losses[-1].validation_loss,
+        validation_loss=kept.validation_loss,
         train_seconds=report.seconds,
-        peak_memory_bytes=_peak_memory_bytes(),
+        flops=training_flops(size.parameters - size.head, size.head, tokens, loss_tokens, trained=size.trained),
+        peak_memory_bytes=meter.peak_memory_bytes,
+        energy_joules=meter.energy_joules,
     )
-
-
-def _peak_memory_bytes() -> int:
-    """Highest resident memory of this process so far; the accelerator's own where there is one."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB

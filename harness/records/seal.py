@@ -24,16 +24,23 @@ class TrainFacts(Record):
     kind: Literal["train"] = "train"
     examples: int
     steps: int
+    kept_step: int
+    """The step whose weights were kept: the last, or that of the lowest validation loss."""
     loss_tokens: int
     tokens_seen: int
     parameters: int
     trained_parameters: int
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "bf16", "bf16-pure"]
+    micro_batch_size: int
     first_loss: float
     last_loss: float
     validation_loss: float | None
     train_seconds: float
+    flops: float
+    """Floating-point operations, counted from weights and tokens (trainers.ledger)."""
     peak_memory_bytes: int
+    energy_joules: float | None
+    """Of the whole machine meanwhile; None where no counter can be read."""
 
 
 class ScoreFacts(Record):

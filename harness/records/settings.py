@@ -15,9 +15,13 @@ class LoraSettings(Record):
     rank: int = Field(16, ge=1, description="Rank r of the update matrices.")
     alpha: float = Field(16, gt=0, description="Scale: the update is multiplied by alpha / rank.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
-    targets: Literal["all-linear", "attention"] | tuple[str, ...] = Field(
-        "all-linear", description="Which linear layers get an adapter: all-linear, attention, or module names."
+    targets: Literal["all-linear", "attention", "auto"] | tuple[str, ...] = Field(
+        "all-linear",
+        description="Which linear layers get an adapter: all-linear, attention, auto (peft's choice for the"
+        " architecture), or module names.",
     )
+    rslora: bool = Field(False, description="Scale by alpha / sqrt(rank) (Kalajdzievski 2023, arXiv 2312.03732).")
+    dora: bool = Field(False, description="Learn magnitude and direction apart (Liu et al. 2024, arXiv 2402.09353).")
     lr: float | None = Field(None, gt=0, description="Learning rate for LoRA variants; default: train.lr.")
 
 
@@ -26,6 +30,9 @@ class TrainSettings(Record):
 
     epochs: float = Field(2, gt=0, description="Passes over the training part.")
     max_steps: int | None = Field(None, ge=1, description="Stop after this many optimizer steps.")
+    max_tokens: int | None = Field(
+        None, ge=1, description="Stop after the step in which this many tokens of training rows have been seen."
+    )
     batch_size: int = Field(8, ge=1, description="Examples an optimizer step.")
     micro_batch_size: int | None = Field(
         None,
@@ -36,14 +43,29 @@ class TrainSettings(Record):
     weight_decay: float = Field(0.1, ge=0, description="AdamW weight decay, on matrices only.")
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="Learning rate after warm-up.")
     warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
+    warmup_steps: int | None = Field(None, ge=0, description="Steps in which the rate rises; overrides warmup_ratio.")
     clip_norm: float | None = Field(1.0, gt=0, description="Clip the gradient's norm at this value; null: no clipping.")
+    neftune_alpha: float | None = Field(
+        None, gt=0, description="Noise on the embeddings while training (Jain et al. 2023, arXiv 2310.05914); e.g. 5."
+    )
+    evaluate_every: int | None = Field(
+        None, ge=1, description="Steps between validations; default: after each epoch. Needs a validation part."
+    )
+    early_stopping: int | None = Field(
+        None, ge=1, description="Stop after this many validations in a row without a lower loss than before."
+    )
+    keep: Literal["last", "best"] = Field(
+        "last", description="Which weights are kept: the last, or those of the lowest validation loss."
+    )
     max_length: int | None = Field(
         None,
         ge=8,
         description="Longest training row in tokens; a longer one is an error. Default: the model's context.",
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 autocast where the hardware has it, else fp32; bf16: autocast regardless."
+    precision: Literal["auto", "fp32", "bf16", "bf16-pure"] = Field(
+        "auto",
+        description="auto: bf16 autocast where the hardware has it, else fp32; bf16: autocast regardless; bf16-pure:"
+        " weights and optimizer in bf16 with Kahan summation (needs torch-optimi), half the memory.",
     )
     lora: LoraSettings = Field(
         default_factory=lambda: LoraSettings(), description="Settings of `method: lora` variants."

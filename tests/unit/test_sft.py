@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +19,10 @@ from harness.records.inputs import TrainInput
 from harness.records.rows import LossRow
 from harness.records.settings import LoraSettings, TrainSettings
 from tests.tiny import tiny_model, tiny_tokenizer
-from trainers.checkpoints import load_variant
+from trainers.checkpoints import Checkpoints, load_variant
 from trainers.methods import adapt, trained_parameters
 from trainers.models import LoadedModel
+from trainers.neftune import noisy_embeddings
 from trainers.schedules import batch_at, learning_rate, total_steps
 from trainers.sft import FitReport, TrainingRows, encode_examples, fit, train_variant
 
@@ -166,6 +169,13 @@ def test_bf16_autocast_trains_close_to_fp32() -> None:
     assert [row.loss for row in rough.losses] != [row.loss for row in exact.losses]
 
 
+def test_pure_bf16_trains_close_to_fp32_in_half_the_memory() -> None:
+    _, exact = train(settings(epochs=4))
+    model, rough = train(settings(epochs=4, precision="bf16-pure"))
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    assert [row.loss for row in rough.losses] == pytest.approx([row.loss for row in exact.losses], rel=0.05)
+
+
 # ---------------------------------------------------------------- schedule and order
 
 
@@ -270,3 +280,137 @@ def test_an_empty_training_part_is_refused() -> None:
         encode_examples(
             LoadedModel(None, tiny_tokenizer(), 512), split_examples(3, "test"), STYLES["phi"], "none", None
         )
+
+
+# ---------------------------------------------------------------- validation, stopping, budgets
+
+
+def unlearning(**changes: Any) -> TrainSettings:
+    """A rate so high that the validation loss soon rises."""
+    return settings(epochs=6, lr=1.0, evaluate_every=2, warmup_ratio=0.9, **changes)
+
+
+def fit_in(folder: Path, chosen: TrainSettings) -> tuple[Any, FitReport]:
+    model = tiny_model()
+    return model, fit(
+        model, training_rows(n_validation=5), chosen, chosen.lr, 1, checkpoints=Checkpoints(folder, "f", 0.0)
+    )
+
+
+def test_validation_every_so_many_steps() -> None:
+    _, report = train(settings(epochs=2, evaluate_every=4))
+    assert [row.step for row in report.losses if row.validation_loss is not None] == [4, 6]
+
+
+def test_early_stopping_ends_after_validations_that_bring_nothing() -> None:
+    _, whole = train(unlearning())
+    _, stopped = train(unlearning(early_stopping=2))
+    validated = [row for row in stopped.losses if row.validation_loss is not None]
+    best = min(validated, key=lambda row: row.validation_loss or 0.0)
+    assert len(stopped.losses) < len(whole.losses)
+    assert stopped.losses == whole.losses[: len(stopped.losses)]
+    assert [row for row in validated if row.step > best.step] == validated[-2:]
+
+
+def test_the_best_weights_are_kept(tmp_path: Path) -> None:
+    model, report = fit_in(tmp_path, unlearning(keep="best"))
+    validated = {row.step: row.validation_loss for row in report.losses if row.validation_loss is not None}
+    assert report.kept_step == min(validated, key=lambda step: validated[step] or 0.0)
+    assert report.kept_step < report.losses[-1].step
+    again, _ = fit_in(tmp_path / "again", settings(epochs=6, lr=1e-9, max_steps=1))
+    assert not equal(model, again)
+    total = tokens = 0.0
+    with torch.no_grad():
+        for named in training_rows(n_validation=5).validation:
+            loss = model(torch.tensor([named.row.ids]), labels=torch.tensor([named.row.labels])).loss.item()
+            total, tokens = total + loss * named.row.loss_tokens, tokens + named.row.loss_tokens
+    assert total / tokens == pytest.approx(validated[report.kept_step], rel=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{"evaluate_every": 2}, {"early_stopping": 1}, {"keep": "best"}])
+def test_what_needs_validation_rows_says_so(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=f"train.{next(iter(changes))} needs validation rows"):
+        fit(tiny_model(), training_rows(), settings(**changes), 1e-3, 1, checkpoints=Checkpoints(tmp_path, "f"))
+
+
+def test_a_token_budget_ends_with_the_step_that_reaches_it() -> None:
+    rows = training_rows().train
+    chosen = settings(epochs=3)
+    per_step = [sum(len(rows[i].row.ids) for i in batch_at(step, chosen, len(rows), 1)) for step in range(9)]
+    for budget, steps in [(1, 1), (per_step[0], 1), (per_step[0] + 1, 2), (sum(per_step), 9), (10**9, 9)]:
+        _, report = train(settings(epochs=3, max_tokens=budget))
+        assert len(report.losses) == steps
+        assert report.losses[-1].lr == pytest.approx(1e-3 / steps)  # the schedule ends with the budget
+
+
+def test_warmup_in_steps() -> None:
+    assert [learning_rate(step, 10, 1.0, settings(warmup_steps=4, warmup_ratio=0.9)) for step in range(5)] == [
+        0.0,
+        0.25,
+        0.5,
+        0.75,
+        1.0,
+    ]
+
+
+# ---------------------------------------------------------------- noise on embeddings
+
+
+def embeddings_of(model: Any, lengths: list[int], ids: torch.Tensor) -> torch.Tensor:
+    with noisy_embeddings(model, 5.0, lengths), torch.no_grad():
+        return model.get_input_embeddings()(ids)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_noise_is_uniform_within_the_papers_bound_for_each_row(flat: bool) -> None:
+    model, lengths = tiny_model().train(), [400, 100]
+    ids = torch.full((1, 500), 7) if flat else torch.full((2, 400), 7)
+    clean = model.get_input_embeddings()(ids).detach()
+    noise = embeddings_of(model, lengths, ids) - clean
+    for row, length in enumerate(lengths):
+        own = noise[0, :400] if flat and row == 0 else noise[0, 400:] if flat else noise[row, :length]
+        bound = 5.0 / (length * 32) ** 0.5
+        assert own.abs().max().item() == pytest.approx(bound, rel=0.01)
+        assert own.abs().max().item() <= bound
+        assert own.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
+    assert torch.equal(embeddings_of(model.eval(), lengths, ids), clean)
+
+
+def test_noise_is_drawn_from_the_step_s_seed() -> None:
+    first, _ = train(settings(neftune_alpha=5))
+    again, _ = train(settings(neftune_alpha=5))
+    without, _ = train(settings())
+    assert equal(first, again)
+    assert not equal(first, without)
+
+
+# ---------------------------------------------------------------- memory
+
+CRAMPED = """
+import resource, sys, torch
+from harness.records.settings import TrainSettings
+from tests.unit.test_sft import training_rows
+from trainers.sft import fit
+from transformers import LlamaConfig, LlamaForCausalLM
+torch.manual_seed(0)
+model = LlamaForCausalLM(LlamaConfig(vocab_size=400_000, hidden_size=8, intermediate_size=16, num_hidden_layers=1,
+                                     num_attention_heads=1, num_key_value_heads=1, tie_word_embeddings=True))
+chosen, rows = TrainSettings(batch_size=8, max_steps=2, lr=1e-3, precision="fp32"), training_rows(16)
+if sys.argv[1] != "-":
+    used = int(next(l for l in open("/proc/self/status") if l.startswith("VmSize")).split()[1]) * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]) * 2**20,) * 2)
+report = fit(model, rows, chosen, chosen.lr, 1)
+print(report.micro_batch_size, *(row.loss for row in report.losses))
+"""
+
+
+def cramped(megabytes: str) -> list[float]:
+    done = subprocess.run([sys.executable, "-c", CRAMPED, megabytes], capture_output=True, text=True, check=True)
+    return [float(part) for part in done.stdout.split()]
+
+
+def test_out_of_memory_halves_the_micro_batch_and_keeps_the_mathematics() -> None:
+    roomy, tight = cramped("-"), cramped("200")
+    assert roomy[0] == 8
+    assert tight[0] < 8
+    assert tight[1:] == pytest.approx(roomy[1:], rel=1e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,3 +123,26 @@ def test_schema_is_the_committed_one_and_examples_name_it() -> None:
     for example in examples.glob("*.yaml"):
         assert example.read_text().startswith("# yaml-language-server: $schema=matrix.schema.json"), example
         load_spec(example)
+
+
+def test_a_preset_is_overridden_key_by_key() -> None:
+    train = parse_spec(GOOD + "train: {preset: lora-16gb, lr: 1.0e-3, lora: {rank: 4}}\n", "m.yaml").train.settings
+    assert (train.epochs, train.batch_size, train.lr) == (3, 2, 1e-3)
+    assert (train.lora.rank, train.lora.alpha, train.lora.targets) == (4, 32, ("q_proj", "v_proj"))
+
+
+def test_the_book_s_presets_are_its_settings() -> None:
+    def settings(text: str) -> Any:
+        return parse_spec(GOOD + text, "m.yaml").train.settings
+
+    named = settings("train: {preset: book-ch07}\n")
+    assert named == settings("train: {epochs: 2, lr: 5.0e-5, weight_decay: 0.1, batch_size: 8}\n")
+    zh = settings("train: {preset: alpaca-zh}\n")
+    assert (zh.batch_size, zh.micro_batch_size, zh.warmup_ratio) == (32, 4, 0.03)
+
+
+def test_an_unknown_preset_is_told_the_nearest() -> None:
+    assert problems(GOOD + "train: {preset: book-chapter7}\n") == [
+        "m.yaml:4: train.preset: unknown preset 'book-chapter7'; did you mean 'book-ch07'? "
+        "known: book-ch07, book-lora, lora-16gb, alpaca-zh"
+    ]

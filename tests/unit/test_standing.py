@@ -1,0 +1,117 @@
+"""Gradients that stand in buffers against autograd's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.tiny import FLAT_ARCHITECTURES, tiny_model
+from trainers.standing import standing_gradients
+
+IDS = torch.tensor([[5, 9, 9, 40, 7, 61], [8, 5, 2, 77, 2, 3]])
+
+
+def gradients(model: Any) -> dict[str, torch.Tensor]:
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def autograd(model: Any, batches: list[torch.Tensor], low: bool = False) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    for ids in batches:
+        with torch.autocast("cpu", enabled=low):
+            loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+    return gradients(model)
+
+
+def standing(model: Any, steps: list[list[torch.Tensor]], low: bool = False) -> dict[str, torch.Tensor]:
+    with standing_gradients(model) as slots:
+        for batches in steps:
+            slots.begin_step(model.parameters())
+            for ids in batches:
+                with torch.autocast("cpu", enabled=low):
+                    loss = model(input_ids=ids, labels=ids).loss
+                loss.backward()
+            slots.hand_over()
+        return gradients(model)
+
+
+def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], tolerance: float) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        scale = expected.abs().max().item()
+        torch.testing.assert_close(ours[name], expected, rtol=tolerance, atol=tolerance * scale, msg=name)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("arch", [*FLAT_ARCHITECTURES, "gpt_neox"])
+def test_gradients_are_autograds(arch: str, tied: bool) -> None:
+    model = tiny_model(arch, tied=tied)
+    theirs = autograd(model, [IDS[:1], IDS])
+    assert_same(standing(model, [[IDS], [IDS[:1], IDS]]), theirs, 1e-5)  # nothing is left of the step before
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_under_autocast_they_agree_within_its_precision(tied: bool) -> None:
+    model = tiny_model(tied=tied)
+    assert_same(standing(model, [[IDS]], low=True), autograd(model, [IDS], low=True), 0.02)
+
+
+def test_low_precision_weights_follow_the_optimizer() -> None:
+    model = tiny_model()
+    with standing_gradients(model) as slots, torch.autocast("cpu"), torch.no_grad():
+        slots.begin_step(model.parameters())
+        model(input_ids=IDS)
+        for parameter in model.parameters():
+            parameter.mul_(0.5)
+        slots.begin_step(model.parameters())
+        ours = model(input_ids=IDS).logits
+    with torch.autocast("cpu"), torch.no_grad():
+        torch.testing.assert_close(ours, model(input_ids=IDS).logits)
+
+
+class Scaled(nn.Embedding):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input) * 3.0
+
+
+def test_a_matrix_shared_with_a_special_layer_is_left_to_autograd() -> None:
+    embedding, head, other = Scaled(11, 4), nn.Linear(4, 11, bias=False), nn.Linear(4, 4)
+    head.weight = embedding.weight
+    model = nn.Sequential(embedding, other, head)
+    ids = torch.tensor([1, 2, 2])
+    model(ids).square().sum().backward()
+    theirs = gradients(model)
+    with standing_gradients(model) as slots:
+        assert set(slots.slots) == {other.weight}
+        slots.begin_step(model.parameters())
+        model(ids).square().sum().backward()
+        slots.hand_over()
+        assert_same(gradients(model), theirs, 1e-6)
+
+
+def test_frozen_and_unused_matrices_get_no_gradient() -> None:
+    frozen, used, unused = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)
+    frozen.requires_grad_(False)
+    model = nn.ModuleList([frozen, used, unused])
+    with standing_gradients(model) as slots:
+        slots.begin_step(model.parameters())
+        used(frozen(torch.ones(2, 3))).sum().backward()
+        slots.hand_over()
+    assert frozen.weight.grad is None
+    assert unused.weight.grad is None
+    assert used.weight.grad is not None
+    assert "forward" not in vars(used)
+
+
+def test_the_padding_entry_of_an_embedding_does_not_learn() -> None:
+    embedding = nn.Embedding(5, 3, padding_idx=1)
+    with standing_gradients(embedding) as slots:
+        slots.begin_step(embedding.parameters())
+        embedding(torch.tensor([0, 1, 4])).sum().backward()
+        slots.hand_over()
+    assert embedding.weight.grad is not None
+    assert embedding.weight.grad.sum(1).tolist() == [3.0, 0.0, 0.0, 0.0, 3.0]

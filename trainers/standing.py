@@ -1,0 +1,157 @@
+"""Gradients of large matrices in buffers that stand for the whole training.
+
+Autograd makes each weight gradient anew, zero-fills one of the size of the vocabulary for the embedding, and adds it to
+that of a tied output layer: in a step of a few hundred tokens this moves more memory than the mathematics. Here linear
+layers and embeddings write their weight gradients straight into a buffer, overwriting it the first time in a step and
+adding after that; under autocast they keep low-precision weights until these change. The values are autograd's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """Where one matrix's gradient is collected, and its copy in autocast's dtype.
+
+    `fresh`: nothing of this step is in the gradient yet; `stale`: the copy is of an earlier step.
+    """
+
+    weight: nn.Parameter
+    gradient: Tensor
+    fresh: bool = True
+    low: Tensor | None = None
+    stale: bool = True
+
+    def add_product(self, left: Tensor, right: Tensor) -> None:
+        """Add the matrix product left @ right to the gradient."""
+        if left.dtype == self.gradient.dtype:
+            if self.fresh:
+                torch.mm(left, right, out=self.gradient)
+            else:
+                self.gradient.addmm_(left, right)
+        elif self.fresh:
+            self.gradient.copy_(left @ right)
+        else:
+            self.gradient.add_(left @ right)
+        self.fresh = False
+
+    def add_rows(self, index: Tensor, rows: Tensor) -> None:
+        """Add `rows[i]` to row `index[i]` of the gradient; equal indices add up."""
+        if self.fresh:
+            self.gradient.zero_()
+        self.gradient.index_add_(0, index, rows.to(self.gradient.dtype))
+        self.fresh = False
+
+    def weight_as(self, dtype: torch.dtype) -> Tensor:
+        """The weight in `dtype`, cast once a step."""
+        if dtype == self.weight.dtype:
+            return self.weight.detach()
+        if self.low is None or self.low.dtype != dtype:
+            self.low, self.stale = torch.empty_like(self.weight, dtype=dtype, requires_grad=False), True
+        if self.stale:
+            self.low.copy_(self.weight.detach())
+            self.stale = False
+        return self.low
+
+
+@dataclass(slots=True)
+class StandingGradients:
+    """The slots of a model's matrices; every other parameter's gradient is left to autograd."""
+
+    slots: dict[nn.Parameter, Slot] = field(default_factory=dict)
+
+    def begin_step(self, parameters: Iterator[nn.Parameter]) -> None:
+        """Forget the gradients of the last step, whose weights may have changed since."""
+        for parameter in parameters:
+            parameter.grad = None
+        for slot in self.slots.values():
+            slot.fresh = slot.stale = True
+
+    def hand_over(self) -> None:
+        """After the last backward pass of a step: gradients become `parameter.grad`; an unused matrix has none."""
+        for parameter, slot in self.slots.items():
+            parameter.grad = None if slot.fresh else slot.gradient
+
+
+@contextmanager
+def standing_gradients(model: nn.Module) -> Iterator[StandingGradients]:
+    """Within the context the model's learning linear layers and embeddings collect gradients in slots.
+
+    Layers of a subclass (quantised, scaled, an adapter's) are left to autograd, with every matrix that they share.
+    """
+    standing = StandingGradients()
+    users: dict[nn.Parameter, list[nn.Module]] = defaultdict(list)
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            users[parameter].append(module)
+    patched: list[nn.Module] = []
+    try:
+        for parameter, modules in users.items():
+            if parameter.requires_grad and parameter.ndim == 2 and all(map(_is_plain, modules)):
+                slot = standing.slots[parameter] = Slot(parameter, torch.zeros_like(parameter, requires_grad=False))
+                for module in modules:
+                    module.forward = _forward(module, slot)
+                patched += modules
+        yield standing
+    finally:
+        for module in patched:
+            del module.forward
+
+
+def _is_plain(module: nn.Module) -> bool:
+    if type(module) is nn.Embedding:
+        return not (module.sparse or module.scale_grad_by_freq or module.max_norm)
+    return type(module) is nn.Linear
+
+
+def _forward(module: nn.Module, slot: Slot) -> Any:
+    if isinstance(module, nn.Embedding):
+        padding = module.padding_idx
+        return lambda ids: _Embedding.apply(ids, module.weight, padding, slot)  # type: ignore[no-untyped-call]
+    return lambda x: _Linear.apply(x, module.weight, module.bias, slot)  # type: ignore[no-untyped-call]
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, slot: Slot) -> Tensor:
+        kind = x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        x, used = x.to(dtype), slot.weight_as(dtype)
+        ctx.save_for_backward(x, used)
+        ctx.slot, ctx.has_bias = slot, bias is not None
+        return functional.linear(x, used, None if bias is None else bias.to(dtype))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
+        x, used = ctx.saved_tensors
+        dy = gradients[0].reshape(-1, gradients[0].shape[-1])
+        ctx.slot.add_product(dy.t(), x.reshape(-1, x.shape[-1]))
+        dx = (dy @ used).view(x.shape) if ctx.needs_input_grad[0] else None
+        return dx, None, dy.sum(0) if ctx.has_bias else None, None
+
+
+class _Embedding(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, ids: Tensor, weight: Tensor, padding: int | None, slot: Slot) -> Tensor:
+        ctx.save_for_backward(ids)
+        ctx.slot, ctx.padding = slot, padding
+        return functional.embedding(ids, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, None]:
+        (ids,) = ctx.saved_tensors
+        index, rows = ids.flatten(), gradients[0].reshape(-1, gradients[0].shape[-1])
+        if ctx.padding is not None:  # as in torch: the padding entry does not learn
+            rows = rows * (index != ctx.padding).unsqueeze(1)
+        ctx.slot.add_rows(index, rows)
+        return None, None, None, None

@@ -1,0 +1,146 @@
+"""One optimizer step: the masked loss of a batch in micro-batches, clipping, AdamW."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from harness.errors import MissingExtra, TrainingFailed
+from harness.records.rows import LossRow
+from harness.records.settings import TrainSettings
+from trainers.masking import EncodedRow
+from trainers.methods import trained_parameters
+from trainers.neftune import noisy_embeddings
+from trainers.packing import weighted_loss
+from trainers.precision import Precision, autocast
+from trainers.standing import StandingGradients
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRow:
+    """An encoded row and the id of its example."""
+
+    example_id: str
+    row: EncodedRow
+
+
+@dataclass(slots=True)
+class Stepper:
+    """Takes optimizer steps on a model, in place.
+
+    `micro_batch_size` (examples a forward pass) is halved when memory runs out, which `on_halved` is told; the loss is
+    normalised by the whole batch, so that the mathematics stays.
+    """
+
+    model: Any
+    optimizer: torch.optim.Optimizer
+    standing: StandingGradients
+    settings: TrainSettings
+    precision: Precision
+    micro_batch_size: int
+    on_halved: Callable[[int], None] = lambda size: None
+
+    def take(self, batch: Sequence[NamedRow], *, lr: float, step: int, seed: int) -> LossRow:
+        """Step number `step` (0-based) at learning rate `lr`; `seed` is that of its random draws (dropout, noise).
+
+        Raises TrainingFailed when loss or gradient is not finite, or when a single example does not fit in memory.
+        """
+        loss = self._gradients(batch, step, seed)
+        limit = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        grad_norm = torch.nn.utils.clip_grad_norm_(parameters, limit).item()
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            raise _not_finite(loss, grad_norm, step, batch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        loss_tokens = sum(named.row.loss_tokens for named in batch)
+        return LossRow(step=step + 1, loss=loss, loss_tokens=loss_tokens, lr=lr, grad_norm=grad_norm)
+
+    def _gradients(self, batch: Sequence[NamedRow], step: int, seed: int) -> float:
+        """Loss of the batch, its gradients in place."""
+        while True:
+            try:
+                torch.manual_seed(seed)
+                return self._forward_and_backward(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.micro_batch_size == 1:
+                    raise _too_large(step, batch) from error
+            self.micro_batch_size = max(1, min(self.micro_batch_size, len(batch)) // 2)
+            self.on_halved(self.micro_batch_size)
+
+    def _forward_and_backward(self, batch: Sequence[NamedRow]) -> float:
+        self.model.train()
+        self.standing.begin_step(self.model.parameters())
+        weight = sum(sum(named.row.weights) for named in batch)
+        loss = 0.0
+        for micro_batch in chunks(batch, self.micro_batch_size):
+            share = self._loss([named.row for named in micro_batch]) / weight
+            torch.autograd.backward(share)
+            loss += share.item()
+        self.standing.hand_over()
+        return loss
+
+    def _loss(self, rows: list[EncodedRow]) -> torch.Tensor:
+        alpha = self.settings.neftune_alpha
+        noise = nullcontext() if alpha is None else noisy_embeddings(self.model, alpha, [len(row.ids) for row in rows])
+        with noise, autocast(self.precision, self.model.device):
+            return weighted_loss(self.model, rows, share_prefix=alpha is None)  # noise differs from row to row
+
+
+def make_optimizer(model: Any, lr: float, weight_decay: float, precision: Precision) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with decay on matrices only, not on norms and biases.
+
+    For `bf16-pure` that of torch-optimi, whose Kahan summation keeps the small updates that bfloat16 would round away;
+    its second moment decays by 0.99 a step: in bfloat16, 0.999 would stand still. Raises MissingExtra without it.
+    """
+    parameters = list(trained_parameters(model).values())
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if precision != "bf16-pure":
+        return torch.optim.AdamW(groups, lr=lr, fused=True)
+    try:
+        from optimi import AdamW
+    except ImportError as error:
+        raise MissingExtra("precision bf16-pure (torch-optimi)", "gpu") from error
+    optimizer = AdamW(groups, lr=lr, betas=(0.9, 0.99), eps=1e-8, kahan_sum=True, foreach=True)
+    for group in optimizer.param_groups:  # as its first step would; a resumed training has its first step behind it
+        group["setup"], group["step"] = True, torch.tensor(0, dtype=torch.int32)
+    return optimizer  # type: ignore[no-any-return]
+
+
+def chunks(batch: Sequence[NamedRow], size: int) -> Iterator[Sequence[NamedRow]]:
+    """Consecutive pieces of at most `size` rows."""
+    return (batch[first : first + size] for first in range(0, len(batch), size))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, on an accelerator or on the CPU (whose allocator raises a plain RuntimeError)."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _too_large(step: int, batch: Sequence[NamedRow]) -> TrainingFailed:
+    longest = max(batch, key=lambda named: len(named.row.ids))
+    return TrainingFailed(
+        f"step {step + 1}: out of memory with one example at a time; the longest is {longest.example_id} with"
+        f" {len(longest.row.ids)} tokens",
+        hint="use a smaller model, method lora, or drop long entries with train.max_length",
+    )
+
+
+def _not_finite(loss: float, grad_norm: float, step: int, batch: Sequence[NamedRow]) -> TrainingFailed:
+    ids = ", ".join(named.example_id for named in batch)
+    return TrainingFailed(
+        f"step {step + 1}: loss {loss:g}, gradient norm {grad_norm:g}; the batch held the examples {ids}",
+        hint="lower train.lr or raise train.warmup_ratio; set train.clip_norm if it is null; look at these examples",
+    )
