@@ -6,13 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-
-if TYPE_CHECKING:
-    from harness.plan import Resolved
-    from harness.records.inputs import StageKey
-    from harness.records.plan import Plan
-    from judges.budget import Budget
+from typing import Any, cast
 
 EPILOG = """\
 examples:
@@ -130,6 +124,7 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from harness import pipeline
+    from harness.judge_commands import budget_of, check_judges
     from harness.progress import Bars, Lines
     from harness.store import Store
 
@@ -137,7 +132,7 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     console = Console(stderr=False)
     spec, plan, resolved, text = prepared(arguments.matrix)
     store = Store(arguments.store)
-    budget = judges_budget(arguments, resolved)
+    budget = budget_of(resolved, arguments.max_calls, arguments.max_cost)
     result = pipeline.finished_result(plan, store)
     if result is not None:
         console.print(f"Nothing to do: all {len(plan.stages)} stages of {plan.matrix!r} are sealed.", highlight=False)
@@ -155,33 +150,6 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     if spent.cost:
         console.print(f"Judges       {spent.calls:,} calls in this run, ${spent.cost:.2f}", highlight=False)
     return 1 if result.failed else 0
-
-
-def judges_budget(arguments: argparse.Namespace, resolved: Resolved) -> Budget:
-    """What the judges may cost in this run. Raises JudgeError where a price is wanted and not known."""
-    from harness.errors import JudgeError
-    from judges.budget import Budget
-
-    if arguments.max_cost is not None:
-        unknown = [judge.spec.column for judge in resolved.judges if judge.price is None]
-        if unknown:
-            raise JudgeError(
-                f"--max-cost needs prices, and none is known for: {', '.join(unknown)}",
-                hint="give the judge `price: {input: …, output: …}` in the matrix, US dollars a million tokens",
-            )
-    return Budget(arguments.max_calls, arguments.max_cost)
-
-
-def check_judges(plan: Plan, resolved: Resolved, undone: set[StageKey]) -> None:
-    """Raises JudgeError where a judge that has something left to say cannot be asked: before hours of training."""
-    from judges.base import preflight
-
-    for judge in resolved.judges:
-        name, spec = judge.spec.column, judge.spec
-        asks = [each.asks[name] for each in plan.variants]
-        asks += [each.probe_ask for each in plan.judges if each.name == name]
-        if undone.intersection(asks):
-            preflight(spec.backend, spec.model, spec.options)
 
 
 def prepared(matrix: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201 - typed by what it calls
@@ -246,29 +214,12 @@ def show_plan(arguments: argparse.Namespace) -> int:
 
 def trust_judges(arguments: argparse.Namespace) -> int:
     """`harness judges trust`."""
-    from rich.console import Console
-
-    from harness import pipeline
-    from harness.evidence import judge_report, judged_variants
-    from harness.progress import Bars, Lines
+    from harness.judge_commands import trust
     from harness.store import Store
-    from reports.trust_table import print_trust
 
-    console = Console()
     _, plan, resolved, _ = prepared(arguments.matrix)
-    store = Store(arguments.store)
-    budget = judges_budget(arguments, resolved)
-    probes = {judge.probe_ask for judge in plan.judges}
-    undone = [stage for stage in pipeline.missing(plan, store) if stage.key in probes]
-    check_judges(plan, resolved, {stage.key for stage in undone})
-    pieces = {"judge": len(undone)}
     quiet_libraries()
-    with Bars(console, pieces, {}) if console.is_terminal else Lines(console, pieces, {}) as watcher:
-        pipeline.measure_judges(plan, resolved, store, watcher, budget)
-    variants, finished = judged_variants(plan, store)
-    reports = [judge_report(judge, variants, finished, store) for judge in plan.judges]
-    print_trust(reports, console)
-    return 0
+    return trust(plan, resolved, Store(arguments.store), arguments.max_calls, arguments.max_cost)
 
 
 def bill_judges(arguments: argparse.Namespace) -> int:
@@ -285,54 +236,17 @@ def bill_judges(arguments: argparse.Namespace) -> int:
 
 def test_judge(arguments: argparse.Namespace) -> int:
     """`harness judges test`."""
-    from judges.base import load_judge
-    from judges.contract import CHECKS, WISHES, Trial
+    from harness.judge_commands import hold_to_contract
 
     sys.path.insert(0, "")  # a backend that is being written need not be installed yet
-    options = {name: scalar(value) for name, _, value in (each.partition("=") for each in arguments.option)}
-    trial = Trial(load_judge(arguments.backend, arguments.model, options), arguments.backend, arguments.model, options)
-    broken = 0
-    for check in CHECKS:
-        problem = trial.run(check)
-        broken += problem is not None
-        print(
-            f"{'ok    ' if problem is None else 'BROKEN'}  {check.__doc__}"
-            + (f"\n        {problem}" if problem else "")
-        )
-    for wish in WISHES:
-        problem = trial.run(wish)
-        print(
-            f"{'ok    ' if problem is None else 'note  '}  {wish.__doc__}" + (f"\n        {problem}" if problem else "")
-        )
-    trial.judge.close()
-    print(f"{broken} of {len(CHECKS)} broken" if broken else f"{arguments.backend} keeps the contract")
-    return 2 if broken else 0
-
-
-def scalar(text: str) -> str | int | float | bool:
-    """`true`, `3`, `0.5` as YAML reads them; anything else is text."""
-    import yaml
-
-    value = yaml.safe_load(text)
-    return value if isinstance(value, str | int | float | bool) else text
+    return hold_to_contract(arguments.backend, arguments.model, arguments.option)
 
 
 def test_rubrics(arguments: argparse.Namespace) -> int:
     """`harness judges rubrics`."""
-    from judges.contract import failed_tests
-    from judges.rubric import known_rubrics, load_rubric
+    from harness.judge_commands import run_rubric_tests
 
-    broken = 0
-    for name in arguments.rubric or known_rubrics():
-        rubric = load_rubric(name)
-        problems = failed_tests(rubric)
-        broken += bool(problems)
-        print(
-            f"{name}  {rubric.mode}, {rubric.scale.low}–{rubric.scale.high}, {len(rubric.tests)} tests. {rubric.about}"
-        )
-        for text in problems:
-            print(f"  BROKEN  {text}")
-    return 2 if broken else 0
+    return run_rubric_tests(arguments.rubric)
 
 
 # ---------------------------------------------------------------- the other commands

@@ -79,7 +79,7 @@ def failed_tests(rubric: Rubric) -> list[str]:
         found = parse(reply, rubric)
         wanted = {"scored": test.value, "unparsed": test.unparsed, "refused": test.refused}.get(found.kind)
         said = found.value if found.kind == "scored" else found.reason
-        if not (wanted == said or (isinstance(wanted, str) and wanted in str(said))):
+        if not (wanted == said or (isinstance(wanted, str) and wanted.casefold() in str(said).casefold())):
             problems.append(f"{test.reply!r} is read as {found.kind}: {said}")
     return problems
 

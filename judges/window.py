@@ -6,7 +6,7 @@ import math
 import threading
 import time
 
-START = 4
+START = 8
 """Requests at once at first."""
 
 
