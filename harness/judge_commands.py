@@ -45,9 +45,9 @@ def trust(plan: Plan, resolved: Resolved, store: Store, max_calls: int | None, m
     from rich.console import Console
 
     from harness import pipeline
-    from harness.evidence import judge_report, judged_variants
+    from harness.evidence import agreements, judge_report, judged_variants, win_rates
     from harness.progress import Bars, Lines
-    from reports.trust_table import print_trust
+    from reports.trust_table import print_agreement, print_trust, print_win_rates
 
     console = Console()
     budget = budget_of(resolved, max_calls, max_cost)
@@ -59,6 +59,8 @@ def trust(plan: Plan, resolved: Resolved, store: Store, max_calls: int | None, m
         pipeline.measure_judges(plan, resolved, store, watcher, budget)
     variants, finished = judged_variants(plan, store)
     print_trust([judge_report(judge, variants, finished, store) for judge in plan.judges], console)
+    print_agreement(agreements(plan, variants), console)
+    print_win_rates(win_rates(plan, finished, store), console)
     return 0
 
 

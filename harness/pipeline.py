@@ -169,10 +169,12 @@ def measure_judges(plan: Plan, resolved: Resolved, store: Store, watcher: Watche
     try:
         for stage in missing(plan, store):
             if stage.key == plan.data or stage.key in wanted:
-                label = stage_labels(plan).get(stage.key, stage.key.stage)
-                watcher.begin(bar, label, units(workshop, stage))
+                label, asks = stage_labels(plan).get(stage.key, ""), stage.key.stage == "ask"
+                if asks:
+                    watcher.begin(bar, label, units(workshop, stage))
                 make_sealed(workshop, stage, watcher)
-                watcher.end(bar, label, "")
+                if asks:
+                    watcher.end(bar, label, "")
     finally:
         workshop.close()
 

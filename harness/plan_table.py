@@ -68,11 +68,16 @@ def summary(plan: Plan, undone: set[StageKey], cost: Estimate) -> str:
 
 def bill(judge: JudgeEstimate) -> str:
     """What is left to ask one judge, and what that may cost."""
-    money = "no price known: give `price:`" if judge.cost is None else f"${judge.cost:.2f}" if judge.cost else "free"
+    money = "no price known: give `price:`" if judge.cost is None else dollars(judge.cost)
     return (
         f"judge {judge.name}: {judge.calls:,} calls, about {judge.prompt_tokens / 1000:,.0f} k tokens to it and "
         f"{judge.reply_tokens / 1000:,.0f} k from it; {money}"
     )
+
+
+def dollars(cost: float) -> str:
+    """`free`, `under $0.01`, `$1.20`."""
+    return "free" if cost == 0 else "under $0.01" if cost < 0.01 else f"${cost:,.2f}"
 
 
 def duration(seconds: float) -> str:

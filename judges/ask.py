@@ -107,7 +107,7 @@ class _Delivery:
     """
 
     def __init__(self, on_reply: Callable[[ReplyRow], None]) -> None:
-        self._on_reply = on_reply
+        self.on_reply = on_reply
         self._held: list[ReplyRow] = []
 
     def take(self, ended: _Ended) -> None:
@@ -122,11 +122,11 @@ class _Delivery:
                 )
             return
         self.flush()
-        self._on_reply(ended.row)
+        self.on_reply(ended.row)
 
     def flush(self) -> None:
         while self._held:
-            self._on_reply(self._held.pop(0))
+            self.on_reply(self._held.pop(0))
 
 
 class _Crew:
@@ -175,9 +175,16 @@ class _Crew:
                 self.hand_over(delivery)
                 raise item
             else:
-                delivery.take(item)
+                self._deliver(item, delivery)
         if limit is not None:
             raise limit
+
+    def _deliver(self, ended: _Ended, delivery: _Delivery) -> None:
+        try:
+            delivery.take(ended)
+        except JudgeError:
+            self.hand_over(delivery)
+            raise
 
     def end(self) -> None:
         """Send no further request."""
@@ -193,7 +200,7 @@ class _Crew:
             except Empty:
                 return
             if isinstance(item, _Ended) and not item.passing:
-                delivery.take(item)
+                delivery.on_reply(item.row)
 
     def _work(self) -> None:
         try:

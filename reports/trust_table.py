@@ -10,7 +10,7 @@ from rich.text import Text
 
 from harness.records.inputs import StageKey
 from harness.records.plan import Plan
-from harness.records.result import Interval, Rate, Slope, TrustReport
+from harness.records.result import Interval, JudgeAgreement, Rate, Slope, TrustReport, WinRate
 from harness.records.seal import AskFacts
 from harness.store import Store
 
@@ -48,6 +48,23 @@ def print_trust(reports: Iterable[TrustReport], console: Console) -> None:
         console.print(table)
         for line in findings(report):
             console.print(Text(f"  {line}"))
+
+
+def print_agreement(pairs: Iterable[JudgeAgreement], console: Console) -> None:
+    """How far each two judges agree about the variants' answers."""
+    for pair in pairs:
+        figures = {"Krippendorff's alpha": pair.alpha, "Spearman": pair.spearman, "Kendall's tau-b": pair.kendall}
+        said = ", ".join(f"{name} {value:.2f}" for name, value in figures.items() if value is not None)
+        console.print(Text(f"judges {pair.a} and {pair.b}: {said or 'nothing varies'} over {pair.n} answers"))
+
+
+def print_win_rates(rates: Iterable[WinRate], console: Console) -> None:
+    """Each cell against the opponent of each pairwise judge."""
+    for rate in rates:
+        raw = f"{rate.raw:.1f} %{_span(rate.raw_interval)}"
+        equal = "" if rate.length_controlled is None else f"; at equal length {rate.length_controlled:.1f} %"
+        equal += _span(rate.length_controlled_interval)
+        console.print(Text(f"judge {rate.judge}: {rate.cell} wins {raw}{equal} of {rate.n} items"))
 
 
 def findings(report: TrustReport) -> list[str]:
@@ -91,9 +108,10 @@ def _span(interval: Interval | None) -> str:
 
 def print_bill(plan: Plan, store: Store, console: Console) -> None:
     """A line for each judge's probes and for each variant that it judged, and the sums."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for name in ("judge", "about", "calls", "retries", "failed", "tokens to", "tokens from", "seconds", "US$"):
-        table.add_column(name, justify="left" if name in ("judge", "about") else "right")
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    for name in ("judge", "about", "calls", "retries", "failed", "tokens in", "out", "seconds", "US$"):
+        words = name in ("judge", "about")
+        table.add_column(name, justify="left" if words else "right", no_wrap=not words, overflow="fold")
     total: list[AskFacts] = []
     for judge in plan.judges:
         asked = [("probes", judge.probe_ask), *((v.variant.name, v.asks[judge.name]) for v in plan.variants)]

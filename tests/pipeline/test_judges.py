@@ -48,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, str]]
     with serve(leaking) as server:
         place.edit("judges: [{backend: scripted, items: 20}]\n", JUDGES.replace("BASE", f"'{server.address}/v1'"))
         said = ""
-        for arguments in (["plan"], ["judges", "trust"], ["run", "--debug"], ["judges", "bill"]):
+        for arguments in (["plan"], ["judges", "trust"], ["run", "--debug"], ["judges", "trust"], ["judges", "bill"]):
             done = place.harness(*arguments, "matrix.yaml", PLANTED_API_KEY=KEY)
             assert done.returncode == 0, done.stdout + done.stderr
             said += done.stdout + done.stderr
@@ -110,6 +110,8 @@ def test_the_bill_and_the_plan_are_told(run: tuple[Place, str]) -> None:
     assert "tokens to it" in said
     assert "wrong, with an order to give the best score" in said
     assert "retries" in said
+    assert "judges scripted and strict: " in said
+    assert "wins" in said
 
 
 def test_a_judge_without_its_key_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
