@@ -9,6 +9,7 @@ from harness.align import Layout, VariantScores, lay_out
 from harness.board import MeasureBoard, Testing, best_first, measure_board
 from harness.errors import HarnessError
 from harness.metrics import load_metric
+from harness.records.data import AuditSummary
 from harness.records.plan import FailedVariant
 from harness.records.result import BoardRow, JudgeAgreement, MeasureInfo, Result, TrustReport, WinRate
 from harness.stats.swap import CorpusScore
@@ -45,6 +46,8 @@ class CompareInputs:
     win_rates: tuple[WinRate, ...] = ()
     failed: tuple[FailedVariant, ...] = ()
     settings: CompareSettings = CompareSettings()
+    audit: AuditSummary | None = None
+    leaked_left_out: bool = False
     corpus_scores: Mapping[str, CorpusScore] = field(default_factory=dict)
 
 
@@ -79,9 +82,27 @@ def compare(inputs: CompareInputs) -> Result:
         win_rates=inputs.win_rates,
         failed=inputs.failed,
         answer=(),
-        warnings=tuple(dict.fromkeys([*warnings, *(w for board in boards for w in board.warnings)])),
+        audit=inputs.audit,
+        warnings=tuple(
+            dict.fromkeys([*leak_warning(inputs), *warnings, *(w for board in boards for w in board.warnings)])
+        ),
     )
     return result.model_copy(update={"answer": answer(result)})
+
+
+def leak_warning(inputs: CompareInputs) -> list[str]:
+    """Test items that the models were trained on, and whether they count."""
+    leaked = len(inputs.audit.leaked) if inputs.audit else 0
+    if not leaked:
+        return []
+    items = (
+        f"{leaked} test item{'s' if leaked > 1 else ''} stand{'' if leaked > 1 else 's'} in train (exactly or nearly)"
+    )
+    if inputs.leaked_left_out:
+        return [f"{items} and {'are' if leaked > 1 else 'is'} left out of all measures"]
+    return [
+        f"{items} and count{'' if leaked > 1 else 's'}; `compare.leaked_items: leave out` shows the measures without"
+    ]
 
 
 def _measures(inputs: CompareInputs) -> tuple[tuple[MeasureInfo, ...], list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
@@ -13,12 +13,12 @@ from harness.compare import CompareInputs, CompareSettings
 from harness.errors import HarnessError
 from harness.metrics.base import load_metric
 from harness.plan import baseline_cell
-from harness.records.data import SplitExample
+from harness.records.data import AuditSummary, SplitExample
 from harness.records.inputs import AskInput, StageKey
 from harness.records.plan import FailedVariant, JudgePlan, Plan, VariantPlan
 from harness.records.result import JudgeAgreement, MeasureInfo, TrustReport, WinRate
 from harness.records.rows import Generation, Judgment, MetricRow, Scored
-from harness.records.seal import ScoreFacts
+from harness.records.seal import AuditFacts, ScoreFacts
 from harness.spec import MatrixSpec, PanelSpec
 from harness.store import Store
 
@@ -29,8 +29,12 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
     if not finished:
         reasons = "; ".join(f"{failure.variant}: {failure.reason}" for failure in failed)
         raise HarnessError(f"every variant failed ({reasons})", hint="mend the training settings and run again")
-    rows = store.read(plan.data, SplitExample)
-    variants = tuple(scores_of(each, store) for each in finished)
+    audit = audit_summary(plan, store)
+    left_out = frozenset(audit.leaked if audit and spec.compare.leaked_items == "leave out" else ())
+    n_test = sum(row.split == "test" for row in store.stream(plan.data, SplitExample)) - len(left_out)
+    if n_test == 0:
+        raise HarnessError("every test item stands in train", hint="compare.leaked_items: count, or other test data")
+    variants = tuple(scores_of(each, store, left_out) for each in finished)
     reports = {judge.name: judge_report(judge, variants, finished, store) for judge in plan.judges}
     for panel in spec.panels:
         variants = tuple(with_panel(each, panel) for each in variants)
@@ -38,8 +42,10 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
     return CompareInputs(
         matrix=plan.matrix,
         matrix_digest=plan.matrix_digest,
-        data_name=spec.data,
-        n_test=sum(row.split == "test" for row in rows),
+        data_name=spec.data.name,
+        n_test=n_test,
+        audit=audit,
+        leaked_left_out=bool(left_out),
         measures=(
             *metric_infos(finished[0], store),
             *(judge_info(judge) for judge in plan.judges),
@@ -48,7 +54,7 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
         variants=variants,
         trust=tuple(reports.values()),
         agreement=agreements(plan, variants),
-        win_rates=win_rates(plan, finished, store),
+        win_rates=win_rates(plan, finished, store, left_out),
         failed=failed,
         settings=CompareSettings(
             primary=spec.compare.primary,
@@ -61,6 +67,12 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
     )
 
 
+def audit_summary(plan: Plan, store: Store) -> AuditSummary | None:
+    """What the audit of the split found; None for a plan without one."""
+    seal = store.sealed(plan.audit) if plan.audit else None
+    return seal.facts.summary if seal and isinstance(seal.facts, AuditFacts) else None
+
+
 def judged_variants(plan: Plan, store: Store) -> tuple[list[VariantScores], list[VariantPlan]]:
     """(scores, plans) of the variants whose answers every judge has judged."""
     finished = [
@@ -68,21 +80,26 @@ def judged_variants(plan: Plan, store: Store) -> tuple[list[VariantScores], list
         for each in plan.variants
         if all(store.sealed(key) is not None for key in (*each.scores.values(), *each.judgments.values()))
     ]
-    return [scores_of(each, store) for each in finished], finished
+    return [scores_of(each, store, frozenset()) for each in finished], finished
 
 
-def scores_of(each: VariantPlan, store: Store) -> VariantScores:
-    """One variant's rows on every measure."""
+def scores_of(each: VariantPlan, store: Store, left_out: frozenset[str]) -> VariantScores:
+    """One variant's rows on every measure, without the items left out."""
     judgment_type: Any = Judgment
     return VariantScores(
         variant=each.variant,
-        metrics={name: store.read(key, MetricRow) for name, key in each.scores.items()},
+        metrics={name: kept(store.stream(key, MetricRow), left_out) for name, key in each.scores.items()},
         judgments={
-            name: store.read(key, judgment_type)
+            name: kept(store.stream(key, judgment_type), left_out)
             for name, key in each.judgments.items()
             if store.sealed(key) is not None  # a pairwise judge has nothing to say where its opponent failed
         },
     )
+
+
+def kept(rows: Iterable[Any], left_out: frozenset[str]) -> list[Any]:
+    """Rows of the items that count."""
+    return [row for row in rows if row.example_id not in left_out]
 
 
 def metric_infos(each: VariantPlan, store: Store) -> list[MeasureInfo]:
@@ -213,7 +230,9 @@ def agreements(plan: Plan, variants: Sequence[VariantScores]) -> tuple[JudgeAgre
     return tuple(each for each in found if each is not None)
 
 
-def win_rates(plan: Plan, finished: Sequence[VariantPlan], store: Store) -> tuple[WinRate, ...]:
+def win_rates(
+    plan: Plan, finished: Sequence[VariantPlan], store: Store, left_out: frozenset[str] = frozenset()
+) -> tuple[WinRate, ...]:
     """Each cell against the opponent, for every pairwise judge; a cell's seeds are averaged within an item."""
     from judges.rubric import load_rubric
     from judges.win_rate import Pairings, win_rate
@@ -230,7 +249,9 @@ def win_rates(plan: Plan, finished: Sequence[VariantPlan], store: Store) -> tupl
                 continue
             judgment_type: Any = Judgment
             cells.setdefault(each.variant.cell.name, Pairings(rubric.scale)).add(
-                store.read(key, judgment_type), store.read(each.generate, Generation), store.read(against, Generation)
+                kept(store.stream(key, judgment_type), left_out),
+                store.read(each.generate, Generation),
+                store.read(against, Generation),
             )
         rates += [win_rate(judge.name, cell, pairings) for cell, pairings in cells.items() if pairings.won]
     return tuple(rates)

@@ -72,8 +72,16 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
     made: Counter[str] = Counter()
     failures: dict[StageKey, FailedVariant] = {}
     bar = ""
-    workshop = Workshop(store, resolved, advance=lambda count: watcher.advance(bar, count), budget=budget)
     labels, quiet = stage_labels(plan), quick_stages(plan)
+    workshop = Workshop(
+        store,
+        resolved,
+        lambda count: watcher.advance(bar, count),
+        matrix=plan.matrix,
+        track=spec.track,
+        labels=labels,
+        budget=budget,
+    )
     for stage in missing(plan, store):
         if depends_on_failure(plan, stage.key, failures) or lacks_input(stage, store, failures):
             continue

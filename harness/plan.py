@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.data.load import Source
+from harness.data.dataset import Dataset
 from harness.errors import SpecError
+from harness.metrics.base import Language
 from harness.prompts import PromptStyle, render
 from harness.records.base import canonical_json
-from harness.records.data import SplitExample
 from harness.records.inputs import (
     AskInput,
+    AuditInput,
     BaseInput,
     DataInput,
+    Dropping,
     GenerateInput,
     JudgeInput,
     ProbeInput,
@@ -73,8 +75,9 @@ class ResolvedJudge:
 class Resolved:
     """Everything that a matrix's names mean, here and now."""
 
-    source: Source
-    rows: tuple[SplitExample, ...]
+    data: Dataset
+    language: Language
+    """Of the reference answers: decides the tokenizers of metrics."""
     models: dict[str, ResolvedModel]
     styles: dict[str, PromptStyle]
     metric_signatures: dict[str, str]
@@ -156,12 +159,13 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
     """The whole plan; every stage comes after its inputs. Raises SpecError for a baseline that is no cell."""
     baseline_cell(spec)
     same_scales(spec, resolved)
-    data = planned(DataInput(source_sha256=resolved.source.sha256, format=resolved.source.format, split=spec.split))
+    data = planned(data_input(spec, resolved.data))
     bases = {name: planned(model.input) for name, model in resolved.models.items()}
+    audit = planned(audit_input(spec, resolved, data.key, [base.key for base in bases.values()]))
     judges = [judging(judge, data.key) for judge in resolved.judges]
     rival = opponent(spec)
     _, against = planned_generation(spec, resolved, rival, data.key, bases[rival.model].key)
-    work: list[PlannedStage] = [data, *bases.values()]
+    work: list[PlannedStage] = [data, *bases.values(), audit]
     asking = {judge.plan.name: list(judge.stages) for judge in judges}  # judge by judge: each is loaded once
     variant_plans = []
     for each in variants(spec):
@@ -178,6 +182,7 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
         matrix=spec.name,
         matrix_digest=matrix_digest(spec, stages),
         data=data.key,
+        audit=audit.key,
         stages=stages,
         variants=tuple(variant_plans),
         judges=tuple(judge.plan for judge in judges),
@@ -188,6 +193,30 @@ def matrix_digest(spec: MatrixSpec, stages: tuple[PlannedStage, ...]) -> str:
     """Identity of the whole: what was asked, and the content of everything that it resolved to."""
     parts = [canonical_json(spec), str(COMPARE_VERSION), *(stage.key.digest for stage in stages)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def data_input(spec: MatrixSpec, data: Dataset) -> DataInput:
+    """Everything that decides the rows of the split. Findings that are only reported decide nothing."""
+    kinds = tuple(kind for kind, action in spec.audit.actions().items() if action == "drop")
+    near = bool({"near_repeats", "near_leaks"} & set(kinds))
+    return DataInput(
+        sources=tuple(source.input for source in data.sources),
+        fields=data.fields,
+        bad_rows=data.bad_rows,
+        split=data.split,
+        dropping=Dropping(kinds=kinds, similarity=spec.audit.similarity if near else None) if kinds else None,
+    )
+
+
+def audit_input(spec: MatrixSpec, resolved: Resolved, data: StageKey, bases: list[StageKey]) -> AuditInput:
+    """Everything that decides what the audit finds and whether it lets the run go on."""
+    return AuditInput(
+        data=data.digest,
+        settings=spec.audit,
+        bases=tuple(base.digest for base in bases),
+        styles_sha256=tuple(style.sha256 for style in resolved.styles.values()),
+        max_length=spec.train.max_length,
+    )
 
 
 def same_scales(spec: MatrixSpec, resolved: Resolved) -> None:
@@ -350,12 +379,11 @@ CHARACTERS_A_TOKEN = 4.0
 def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[StageKey]) -> Estimate:
     """Time from floating-point operations: 6 a parameter and token for full training, 4 for LoRA, 2 for decoding."""
     seconds: dict[str, float] = {}
-    n_test = sum(row.split == "test" for row in resolved.rows)
+    n_train, n_test = resolved.data.count("train"), resolved.data.count("test")
     tokens = mean_tokens(resolved)
     for each in plan.variants:
         parameters = resolved.models[each.variant.model].parameters
         if each.train in missing:
-            n_train = sum(row.split == "train" for row in resolved.rows)
             rows = min(spec.train.epochs * n_train, (spec.train.max_steps or 10**9) * spec.train.batch_size)
             cost = (6 if each.variant.method == "full" else 4) * parameters * rows * tokens / FLOPS
             seconds["train"] = seconds.get("train", 0) + cost
@@ -384,7 +412,7 @@ def judge_estimate(judge: ResolvedJudge, plan: Plan, n_test: int, missing: set[S
 
 def mean_tokens(resolved: Resolved) -> float:
     """Mean tokens of a training row over the styles, from its characters."""
-    rows = [row.example for row in resolved.rows if row.split == "train"][:200]
+    rows = list(itertools.islice((row.example for row in resolved.data if row.split == "train"), 200))
     lengths = [
         sum(len(segment.text) for segment in render(style, row)) for style in resolved.styles.values() for row in rows
     ]

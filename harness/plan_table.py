@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from harness.plan import Estimate, JudgeEstimate, Resolved
@@ -14,10 +13,11 @@ from harness.records.plan import Plan
 
 def print_plan(plan: Plan, resolved: Resolved, undone: set[StageKey], cost: Estimate, console: Console) -> None:
     """Variants with the state of each stage, the split, and what is left to do."""
-    parts = Counter(row.split for row in resolved.rows)
+    data = resolved.data
+    bad = f"; {data.bad_rows} broken rows left out" if data.bad_rows else ""
     console.print(
-        f"[bold]{plan.matrix}[/bold]  {resolved.source.path.name}: {parts['train']} train, {parts['test']} test, "
-        f"{parts['validation']} validation",
+        f"[bold]{plan.matrix}[/bold]  {escape(data.name)}: {data.count('train')} train, {data.count('test')} test, "
+        f"{data.count('validation')} validation{bad}",
         highlight=False,
     )
     table = Table(box=None, pad_edge=False)

@@ -14,9 +14,16 @@ from rich.text import Text
 UNITS = {"train": "examples", "generate": "responses", "score": "values", "judge": "verdicts"}
 """What a bar of the stage counts."""
 BAR_OF = {
-    "data": "prepare", "base": "prepare", "train": "train", "generate": "generate", "score": "score", "probe": "judge",
-    "ask": "judge", "judge": "judge",
-}  # fmt: skip
+    "data": "prepare",
+    "audit": "prepare",
+    "base": "prepare",
+    "train": "train",
+    "generate": "generate",
+    "score": "score",
+    "probe": "judge",
+    "ask": "judge",
+    "judge": "judge",
+}
 """Which bar a stage's work shows on."""
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.data import catalog, load, split
+from harness.data.dataset import Dataset, dataset
 from harness.errors import DataError, HarnessError, SpecError
 from harness.metrics.base import detect_language, load_metric
 from harness.plan import CHARACTERS_A_TOKEN, Resolved, ResolvedJudge, ResolvedModel, variants
 from harness.prompts import STYLES
-from harness.records.data import Example, SplitExample
+from harness.records.data import Example
 from harness.records.inputs import BaseInput
 from harness.spec import JudgeSpec, MatrixSpec
 
 MEASURED = 100
 """Test items whose questions are measured, for the estimate."""
 
+LANGUAGE_ROWS = 20_000
+"""Entries by which the language of a data set is told."""
 BILLION, MILLION = 1e9, 1e6
 PARAMETERS = {"gpt2": 124e6, "gpt2-medium": 355e6, "gpt2-large": 774e6, "gpt2-xl": 1558e6}
 
@@ -28,11 +31,9 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
     Raises SpecError that carries all that could not be found, each with what to do.
     """
     problems: list[str] = []
-    source: load.Source | None = None
-    rows: tuple[SplitExample, ...] = ()
+    data: Dataset | None = None
     try:
-        source = load.source(catalog.find(spec.data, matrix.parent))
-        rows = tuple(split.split(load.examples(source), spec.split))
+        data = dataset(spec.data, spec.split, matrix.parent)
     except HarnessError as e:
         problems.append(_located(e, matrix, "data" if not isinstance(e, DataError) or not e.where else ""))
     chosen = variants(spec)
@@ -42,18 +43,19 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
             models[name] = resolve_model(name, spec, matrix)
         except HarnessError as e:
             problems.append(_located(e, matrix, "axes.model"))
+    tests = [row.example for row in itertools.islice(data or (), LANGUAGE_ROWS) if row.split == "test"][:MEASURED]
     judges = []
     for index, judge in enumerate(spec.judges):
         try:
-            judges.append(resolve_judge(judge, matrix, [row.example for row in rows if row.split == "test"]))
+            judges.append(resolve_judge(judge, matrix, tests))
         except HarnessError as e:
             problems.append(_located(e, matrix, f"judges[{index}]"))
-    if problems or source is None:
+    if problems or data is None:
         raise SpecError(problems)
-    language = detect_language(row.example.output for row in rows)
+    language = detect_language(row.example.output for row in itertools.islice(data, LANGUAGE_ROWS))
     return Resolved(
-        source=source,
-        rows=rows,
+        data=data,
+        language=language,
         models=models,
         styles={name: STYLES[name] for name in dict.fromkeys(each.prompt_style for each in chosen)},
         metric_signatures={name: load_metric(name, language).signature() for name in spec.metrics},
@@ -93,10 +95,9 @@ def resolve_judge(judge: JudgeSpec, matrix: Path, tests: Sequence[Example]) -> R
     name = rubric_name(judge.rubric, matrix)
     rubric = load_rubric(name)
     pairwise = rubric.mode == "pairwise"
-    sample = tests[:MEASURED]
     questions = [
         rubric.pair_message(each, each.output, each.output) if pairwise else rubric.user_message(each, each.output)
-        for each in sample
+        for each in tests
     ]
     characters = len(rubric.system) + sum(map(len, questions)) / max(1, len(questions))
     return ResolvedJudge(

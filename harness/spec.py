@@ -17,7 +17,16 @@ from harness.metrics.base import known_metrics
 from harness.presets import PRESETS
 from harness.prompts import STYLES
 from harness.records.base import Record
-from harness.records.settings import AskLimits, GenerateSettings, Price, SplitSettings, TrainSettings
+from harness.records.data import SplitName
+from harness.records.settings import (
+    AskLimits,
+    AuditSettings,
+    FieldMap,
+    GenerateSettings,
+    Price,
+    SplitSettings,
+    TrainSettings,
+)
 from harness.records.variant import Masking, Method
 
 Location = tuple[str | int, ...]
@@ -53,6 +62,7 @@ def _known(name: str, names: Any, what: str) -> str:
 
 Style = Annotated[str, BeforeValidator(lambda v: _style(v) if isinstance(v, str) else v)]
 MetricName = Annotated[str, BeforeValidator(lambda v: _metric(v) if isinstance(v, str) else v)]
+TrackerName = Literal["tensorboard", "mlflow", "wandb", "trackio"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -124,6 +134,59 @@ class TrainSpec(TrainSettings):
         return TrainSettings(**{name: getattr(self, name) for name in TrainSettings.model_fields})
 
 
+class GivenParts(Record):
+    """Parts that are there already: a file each, or where `data.path` holds several parts, the name of one."""
+
+    train: str = Field(description="File or part to train on.")
+    test: str = Field(description="File or part to answer and to score.")
+    validation: str | None = Field(None, description="File or part for the validation loss.")
+
+    def given(self) -> dict[SplitName, str]:
+        """The parts that there are."""
+        parts: dict[SplitName, str | None] = {
+            "train": self.train, "test": self.test, "validation": self.validation,
+        }  # fmt: skip
+        return {part: place for part, place in parts.items() if place is not None}
+
+
+class DataSpec(Record):
+    """Where the entries come from and how they are read. `data: NAME` is short for `data: {path: NAME}`."""
+
+    path: str | None = Field(
+        None,
+        min_length=1,
+        description="starter-en, starter-zh, llms-from-scratch; a .json, .jsonl, .csv, .tsv or .parquet file; a folder "
+        "written by datasets.save_to_disk; or a Hub data set (org/name).",
+    )
+    parts: GivenParts | None = Field(None, description="Take train and test as they are given, instead of cutting.")
+    part: str | None = Field(None, description="Of a folder or Hub data set of several parts: the one to cut.")
+    revision: str | None = Field(None, description="Commit of a Hub data set, 40 hexadecimal digits.")
+    subset: str | None = Field(None, description="Subset (configuration) of a Hub data set.")
+    fields: FieldMap = Field(default_factory=FieldMap, description="Which field is which, where the shape is unknown.")
+    on_bad_rows: Literal["fail", "drop"] = Field(
+        "fail", description="fail: a broken row stops the run; drop: it is left out, counted and named in the report."
+    )
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> DataSpec:
+        if self.path is None and self.parts is None:
+            raise PydanticCustomError("data", "give `path`, or `parts` with a file each")
+        if self.part is not None and self.parts is not None:
+            raise PydanticCustomError("data", "give `part` (cut one) or `parts` (take them as they are), not both")
+        return self
+
+    @property
+    def name(self) -> str:
+        """How reports call the data set."""
+        if self.path is not None:
+            return self.path
+        return ", ".join(self.parts.given().values()) if self.parts else ""
+
+
+def _short_data(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
 SERVED = ("openai", "ollama")
 """Backends whose servers have no model that would be everyone's."""
 
@@ -187,14 +250,23 @@ class CompareSettings(Record):
     permutations: int = Field(10_000, ge=1_000, le=1_000_000, description="Draws of the permutation tests.")
     seed: int = Field(0, ge=0, description="Seed of the draws.")
     rank_untrusted: bool = Field(False, description="Let judges rank that have failed their probes; they stay marked.")
+    leaked_items: Literal["count", "leave out"] = Field(
+        "count", description="Whether test items that the audit found in train count in the measures."
+    )
 
 
 class MatrixSpec(Record):
     """A matrix of fine-tuning variants, and how to measure them. `harness run FILE` does all of it."""
 
     name: str = Field(pattern=r"^[\w][\w.-]{0,63}$", description="Short name: letters, digits, dot, dash, underscore.")
-    data: str = Field(description="starter-en, starter-zh, llms-from-scratch, or the path of a .json, .jsonl or .csv.")
-    split: SplitSettings = Field(default_factory=SplitSettings, description="Fractions or counts, in file order.")
+    data: Annotated[DataSpec, BeforeValidator(_short_data, json_schema_input_type=str | DataSpec)] = Field(
+        description="Name or path of the data set, or a mapping that says more about it."
+    )
+    split: SplitSettings = Field(default_factory=SplitSettings, description="How the data set is cut into parts.")
+    audit: AuditSettings = Field(
+        default_factory=AuditSettings,
+        description="What is done about duplicates, leaks and oddities of the data: report, drop or fail.",
+    )
     axes: Axes = Field(description="What varies.")
     include: tuple[Assignment, ...] = Field(
         (), description="Variants beyond the product; axes left out take all values."
@@ -208,7 +280,18 @@ class MatrixSpec(Record):
     judges: tuple[JudgeSpec, ...] = Field((), description="LLM judges.")
     panels: tuple[PanelSpec, ...] = Field((), description="Measures made of several judges.")
     compare: CompareSettings = Field(default_factory=CompareSettings, description="Comparison and significance.")
+    track: Annotated[tuple[TrackerName, ...], BeforeValidator(_listed)] = Field(
+        (), description="Show training curves in these tools too. They decide no result."
+    )
     trust_remote_code: bool = Field(False, description="Let a Hub model run code of its own on this machine.")
+
+    @field_validator("split")
+    @classmethod
+    def _split_or_parts(cls, split: SplitSettings, info: Any) -> SplitSettings:
+        data = info.data.get("data")
+        if data is not None and data.parts is not None and split.model_fields_set:
+            raise PydanticCustomError("split", "data.parts gives the parts as they are: leave `split` out")
+        return split
 
     @field_validator("judges")
     @classmethod
@@ -339,7 +422,7 @@ def message(error: ErrorDetails, location: Location) -> str:
             return f"{error['input']!r} is not allowed{nearest(str(error['input']), allowed)}"
         case "too_short":
             return "no value; give at least one"
-        case "unknown_name" | "repeated" | "same_name" | "primary" | "no_model":
+        case "unknown_name" | "repeated" | "same_name" | "primary" | "no_model" | "split" | "fields" | "data":
             return error["msg"]
         case _:
             return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"

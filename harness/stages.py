@@ -5,16 +5,20 @@ trainers, generators, judges and metrics are imported inside the functions that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from harness.data.split import PARTS, check_parts
 from harness.plan import Resolved, ResolvedJudge
 from harness.prompts import PromptStyle
 from harness.records.base import digest
-from harness.records.data import Example, SplitExample
+from harness.records.data import Example, SplitExample, SplitName
 from harness.records.inputs import (
     AskInput,
+    AuditInput,
     BaseInput,
     DataInput,
     GenerateInput,
@@ -27,8 +31,12 @@ from harness.records.inputs import (
 )
 from harness.records.plan import PlannedStage
 from harness.records.rows import Generation, LossRow, MetricRow, ReplyRow
-from harness.records.seal import AskFacts, Facts, ScoreFacts
+from harness.records.seal import AskFacts, AuditFacts, DataFacts, Facts, ScoreFacts
+from harness.records.settings import AuditKind
 from harness.store import ObjectWriter, Store
+
+if TYPE_CHECKING:
+    from harness.data.audit import TokenLimit
 
 PROBE_SEED = 0
 """Of the choice of other items' references."""
@@ -41,6 +49,10 @@ class Workshop:
     store: Store
     resolved: Resolved
     advance: Callable[[int], None]
+    matrix: str = ""
+    track: tuple[str, ...] = ()
+    labels: dict[StageKey, str] = field(default_factory=dict)
+    """Name of the variant that a stage works for."""
     engine: tuple[ResolvedJudge, Any] | None = None
     """The judge that is loaded; one at a time is kept."""
     budget: Any = None
@@ -50,13 +62,19 @@ class Workshop:
         """The prompt style with these bytes."""
         return next(style for style in self.resolved.styles.values() if style.sha256 == sha256)
 
+    def count(self, data_digest: str, part: SplitName) -> int:
+        """Entries of a part of the sealed split."""
+        seal = self.store.sealed(StageKey(stage="data", digest=data_digest))
+        assert seal is not None and isinstance(seal.facts, DataFacts)  # noqa: S101 - made before whoever reads it
+        return seal.facts.parts[part]
+
     def rows(self, data_digest: str) -> list[SplitExample]:
         """The sealed split."""
         return self.store.read(StageKey(stage="data", digest=data_digest), SplitExample)
 
     def tests(self, data_digest: str) -> list[Example]:
         """The test examples, in file order."""
-        return [row.example for row in self.rows(data_digest) if row.split == "test"]
+        return [row.example for row in SealedSplit(self.store, data_digest) if row.split == "test"]
 
     def generations(self, generations_digest: str) -> list[Generation]:
         """The rows of a generate or probe object, ordered by example and sample."""
@@ -93,8 +111,10 @@ class Workshop:
 def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Facts | None:  # noqa: PLR0911 - one a stage
     """Fill the object; the caller seals it."""
     match planned.input:
-        case DataInput():
-            writer.replace_rows(workshop.resolved.rows)
+        case DataInput() as data:
+            return make_data(workshop, data, writer)
+        case AuditInput() as audit:
+            return make_audit(workshop, audit, writer)
         case BaseInput() as base:
             make_base(workshop, base, writer)
         case TrainInput() as train:
@@ -114,18 +134,79 @@ def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Fac
 
 def units(workshop: Workshop, planned: PlannedStage) -> int:
     """Size of a stage in the units that its progress counts (examples, responses, values, verdicts)."""
-    n_test = sum(row.split == "test" for row in workshop.resolved.rows)
-    n_train = sum(row.split == "train" for row in workshop.resolved.rows)
     match planned.input:
-        case TrainInput(settings=settings):
+        case TrainInput(settings=settings, data=data):
             steps = settings.max_steps or 10**9
-            return max(1, min(round(settings.epochs * n_train), steps * settings.batch_size))
-        case GenerateInput() | ScoreInput():
-            return n_test
-        case AskInput(items=items, repeats=repeats):
+            return max(1, min(round(settings.epochs * workshop.count(data, "train")), steps * settings.batch_size))
+        case GenerateInput(data=data) | ScoreInput(data=data):
+            return workshop.count(data, "test")
+        case AskInput(items=items, repeats=repeats, data=data):
+            n_test = workshop.count(data, "test")
             return min(items or n_test, n_test) * repeats
         case _:
             return 1
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSplit:
+    """The rows of a sealed split, read anew by each iteration."""
+
+    store: Store
+    digest: str
+
+    def __iter__(self) -> Iterator[SplitExample]:
+        return self.store.stream(StageKey(stage="data", digest=self.digest), SplitExample)
+
+
+def make_data(workshop: Workshop, given: DataInput, writer: ObjectWriter) -> DataFacts:
+    """Write the split, without what the audit is to drop. Raises DataError where a part loses all its entries."""
+    data = workshop.resolved.data
+    dropped: dict[int, AuditKind] = {}
+    if given.dropping is not None:
+        from harness.data.audit import to_drop
+
+        dropped = to_drop(data, given.dropping.kinds, given.dropping.similarity or 1.0)
+    counts: dict[SplitName, int] = dict.fromkeys(PARTS, 0)
+
+    def kept() -> Iterator[SplitExample]:
+        for number, row in enumerate(data):
+            if number not in dropped:
+                counts[row.split] += 1
+                yield row
+
+    writer.replace_rows(kept())
+    check_parts(len(data.codes), counts)
+    more = (f"and {data.bad_rows - len(data.rejected)} more",) if data.bad_rows > len(data.rejected) else ()
+    return DataFacts(parts=counts, bad_rows=(*data.rejected, *more), dropped=dict(Counter(dropped.values())))
+
+
+def make_audit(workshop: Workshop, given: AuditInput, writer: ObjectWriter) -> AuditFacts:
+    """Examine the sealed split. Raises DataError for a finding that the matrix forbids."""
+    from harness.data.audit import audit
+    from harness.data.audit_summary import raise_if_forbidden, summarise
+
+    seal = workshop.store.sealed(StageKey(stage="data", digest=given.data))
+    assert seal is not None and isinstance(seal.facts, DataFacts)  # noqa: S101 - made before its audit
+    found = audit(SealedSplit(workshop.store, given.data), given.settings, token_limits(workshop, given))
+    summary = summarise(found, seal.facts.dropped, workshop.resolved.data.bad_rows)
+    raise_if_forbidden(summary, given.settings)
+    writer.replace_rows(found.findings)
+    return AuditFacts(summary=summary)
+
+
+def token_limits(workshop: Workshop, given: AuditInput) -> list[TokenLimit]:
+    """How many tokens training takes of a row, and how a row's are counted: for each model and prompt style."""
+    from trainers.lengths import token_limit
+    from trainers.models import load_tokenizer
+
+    limits = []
+    for base in given.bases:
+        weights = workshop.store.weights(StageKey(stage="base", digest=base))
+        tokenizer, context = load_tokenizer(weights, trust_remote_code=workshop.trusts_code(base))
+        model = next(model.name for model in workshop.resolved.models.values() if digest(model.input) == base)
+        styles = [workshop.style(sha256) for sha256 in given.styles_sha256]
+        limits += [token_limit(model, tokenizer, context, style, given.max_length) for style in styles]
+    return limits
 
 
 def make_base(workshop: Workshop, base: BaseInput, writer: ObjectWriter) -> None:
@@ -141,23 +222,44 @@ def make_training(workshop: Workshop, train: TrainInput, writer: ObjectWriter) -
     from trainers.sft import train_variant
 
     losses: list[LossRow] = []
+    trackers = open_trackers(workshop, train)
 
     def on_step(row: LossRow, _total: int) -> None:
         losses.append(row)
         workshop.advance(train.settings.batch_size)
+        for tracker in trackers:
+            tracker.log(row, sum(each.loss_tokens for each in losses))
 
-    facts = train_variant(
-        train,
-        workshop.store.weights(StageKey(stage="base", digest=train.base)),
-        workshop.rows(train.data),
-        workshop.style(train.style_sha256),
-        writer.weights,
-        writer.scratch,
-        on_step,
-        trust_remote_code=workshop.trusts_code(train.base),
-    )
+    with ExitStack() as open_ones:
+        for tracker in trackers:
+            open_ones.callback(tracker.close)
+        facts = train_variant(
+            train,
+            workshop.store.weights(StageKey(stage="base", digest=train.base)),
+            workshop.rows(train.data),
+            workshop.style(train.style_sha256),
+            writer.weights,
+            writer.scratch,
+            on_step,
+            trust_remote_code=workshop.trusts_code(train.base),
+        )
     writer.replace_rows(losses)
     return facts
+
+
+def open_trackers(workshop: Workshop, train: TrainInput) -> list[Any]:
+    """The trackers that the matrix asks for, each with a run named as the variant."""
+    if not workshop.track:
+        return []
+    from trainers.trackers import open_tracker
+
+    name = workshop.labels[StageKey(stage="train", digest=digest(train))]
+    settings = train.model_dump(mode="json", include={"masking", "method", "seed", "settings"})
+    folder = workshop.store.tracking
+    return [
+        open_tracker(each, matrix=workshop.matrix, variant=name, settings=settings, folder=folder)
+        for each in workshop.track
+    ]
 
 
 def make_generations(workshop: Workshop, generate: GenerateInput, writer: ObjectWriter) -> None:
@@ -190,10 +292,10 @@ def make_scores(workshop: Workshop, score: ScoreInput, writer: ObjectWriter) -> 
     """One metric over one variant's responses."""
     import numpy as np
 
-    from harness.metrics.base import detect_language, load_metric
+    from harness.metrics.base import load_metric
 
     references = {example.id: example.output for example in workshop.tests(score.data)}
-    metric = load_metric(score.metric, detect_language(row.example.output for row in workshop.rows(score.data)))
+    metric = load_metric(score.metric, workshop.resolved.language)
     generations = workshop.generations(score.generations)
     items = metric.rows([(row.text, references[row.example_id]) for row in generations])
     writer.replace_rows(

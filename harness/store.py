@@ -36,7 +36,17 @@ from harness.records.seal import Facts, Seal, SealedFile
 
 STORE_VERSION = 1
 UNSEALED_NAMES = frozenset({"seal.json", "lock", "owner.json", "scratch"})
-VERSIONS_OF = ("sft-harness", "torch", "transformers", "peft", "sacrebleu", "rouge-score", "xllamacpp")
+VERSIONS_OF = (
+    "sft-harness",
+    "torch",
+    "transformers",
+    "peft",
+    "sacrebleu",
+    "rouge-score",
+    "rensa",
+    "py3langid",
+    "xllamacpp",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +126,13 @@ class Store:
 
     def read(self, key: StageKey, row_type: Any) -> list[Any]:
         """All rows of a sealed object, in file order. `row_type`: a Record or an Annotated union of records."""
+        return list(self.stream(key, row_type))
+
+    def stream(self, key: StageKey, row_type: Any) -> Iterator[Any]:
+        """The same, one row at a time."""
         if self.sealed(key) is None:
             raise StoreError(f"{key.stage} object {key.digest[:12]} is not finished", hint="harness run continues it")
-        return read_rows(self.folder(key) / "rows.jsonl", row_type)
+        return stream_rows(self.folder(key) / "rows.jsonl", row_type)
 
     @contextlib.contextmanager
     def making(self, planned: PlannedStage, *, announce: Any = None) -> Iterator[ObjectWriter]:
@@ -145,6 +159,11 @@ class Store:
         finally:
             (folder / "owner.json").unlink(missing_ok=True)
             lock.release()
+
+    @property
+    def tracking(self) -> Path:
+        """Where trackers keep what they keep on this machine."""
+        return self.root / "tracking"
 
     # ------------------------------------------------------------ matrices
 
@@ -283,9 +302,9 @@ class ObjectWriter:
             f.write(text)
 
     def replace_rows(self, rows: Iterable[Record]) -> None:
-        """Start the row file anew with these rows."""
+        """Start the row file anew with these rows, each written as it comes."""
         with translated_disk_errors(self.folder):
-            write_atomically(self.folder / "rows.jsonl", "".join(row.model_dump_json() + "\n" for row in rows))
+            write_atomically(self.folder / "rows.jsonl", (row.model_dump_json() + "\n" for row in rows))
 
     def finish(self, *, device: str = "cpu", facts: Facts | None = None) -> Seal:
         """Seal the object: list every file with its sha256, then write seal.json in one step, last."""
@@ -319,22 +338,25 @@ def planned(stage_input: Any) -> PlannedStage:
 
 
 def read_rows(path: Path, row_type: Any) -> list[Any]:
-    """Parse a JSONL file of records. Raises StoreError that names the line."""
+    """All rows of `stream_rows`."""
+    return list(stream_rows(path, row_type))
+
+
+def stream_rows(path: Path, row_type: Any) -> Iterator[Any]:
+    """Parse a JSONL file of records; none where there is no file. Raises StoreError that names the line."""
     if not path.exists():
-        return []
+        return
     adapter = TypeAdapter(row_type)
-    rows = []
     with path.open("rb") as f:
         for number, line in enumerate(f, 1):
             try:
-                rows.append(adapter.validate_json(line))
+                yield adapter.validate_json(line)
             except ValidationError as e:
                 raise StoreError(
                     "not a row that this version can read",
                     where=f"{path}:{number}",
                     hint="`harness store verify` names damaged objects; delete the object's folder to make it again",
                 ) from e
-    return rows
 
 
 def read_result(folder: Path) -> Result | None:
@@ -345,12 +367,12 @@ def read_result(folder: Path) -> Result | None:
         return None
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """All of the text or none of it: a reader never sees half a file, whatever is killed when."""
+def write_atomically(path: Path, text: str | Iterable[str]) -> None:
+    """All of the text (or of its pieces) or none of it: a reader never sees half a file, whatever is killed when."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8") as f:
-            f.write(text)
+            f.writelines([text] if isinstance(text, str) else text)
             f.flush()
             os.fsync(f.fileno())
         temporary.replace(path)

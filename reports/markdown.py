@@ -10,6 +10,7 @@ from reports.ledger import LedgerRow, budget_notes, versions_of
 from reports.wording import (
     axis_name,
     count,
+    data_audit,
     duration,
     figure,
     gibibytes,
@@ -48,6 +49,7 @@ def report_markdown(result: Result, ledger: Sequence[LedgerRow]) -> str:
         "\n>\n".join(f"> **Beware:** {escape(w)}" for w in result.warnings),
         "## Leaderboard",
         _leaderboard(result),
+        escape(data_audit(result)),
         _failed(result),
         _section("## Effects", _effects(result)),
         _section("## Judges", _judges(result)),

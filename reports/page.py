@@ -38,6 +38,8 @@ def report_html(result: Result, ledger: Sequence[LedgerRow], samples: Sequence[S
     columns = board_columns(result)
     return environment.get_template("report.html.j2").render(
         result=result,
+        leak_badge=wording.leak_badge(result),
+        data_audit=wording.data_audit(result),
         columns=columns,
         primary=columns[0],
         info={c.measure.name: c for c in columns},

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.records.result import BoardRow, CellScore, MeasureInfo, Result
-from reports.wording import columns, figure, labels, places, ranks, shared_levels, span, visible
+from reports.wording import columns, data_audit, figure, labels, places, ranks, shared_levels, span, visible
 
 LABEL_COLUMNS = 46
 """A cell's label may take this many columns before it is folded onto a second line."""
@@ -39,6 +39,8 @@ def print_result(result: Result, console: Console) -> None:
     console.print(_table(result, shown))
     console.print()
     console.print(_caption(result, hidden), style="dim")
+    if result.audit is not None:
+        console.print(Text(visible(data_audit(result))), style="dim")
     for failure in result.failed:
         text = f"✗ {failure.variant} failed in {failure.stage}: {visible(failure.reason)}"
         console.print(Text(text, style="red"))

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from harness.records.result import CellScore, Comparison, Interval, MeasureInfo
+from harness.records.result import CellScore, Comparison, Interval, MeasureInfo, Result
 from harness.records.variant import Cell
 
 AXES = ("model", "prompt_style", "method", "masking")
@@ -149,6 +149,21 @@ def shared_levels(cells: Iterable[Cell]) -> str:
     if len({c.prompt_style for c in cells}) == 1:
         said.append(f"prompt style {cells[0].prompt_style}")
     return ", ".join(said)
+
+
+def data_audit(result: Result) -> str:
+    """What the audit of the data found, in a line; empty where there was none."""
+    if result.audit is None:
+        return ""
+    return " ".join(("Data audit:", *(result.audit.sentences or ("nothing to report.",))))
+
+
+def leak_badge(result: Result) -> str:
+    """`2 leaked test items`, `no leak found`; empty where nobody looked."""
+    if result.audit is None:
+        return ""
+    n = len(result.audit.leaked)
+    return f"{n} leaked test item{'s' if n > 1 else ''}" if n else "no leak found"
 
 
 def axis_name(axis: str) -> str:

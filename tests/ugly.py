@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from harness.records.data import Example, SplitExample
+from harness.records.data import AuditSummary, Example, SplitExample
 from harness.records.plan import FailedVariant
 from harness.records.result import (
     BoardRow,
@@ -124,6 +124,11 @@ ITEMS: tuple[tuple[str, str, str], ...] = (
     ("Describe the function of the heart.", "", "The heart pumps blood around the body."),
     ("What is the chemical symbol of iron?", "", "The chemical symbol of iron is Fe."),
     ("Provide a synonym for 'bright'.", "", "A synonym for 'bright' is 'radiant'."),
+)
+AUDIT = AuditSummary(
+    found={"leaks": 3},
+    leaked=("a", "b"),
+    sentences=("3 entries held out from training stand in train (test 40, 99; validation 5).",),
 )
 
 
@@ -308,6 +313,7 @@ def result(matrix: str = "starter-ablation", matrix_digest: str = "d" * 64, fail
         matrix_digest=matrix_digest,
         data_name="starter-en",
         n_test=len(TEST),
+        audit=AUDIT,
         alpha=0.05,
         primary="rougeL",
         baseline=CELLS[3].name,

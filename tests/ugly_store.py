@@ -17,6 +17,7 @@ from harness.records.inputs import (
     JudgeInput,
     ProbeInput,
     ScoreInput,
+    SourceInput,
     TrainInput,
 )
 from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
@@ -193,7 +194,9 @@ def verdict(judge: str, i: int, example_id: str, value: float, variant: Variant)
 def ugly_store(root: Path, matrix: str = "starter-ablation") -> Store:
     """Write the whole ugly store into `root`."""
     maker = UglyStore(root)
-    data = maker.put(DataInput(source_sha256="5" * 64, format="jsonl", split=SplitSettings()), list(examples()))
+    data = maker.put(
+        DataInput(sources=(SourceInput(format="jsonl", identity="5" * 64),), split=SplitSettings()), list(examples())
+    )
     probe = maker.put(ProbeInput(data=data.key.digest, items=None), [])
     plans = [maker.variant(v, data) for v in variants()]
     plans.append(maker.failed_variant(plans[-1]))

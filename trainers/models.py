@@ -180,12 +180,12 @@ def _gguf_read_once() -> Iterator[None]:
         gguf.GGUFReader, reader.tqdm = original
 
 
-def _snapshot(source: BaseSource) -> Path:
+def _snapshot(source: BaseSource, patterns: list[str] | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
     name, commit = source.identity.rsplit("@", 1)
     try:
-        return Path(snapshot_download(name, revision=commit, allow_patterns=_HUB_PATTERNS))
+        return Path(snapshot_download(name, revision=commit, allow_patterns=patterns or _HUB_PATTERNS))
     except Exception as error:  # as in _hub_commit
         raise _hub_error(name, commit, error) from error
 
@@ -223,15 +223,37 @@ def load(folder: Path, *, dtype: torch.dtype, trust_remote_code: bool = False) -
     with quiet(), _readable(str(folder)):
         model = _auto_model(folder, dtype=dtype, trust_remote_code=trust_remote_code)
         tokenizer = _auto_tokenizer(folder, trust_remote_code)
-    return LoadedModel(model.eval(), tokenizer, context_length(model))
+    return LoadedModel(model.eval(), tokenizer, context_length(model.config))
 
 
-def context_length(model: Any) -> int:
-    """Longest sequence that the model's positions were made for, in tokens."""
-    length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> tuple[Any, int]:
+    """(tokenizer, context length in tokens) of such a folder, without its weights. Raises ModelError."""
+    from transformers import AutoConfig
+
+    with quiet(), _readable(str(folder)):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        return _auto_tokenizer(folder, trust_remote_code), context_length(config)
+
+
+def read_tokenizer(source: BaseSource) -> tuple[Any, int]:
+    """(tokenizer, context length in tokens) of a model that no store holds yet; its weights are not read."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    if source.kind != "gguf":
+        folder = source.path or _snapshot(source, [p for p in _FOLDER_PATTERNS if p != "*.safetensors"])
+        return load_tokenizer(folder, trust_remote_code=source.trust_remote_code)
+    path = source.path or locate_gguf(source.name)
+    with quiet(), _gguf_read_once(), _readable(source.name):
+        config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+        return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name), context_length(config)
+
+
+def context_length(config: Any) -> int:
+    """Longest sequence that a configuration's positions were made for, in tokens."""
+    length = getattr(config.get_text_config(), "max_position_embeddings", None)
     if length is None:
         raise ModelError(
-            f"the configuration of {type(model).__name__} names no context length",
+            f"the configuration {type(config).__name__} names no context length",
             hint="add max_position_embeddings to its config.json",
         )
     return int(length)

@@ -24,6 +24,7 @@ from harness.records.seal import TrainFacts
 from harness.records.settings import TrainSettings
 from harness.records.variant import Masking
 from trainers.checkpoints import Checkpoints, Progress, save_final
+from trainers.distributed import rank, share, sum_over_all, wait_for_all
 from trainers.ledger import Meter, metered, training_flops
 from trainers.masking import encode
 from trainers.methods import adapt, trained_parameters
@@ -165,12 +166,13 @@ def fit(
                 row = row.model_copy(update={"validation_loss": evaluate(model, rows.validation, stepper)})
             losses.append(row)
             on_step(row, total)
-            if checkpoints is not None:
+            if checkpoints is not None and rank() == 0:
                 if settings.keep == "best" and _best(losses) == row:
                     checkpoints.save_best(model)
                 if step + 1 < total and checkpoints.should_save():
                     checkpoints.save(model, optimizer, Progress(tuple(losses), time.monotonic() - started))
     seconds, kept = time.monotonic() - started, losses[-1]
+    wait_for_all()
     if checkpoints is not None and settings.keep == "best":
         checkpoints.load_best(model)
         kept = _best(losses) or kept
@@ -214,10 +216,10 @@ def evaluate(model: Any, rows: Sequence[NamedRow], stepper: Stepper) -> float:
     """Mean loss over loss-bearing tokens, nats a token, without dropout."""
     model.eval()
     total = 0.0
-    for batch in chunks(rows, stepper.micro_batch_size):
+    for batch in chunks(share(rows), stepper.micro_batch_size):
         with autocast(stepper.precision, model.device):
             total += weighted_loss(model, [named.row for named in batch]).item()
-    return total / sum(sum(named.row.weights) for named in rows)
+    return sum_over_all(total, model.device) / sum(sum(named.row.weights) for named in rows)
 
 
 # ---------------------------------------------------------------- the ledger

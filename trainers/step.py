@@ -13,6 +13,7 @@ import torch
 from harness.errors import MissingExtra, TrainingFailed
 from harness.records.rows import LossRow
 from harness.records.settings import TrainSettings
+from trainers.distributed import share, sum_gradients, sum_over_all
 from trainers.masking import EncodedRow
 from trainers.methods import trained_parameters
 from trainers.neftune import noisy_embeddings
@@ -50,9 +51,10 @@ class Stepper:
 
         Raises TrainingFailed when loss or gradient is not finite, or when a single example does not fit in memory.
         """
-        loss = self._gradients(batch, step, seed)
+        loss = sum_over_all(self._gradients(batch, step, seed), self.model.device)
         limit = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        sum_gradients(parameters)
         grad_norm = torch.nn.utils.clip_grad_norm_(parameters, limit).item()
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             raise _not_finite(loss, grad_norm, step, batch)
@@ -81,10 +83,10 @@ class Stepper:
         self.standing.begin_step(self.model.parameters())
         weight = sum(sum(named.row.weights) for named in batch)
         loss = 0.0
-        for micro_batch in chunks(batch, self.micro_batch_size):
-            share = self._loss([named.row for named in micro_batch]) / weight
-            torch.autograd.backward(share)
-            loss += share.item()
+        for micro_batch in chunks(share(batch), self.micro_batch_size):
+            part = self._loss([named.row for named in micro_batch]) / weight
+            torch.autograd.backward(part)
+            loss += part.item()
         self.standing.hand_over()
         return loss
 

@@ -45,7 +45,7 @@ CATALOG: dict[str, Shipped | Remote] = {
 
 
 def find(data: str, beside: Path) -> Path:
-    """The file that a matrix's `data:` means: a known name, or a path relative to the matrix file (`beside`).
+    """The file or folder that a matrix's `data:` means: a known name, or a path relative to the matrix file (`beside`).
 
     Raises DataError for an unknown name, a missing file, or a remote set that cannot be had.
     """
@@ -60,9 +60,9 @@ def find(data: str, beside: Path) -> Path:
 
 
 def find_path(data: str, beside: Path) -> Path:
-    """A path as written, relative to the matrix file."""
+    """A file or folder as written, relative to the matrix file."""
     path = (beside / Path(data).expanduser()).resolve()
-    if path.is_file():
+    if path.exists():
         return path
     near = get_close_matches(data, CATALOG, n=1)
     raise DataError(

@@ -1,10 +1,17 @@
-"""Cut examples into train, test and validation, in file order, as the book does: 1,100 rows give 935/110/55."""
+"""Which row falls into which part: in file order as the book does (1,100 rows: 935/110/55), shuffled, or by a field."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterable, Sequence
+
 from harness.errors import DataError
-from harness.records.data import Example, SplitExample, SplitName
+from harness.records.data import SplitName
 from harness.records.settings import SplitSettings
+
+PARTS: tuple[SplitName, ...] = ("train", "test", "validation")
+LEFT_OUT = len(PARTS)
+"""The code of a row in no part; that of a row in a part is the part's place in PARTS."""
 
 
 def sizes(n: int, settings: SplitSettings) -> dict[SplitName, int]:
@@ -12,18 +19,15 @@ def sizes(n: int, settings: SplitSettings) -> dict[SplitName, int]:
 
     Raises DataError where a part would be empty or the parts exceed the data.
     """
-    train, test = count(settings.train, n), count(settings.test, n)
+    counts = max(settings.train, settings.test) > 1
+    train, test = count(settings.train, n, counts), count(settings.test, n, counts)
     if settings.validation is None:
-        # 1 is ambiguous only alone: with fractions the rest validates, with counts nothing does
-        validation = n - train - test if settings.train <= 1 and settings.test <= 1 else 0
+        validation = 0 if counts else n - train - test
     else:
-        validation = min(count(settings.validation, n), n - train - test) if settings.validation <= 1 else int(
-            settings.validation
-        )  # fmt: skip
-    if min(train, test) == 0:
-        empty = "test" if test == 0 else "train"
-        raise DataError(f"the {empty} part is empty: {n} rows split into {train} train, {test} test",
-                        hint=f"raise split.{empty}, or give more data")  # fmt: skip
+        validation = count(settings.validation, n, counts)
+        if settings.validation < 1:  # fractions that sum to 1 may exceed n by rounding
+            validation = min(validation, n - train - test)
+    check_parts(n, {"train": train, "test": test})
     if train + test + validation > n or validation < 0:
         raise DataError(
             f"the split asks for {train} train + {test} test + {max(validation, 0)} validation rows; the data has {n}",
@@ -32,16 +36,76 @@ def sizes(n: int, settings: SplitSettings) -> dict[SplitName, int]:
     return {"train": train, "test": test, "validation": validation}
 
 
-def count(part: float, n: int) -> int:
-    """A fraction of n, rounded down as the book does; above 1, a number of rows."""
-    return int(n * part) if part <= 1 else int(part)
+def check_parts(n: int, found: dict[SplitName, int]) -> None:
+    """Raises DataError where train or test is empty."""
+    for name in ("test", "train"):
+        if found[name] == 0:
+            raise DataError(
+                f"the {name} part is empty: {n} rows split into {found['train']} train, {found['test']} test",
+                hint=f"raise split.{name}, or give more data",
+            )
 
 
-def split(examples: list[Example], settings: SplitSettings) -> list[SplitExample]:
-    """The rows in file order with their part; rows beyond the asked numbers are left out."""
-    rows: list[SplitExample] = []
-    start = 0
-    for name, size in sizes(len(examples), settings).items():
-        rows += [SplitExample(split=name, index=index, example=examples[index]) for index in range(start, start + size)]
-        start += size
-    return rows
+def count(part: float, n: int, counts: bool) -> int:
+    """A fraction of n, rounded down as the book does; above 1, or 1 beside other `counts`, a number of rows."""
+    return int(part) if part > 1 or (counts and part == 1) else int(n * part)
+
+
+def assign(n: int, keys: Sequence[int], settings: SplitSettings) -> bytes:
+    """The code of each row's part. `keys`: a number a row that stands for its field, where the split goes by one."""
+    wanted = sizes(n, settings)
+    if settings.group_by is not None:
+        return by_group(n, keys, wanted, settings.shuffle)
+    order = shuffled(n, settings.shuffle)
+    codes = bytearray([LEFT_OUT]) * n
+    if settings.stratify_by is not None:
+        # rows of one value stand together, so that evenly spaced picks take from each value its share
+        left = sorted(order, key=keys.__getitem__)
+        for name in ("test", "validation", "train"):
+            picked = evenly(len(left), wanted[name])
+            for place in picked:
+                codes[left[place]] = PARTS.index(name)
+            left = [row for place, row in enumerate(left) if place not in picked]
+        return bytes(codes)
+    rows = iter(order)
+    for code, name in enumerate(PARTS):
+        for _ in range(wanted[name]):
+            codes[next(rows)] = code
+    return bytes(codes)
+
+
+def shuffled(n: int, seed: int | None) -> Iterable[int]:
+    """0 … n-1, in a random order where there is a seed: the same one on every machine and Python version."""
+    if seed is None:
+        return range(n)
+    # of all that `random` does, only the sequence of random() is promised to stay the same
+    random_numbers = random.Random(seed)
+    draws = [random_numbers.random() for _ in range(n)]
+    return sorted(range(n), key=draws.__getitem__)
+
+
+def evenly(n: int, k: int) -> set[int]:
+    """`k` of `n` places, evenly spaced (systematic sampling): m places in a row hold m·k/n, give or take one."""
+    return {(2 * i + 1) * n // (2 * k) for i in range(k)}
+
+
+def by_group(n: int, keys: Sequence[int], wanted: dict[SplitName, int], seed: int | None) -> bytes:
+    """Whole groups one after another; each goes to the part in which its middle row would fall.
+
+    Sizes are met to within half a group. Raises DataError where train or test remains empty.
+    """
+    rows_of = [0] * (max(keys) + 1)
+    for key in keys:
+        rows_of[key] += 1
+    ends: list[tuple[int, int]] = []
+    for code, name in enumerate(PARTS):
+        ends.append(((ends[-1][0] if ends else 0) + wanted[name], code))
+    code_of = [LEFT_OUT] * len(rows_of)
+    before = 0
+    for group in shuffled(len(rows_of), seed):
+        middle = before + rows_of[group] / 2
+        code_of[group] = next((code for end, code in ends if middle < end), LEFT_OUT)
+        before += rows_of[group]
+    codes = bytes(code_of[key] for key in keys)
+    check_parts(n, {name: codes.count(code) for code, name in enumerate(PARTS)})
+    return codes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from harness.records.base import Record
+from harness.records.settings import AuditKind
 
 
 class Turn(Record):
@@ -37,3 +38,43 @@ class SplitExample(Record):
     split: SplitName
     index: int
     example: Example
+
+
+class Place(Record):
+    """An entry's place: its part and its 0-based position there, its 0-based row in the source, and its id."""
+
+    split: SplitName
+    position: int
+    index: int
+    example_id: str
+
+
+class AuditFinding(Record):
+    """Something about one entry. `others`: the entries that it repeats, leaks into, or shares its output with."""
+
+    kind: AuditKind
+    place: Place
+    others: tuple[Place, ...] = ()
+    """At most a hundred."""
+    entries: int = 1
+    """How many entries the finding speaks of: one, or all that share an output."""
+    similarity: float | None = None
+    """Cosine of character n-gram counts, for near-duplicates: of the nearest of `others`."""
+    detail: str = ""
+
+
+class AuditSummary(Record):
+    """What the audit found and what was done, for reports."""
+
+    found: dict[AuditKind, int]
+    """Entries by kind of finding, in the split as it was used."""
+    dropped: dict[AuditKind, int] = {}
+    """Entries left out of the split, by the finding that cost them their place."""
+    bad_rows: int = 0
+    """Broken rows left out by `on_bad_rows: drop`."""
+    leaked: tuple[str, ...] = ()
+    """Ids of the test entries whose prompt stands in train, exactly or nearly."""
+    languages: dict[str, int] = {}
+    """Entries by language (ISO 639 code; `unclear`), most frequent first."""
+    sentences: tuple[str, ...] = ()
+    """The same in words, one sentence each."""

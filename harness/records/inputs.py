@@ -7,18 +7,61 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.records.base import Record
-from harness.records.settings import GenerateSettings, SplitSettings, TrainSettings
+from harness.records.data import SplitName
+from harness.records.settings import (
+    AuditKind,
+    AuditSettings,
+    FieldMap,
+    GenerateSettings,
+    SplitSettings,
+    TrainSettings,
+)
 from harness.records.variant import Masking
+
+DataFormat = Literal["json", "jsonl", "csv", "tsv", "parquet", "arrow", "hub"]
+
+
+class SourceInput(Record):
+    """Content of one file, folder or Hub data set. `part`: the part that it is, where the user gave a source a part."""
+
+    part: SplitName | None = None
+    format: DataFormat
+    identity: str
+    """sha256 of the file's bytes, or over a folder's Arrow files; `org/name@commit/subset/part` on the Hub."""
+
+
+class Dropping(Record):
+    """Which findings of the audit lose their entries, and from which similarity prompts count as near-duplicates."""
+
+    kinds: tuple[AuditKind, ...]
+    similarity: float | None
 
 
 class DataInput(Record):
-    """Resolved input of the data stage: which bytes, cut how."""
+    """Resolved input of the data stage: which bytes, read how, cut how, and what was dropped.
+
+    `bad_rows`: how many broken rows `on_bad_rows: drop` left out. `split` is None where the sources are the parts.
+    """
 
     stage: Literal["data"] = "data"
     version: int = 1
-    source_sha256: str
-    format: Literal["json", "jsonl", "csv"]
-    split: SplitSettings
+    sources: tuple[SourceInput, ...]
+    fields: FieldMap = FieldMap()
+    bad_rows: int = 0
+    split: SplitSettings | None
+    dropping: Dropping | None = None
+
+
+class AuditInput(Record):
+    """The audit of a sealed split. `bases`, `styles_sha256`, `max_length`: what a row's tokens are counted with."""
+
+    stage: Literal["audit"] = "audit"
+    version: int = 1
+    data: str
+    settings: AuditSettings
+    bases: tuple[str, ...]
+    styles_sha256: tuple[str, ...]
+    max_length: int | None
 
 
 class BaseInput(Record):
@@ -108,10 +151,10 @@ class JudgeInput(Record):
 
 
 StageInput = Annotated[
-    DataInput | BaseInput | TrainInput | GenerateInput | ProbeInput | ScoreInput | AskInput | JudgeInput,
+    DataInput | AuditInput | BaseInput | TrainInput | GenerateInput | ProbeInput | ScoreInput | AskInput | JudgeInput,
     Field(discriminator="stage"),
 ]
-StageName = Literal["data", "base", "train", "generate", "probe", "score", "ask", "judge"]
+StageName = Literal["data", "audit", "base", "train", "generate", "probe", "score", "ask", "judge"]
 
 
 class StageKey(Record):

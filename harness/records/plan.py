@@ -44,6 +44,8 @@ class Plan(Record):
     matrix: str
     matrix_digest: str
     data: StageKey
+    audit: StageKey | None = None
+    """None in plans of versions that did not audit."""
     stages: tuple[PlannedStage, ...]
     variants: tuple[VariantPlan, ...]
     judges: tuple[JudgePlan, ...]

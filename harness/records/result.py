@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from harness.records.base import Record
+from harness.records.data import AuditSummary
 from harness.records.plan import FailedVariant
 from harness.records.variant import Cell
 
@@ -255,6 +256,7 @@ class Result(Record):
     matrix_digest: str
     data_name: str
     n_test: int
+    audit: AuditSummary | None = None
     alpha: float
     primary: str
     baseline: str | None

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.records.base import Record
+from harness.records.data import AuditSummary, SplitName
 from harness.records.inputs import StageKey
+from harness.records.settings import AuditKind
 
 
 class SealedFile(Record):
@@ -67,7 +69,24 @@ class AskFacts(Record):
     cost: float | None = None
 
 
-Facts = Annotated[TrainFacts | ScoreFacts | AskFacts, Field(discriminator="kind")]
+class DataFacts(Record):
+    """What became of the rows of the sources."""
+
+    kind: Literal["data"] = "data"
+    parts: dict[SplitName, int]
+    bad_rows: tuple[str, ...]
+    """The broken rows left out: `file:line: what is wrong`; the first hundred, and how many more."""
+    dropped: dict[AuditKind, int]
+
+
+class AuditFacts(Record):
+    """The audit in short; its findings are the object's rows."""
+
+    kind: Literal["audit"] = "audit"
+    summary: AuditSummary
+
+
+Facts = Annotated[DataFacts | AuditFacts | TrainFacts | ScoreFacts | AskFacts, Field(discriminator="kind")]
 
 
 class Seal(Record):

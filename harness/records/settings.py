@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from harness.records.base import Record
 
@@ -99,10 +100,95 @@ class Price(Record):
 
 
 class SplitSettings(Record):
-    """Fractions (sum at most 1) or counts of rows, cut in file order: train, then test, then validation."""
+    """Fractions (sum at most 1) or counts of rows, cut in file order unless told otherwise: train, test, validation."""
 
     train: float = Field(0.85, gt=0, description="Fraction (at most 1) or number of rows.")
     test: float = Field(0.10, gt=0, description="Fraction (at most 1) or number of rows.")
     validation: float | None = Field(
         None, ge=0, description="Fraction or number of rows; default: the rest for fractions, none for counts."
     )
+    shuffle: int | None = Field(None, ge=0, description="Shuffle with this seed before cutting; default: file order.")
+    stratify_by: str | None = Field(
+        None, min_length=1, description="A field of the rows: every part gets its values in the same proportions."
+    )
+    group_by: str | None = Field(
+        None, min_length=1, description="A field of the rows: rows that agree in it never stand in two parts."
+    )
+
+    @model_validator(mode="after")
+    def _one_field(self) -> SplitSettings:
+        if self.stratify_by is not None and self.group_by is not None:
+            raise PydanticCustomError("split", "give stratify_by or group_by, not both")
+        return self
+
+    @property
+    def field(self) -> str | None:
+        """The field of the source's rows that the cut looks at."""
+        return self.stratify_by or self.group_by
+
+
+class FieldMap(Record):
+    """Which field of a row is which; what is not named is recognised by the data set's shape."""
+
+    instruction: str | None = Field(None, description="Field with the task.")
+    input: str | None = Field(
+        None, description="Field with the material that the task is about; may be missing in a row."
+    )
+    output: str | None = Field(None, description="Field with the reference answer.")
+    system: str | None = Field(None, description="Field with a system message; may be missing in a row.")
+    messages: str | None = Field(
+        None, description="Field with a list of messages (role and content, or from and value)."
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> FieldMap:
+        if self.messages is not None and (self.instruction or self.input or self.output):
+            raise PydanticCustomError("fields", "`messages` holds the whole conversation: name it alone")
+        return self
+
+
+AuditAction = Literal["report", "drop", "fail"]
+
+
+class AuditSettings(Record):
+    """What is done about each finding of the data audit: report it, drop the entries, or fail before any training."""
+
+    repeats: AuditAction = Field("report", description="An entry whose prompt stands earlier in its part.")
+    near_repeats: AuditAction = Field("report", description="The same, but for a few characters.")
+    leaks: AuditAction = Field(
+        "report", description="A test or validation prompt that stands in train; drops from train."
+    )
+    near_leaks: AuditAction = Field("report", description="The same, but for a few characters; drops from train.")
+    echoes: AuditAction = Field("report", description="An output that only repeats its instruction or input.")
+    identical_outputs: AuditAction = Field(
+        "report",
+        description="An output that at least 1 % of the entries share (and 3 of them); drops all but the first.",
+    )
+    length_outliers: AuditAction = Field(
+        "report",
+        description="A prompt or output over 4 times longer or shorter than the median, and 5 robust standard "
+        "deviations of the log-length off it.",
+    )
+    languages: AuditAction = Field("report", description="An entry clearly in another language than most.")
+    truncated: Literal["report", "fail"] = Field("report", description="An entry of more tokens than training takes.")
+    similarity: float = Field(
+        0.95, gt=0.5, le=1, description="Cosine of character 5-gram counts from which two prompts are near-duplicates."
+    )
+
+    def actions(self) -> dict[AuditKind, AuditAction]:
+        """What to do, by kind of finding."""
+        return {kind: getattr(self, kind) for kind in AUDIT_KINDS}
+
+
+AuditKind = Literal[
+    "repeats",
+    "near_repeats",
+    "leaks",
+    "near_leaks",
+    "echoes",
+    "identical_outputs",
+    "length_outliers",
+    "languages",
+    "truncated",
+]
+AUDIT_KINDS: tuple[AuditKind, ...] = get_args(AuditKind)

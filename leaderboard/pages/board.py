@@ -13,7 +13,7 @@ from harness.records.plan import FailedVariant
 from harness.records.result import MeasureInfo, Result
 from leaderboard import charts, view
 from leaderboard.session import choose_run, note, unmarked
-from reports.wording import AXES, axis_name, figure, places, shared_levels
+from reports.wording import AXES, axis_name, data_audit, figure, leak_badge, places, shared_levels
 
 
 def show(root: Path) -> None:
@@ -21,6 +21,9 @@ def show(root: Path) -> None:
     _, run, result = choose_run(root)
     st.title(unmarked(run.name))
     st.caption(unmarked(_subtitle(result)))
+    if result.audit is not None:
+        leaked = bool(result.audit.leaked)
+        st.badge(leak_badge(result), color="orange" if leaked else "gray", help=unmarked(data_audit(result)))
     if result.answer:
         note("", result.answer)
     if result.warnings:

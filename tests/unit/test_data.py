@@ -1,55 +1,43 @@
-"""Reading data files and cutting them: the book's sizes, and broken rows named by file and line."""
+"""Reading data: formats and shapes give the same entries, broken rows are named by file and line."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
+from typing import Any
 
+import datasets
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
-from harness.data import catalog, load, split
+from harness.data import catalog, formats
+from harness.data.dataset import dataset, scan
+from harness.data.load import Row, read
+from harness.data.source import file_source
 from harness.errors import DataError
-from harness.records.data import Example
-from harness.records.settings import SplitSettings
+from harness.records.data import Example, Turn
+from harness.records.settings import FieldMap, SplitSettings
+from harness.spec import DataSpec
+
+HALVES = SplitSettings(train=0.5, test=0.5)
 
 
-def read(path: Path) -> list[Example]:
-    return load.examples(load.source(path))
+def entries_of(path: Path, **fields: str) -> list[Example]:
+    return [row.example for row in read([file_source(path)], FieldMap(**fields)) if isinstance(row, Row)]
 
 
-def rows(n: int) -> list[Example]:
-    return [Example(id=str(i), instruction=f"i{i}", output="o") for i in range(n)]
+def scanned(path: Path, *, drop_bad: bool = False, **fields: str) -> Any:
+    return scan([file_source(path)], FieldMap(**fields), HALVES, drop_bad=drop_bad)
 
 
-@pytest.mark.parametrize(
-    ("n", "settings", "expected"),
-    [
-        (1100, SplitSettings(), (935, 110, 55)),  # the book's chapter 7: int(n * 0.85), int(n * 0.1), the rest
-        (1100, SplitSettings(train=0.85, test=0.10, validation=0.05), (935, 110, 55)),
-        (1208, SplitSettings(train=128, test=60), (128, 60, 0)),
-        (10, SplitSettings(train=5, test=3, validation=2), (5, 3, 2)),
-    ],
-)
-def test_sizes(n: int, settings: SplitSettings, expected: tuple[int, int, int]) -> None:
-    sizes = split.sizes(n, settings)
-    assert (sizes["train"], sizes["test"], sizes["validation"]) == expected
+def jsonl(path: Path, *rows: Any) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
 
 
-def test_cut_is_in_file_order() -> None:
-    cut = split.split(rows(20), SplitSettings(train=0.5, test=0.25))
-    assert [row.index for row in cut] == list(range(20))
-    assert [row.split for row in cut] == ["train"] * 10 + ["test"] * 5 + ["validation"] * 5
-
-
-def test_empty_test_part_is_refused() -> None:
-    with pytest.raises(DataError, match="the test part is empty"):
-        split.split(rows(5), SplitSettings())
-
-
-def test_more_rows_asked_than_there_are() -> None:
-    with pytest.raises(DataError, match="the data has 10"):
-        split.split(rows(10), SplitSettings(train=8, test=3))
+# ---------------------------------------------------------------- formats
 
 
 def test_formats_agree(tmp_path: Path) -> None:
@@ -58,18 +46,118 @@ def test_formats_agree(tmp_path: Path) -> None:
         {"instruction": "p", "input": "", "output": "q"},
     ]
     (tmp_path / "a.json").write_text(json.dumps(entries, ensure_ascii=False), encoding="utf-8")
+    (tmp_path / "b.json").write_text(json.dumps(entries, indent=1).replace("\n", "\r\n"), encoding="utf-8-sig")
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, entries)) + "\r\n\r\n", encoding="utf-8-sig")
     quoted = 'instruction,input,output\r\n翻译,"a, b\nc","""x"""\r\np,,q\r\n'
     (tmp_path / "a.csv").write_bytes(quoted.encode("utf-8-sig"))
-    assert read(tmp_path / "a.json") == read(tmp_path / "a.jsonl") == read(tmp_path / "a.csv")
+    (tmp_path / "a.tsv").write_bytes('instruction\tinput\toutput\n翻译\t"a, b\nc"\t"""x"""\np\t\tq\n'.encode())
+    parquet.write_table(pa.Table.from_pylist(entries), tmp_path / "a.parquet")
+    expected = [Example(id=e.id, **entry) for e, entry in zip(entries_of(tmp_path / "a.json"), entries, strict=True)]
+    for name in ("a.json", "b.json", "a.jsonl", "a.csv", "a.tsv", "a.parquet"):
+        assert entries_of(tmp_path / name) == expected, name
+
+
+def test_a_json_array_is_read_through_a_small_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "CHUNK", 3)
+    values: list[Any] = [{"a": ["x" * 50, {"b": ']\\"}'}]}, 123456789, 1.5e-7, "é漢\U0001f600", None, [], -3]
+    (tmp_path / "a.json").write_text("\n [ " + " ,\n".join(map(json.dumps, values)) + "\n]\n")
+    assert [value for _, value in formats.json_rows(tmp_path / "a.json")] == values
+    assert [where for where, _ in formats.json_rows(tmp_path / "a.json")][:3] == ["2 (row 0)", "3 (row 1)", "4 (row 2)"]
+
+
+def test_arrow_folder(tmp_path: Path) -> None:
+    one = datasets.Dataset.from_list([{"instruction": f"i{i}", "output": "翻译"} for i in range(4)])
+    one.save_to_disk(str(tmp_path / "one"), num_shards=2)
+    two = datasets.DatasetDict({"train": one.select(range(3)), "test": one.select([3])})
+    two.save_to_disk(str(tmp_path / "two"))
+    found = dataset(DataSpec(path="one"), HALVES, tmp_path)
+    assert [row.example.instruction for row in found] == ["i0", "i1", "i2", "i3"]
+    with pytest.raises(DataError, match="several parts: train, test"):
+        dataset(DataSpec(path="two"), HALVES, tmp_path)
+    cut = dataset(DataSpec(path="two", part="train"), SplitSettings(train=2, test=1), tmp_path)
+    assert [row.split for row in cut] == ["train", "train", "test"]
+    given = DataSpec.model_validate({"path": "two", "parts": {"train": "train", "test": "test"}})
+    assert [(row.split, row.index, row.example.instruction) for row in dataset(given, SplitSettings(), tmp_path)] == [
+        ("train", 0, "i0"), ("train", 1, "i1"), ("train", 2, "i2"), ("test", 0, "i3"),
+    ]  # fmt: skip
+
+
+def test_arrow_folder_is_known_by_its_rows_and_not_by_when_it_was_written(tmp_path: Path) -> None:
+    for name, output in (("a", "x"), ("b", "x"), ("c", "y")):
+        datasets.Dataset.from_list([{"instruction": "i", "output": output}] * 2).save_to_disk(str(tmp_path / name))
+    a, b, c = (dataset(DataSpec(path=name), HALVES, tmp_path).sources[0].input for name in "abc")
+    assert a == b != c
+
+
+def test_a_mistyped_file_is_no_hub_data_set(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no data set or file 'data/rows.jsonl'"):
+        dataset(DataSpec(path="data/rows.jsonl"), SplitSettings(), tmp_path)
+
+
+def test_a_hub_data_set_must_be_pinned(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'org/name' has to be pinned to a commit"):
+        dataset(DataSpec(path="org/name", revision="main"), SplitSettings(), tmp_path)
+
+
+# ---------------------------------------------------------------- shapes
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "q", "input": "", "output": "a"},
+        {"prompt": "q", "completion": "a"},
+        {"prompt": "q", "response": "a"},
+        {"question": "q", "answer": "a"},
+        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "q"}]},
+                      {"role": "assistant", "content": "a"}]},
+        {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
+        {"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}]},
+    ],
+)  # fmt: skip
+def test_known_shapes(tmp_path: Path, row: dict[str, Any]) -> None:
+    [found] = entries_of(jsonl(tmp_path / "a.jsonl", row))
+    assert (found.instruction, found.input, found.output, found.history) == ("q", "", "a", ())
+
+
+def test_two_column_csv(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("instruction,output\nq,a\n")
+    [found] = entries_of(tmp_path / "a.csv")
+    assert (found.instruction, found.output) == ("q", "a")
+
+
+def test_turns_before_the_last_exchange_are_history(tmp_path: Path) -> None:
+    said = [("system", "s"), ("user", "u1"), ("assistant", "a1"), ("user", "u2"), ("assistant", "a2")]
+    openai = {"messages": [{"role": role, "content": text} for role, text in said]}
+    names = {"system": "system", "user": "human", "assistant": "gpt"}
+    sharegpt = {"conversations": [{"from": names[role], "value": text} for role, text in said]}
+    [a] = entries_of(jsonl(tmp_path / "a.jsonl", openai))
+    [b] = entries_of(jsonl(tmp_path / "b.jsonl", sharegpt))
+    assert a == b
+    assert (a.instruction, a.output) == ("u2", "a2")
+    assert a.history == tuple(Turn.model_validate({"role": role, "text": text}) for role, text in said[:3])
+    [alone] = entries_of(jsonl(tmp_path / "c.jsonl", {"instruction": "u2", "output": "a2"}))
+    assert alone.id != a.id
+
+
+def test_field_map(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "a.jsonl", {"task": "q", "text": "i", "gold": "a", "sys": "s", "lang": "en", "n": 3})
+    [found] = entries_of(path, instruction="task", input="text", output="gold", system="sys")
+    assert (found.instruction, found.input, found.output) == ("q", "i", "a")
+    assert found.history == (Turn(role="system", text="s"),)
+    assert found.meta == {"lang": "en"}
+    [chat] = entries_of(jsonl(tmp_path / "b.jsonl", {"chat": [["x"]]} | {"chat": [
+        {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}), messages="chat")  # fmt: skip
+    assert chat.output == "a"
 
 
 def test_repeated_rows_have_ids_of_their_own(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps([{"instruction": "a", "output": "b"}] * 3))
-    ids = [example.id for example in read(path)]
-    assert len(set(ids)) == 3
-    assert ids[1] == f"{ids[0]}-2"
+    ids = [each.id for each in entries_of(jsonl(tmp_path / "a.jsonl", *[{"instruction": "a", "output": "b"}] * 3))]
+    assert ids == [ids[0], f"{ids[0]}-2", f"{ids[0]}-3"]
+
+
+# ---------------------------------------------------------------- broken rows
 
 
 @pytest.mark.parametrize(
@@ -81,25 +169,70 @@ def test_repeated_rows_have_ids_of_their_own(tmp_path: Path) -> None:
         ("a.jsonl", '{"instruction": " ", "output": "x"}\n', "`instruction` is empty"),
         ("a.jsonl", '{"instruction": "a\\u0000", "output": "x"}\n', "NUL character"),
         ("a.jsonl", '{"instruction": "a\\ud800", "output": "x"}\n', "lone surrogate"),
+        ("a.jsonl", '{"instruction": "a", "output": "x", "note": "\\udfff"}\n', "lone surrogate"),
         ("a.jsonl", "[1]\n", "an object with keys, not list"),
+        ("a.jsonl", "[" * 100_000 + "\n", r"a\.jsonl:1: not JSON"),
+        ("a.jsonl", '{"a": ' + "9" * 5000 + "}\n", r"a\.jsonl:1: not JSON"),
+        ("a.jsonl", '{"messages": []}\n', "has the roles of nobody"),
+        ("a.jsonl", '{"messages": [{"role": "user", "content": "a"}]}\n', "roles user; expected"),
+        ("a.jsonl", '{"messages": [{"role": "tool", "content": "a"}]}\n', r"`messages\[0\]` has role 'tool'"),
+        ("a.jsonl", '{"conversations": "x"}\n', "`conversations` is str, not a list"),
         ("a.json", '{"a": 1}', "no list of rows"),
         ("a.json", '[{"instruction": "a",]', r"a\.json:1: not JSON"),
+        ("a.json", '[\n{"instruction": "a", "output": "b"}\n{"a": 1}]', r"a\.json:3: not JSON: expecting ','"),
+        ("a.json", '[\n{"instruction": "a", "output": "b"},\n{"instruction": "a"}]', r"a\.json:3 \(row 1\): no key"),
+        ("a.json", '[{"instruction": "a", "output": "b"}', r"a\.json:1: not JSON"),
         ("a.json", "[]", "no rows"),
+        ("a.json", "[]]", "after the list"),
         ("a.csv", "instruction,output\na,b,c\n", r"a\.csv:2: more cells"),
-        ("a.csv", "prompt,completion\na,b\n", "no key `instruction`; the row has: prompt, completion"),
+        ("a.csv", "instruction,output\na\n", r"a\.csv:2: no key `output`"),
+        ("a.csv", "x,y\na,b\n", "no key `instruction`; the row has: x, y"),
+        ("a.csv", "output,output\na,b\n", "names 'output' twice"),
+        ("a.csv", 'instruction,output\n"a,b\n', r"a\.csv:2: not CSV"),
+        ("a.parquet", "x", r"a\.parquet: not a Parquet file"),
         ("a.txt", "x", r"cannot read \.txt"),
     ],
 )
 def test_broken_files(tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
-        read(tmp_path / name)
+        scanned(tmp_path / name)
 
 
-def test_not_utf8(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_bytes(b'[\n"\xff"]')
-    with pytest.raises(DataError, match=r"a\.json:2: not UTF-8"):
-        read(tmp_path / "a.json")
+@pytest.mark.parametrize("name", ["a.json", "a.csv"])
+def test_not_utf8(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b'[\n"\xff"]')
+    with pytest.raises(DataError, match=rf"{name}:2: not UTF-8"):
+        scanned(tmp_path / name)
+
+
+def test_broken_rows_can_be_dropped_and_are_counted(tmp_path: Path) -> None:
+    good = {"instruction": "a", "output": "b"}
+    path = jsonl(tmp_path / "a.jsonl", good, {"instruction": "a"}, good)
+    path.write_bytes(path.read_bytes() + b"\xff\n")
+    found = scanned(path, drop_bad=True)
+    assert found.bad_rows == 2
+    assert [line.rsplit("a.jsonl:")[-1] for line in found.rejected] == [
+        "2: no key `output`; the row has: instruction",
+        "4: not UTF-8 text",
+    ]
+    assert [(row.index, row.split) for row in found] == [(0, "train"), (2, "test")]
+
+
+def test_nothing_but_broken_rows_is_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.jsonl:1: no key"):
+        scanned(jsonl(tmp_path / "a.jsonl", {"x": "y"}), drop_bad=True)
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    row = {"instruction": "a", "output": "b"}
+    found = scanned(jsonl(tmp_path / "a.jsonl", row, row))
+    jsonl(tmp_path / "a.jsonl", row, row, row)
+    with pytest.raises(DataError, match="changed while it was read"):
+        list(found)
+
+
+# ---------------------------------------------------------------- names
 
 
 def test_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
@@ -130,7 +263,7 @@ def test_books_entries_when_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     if not (given / "instruction-data.json").exists():
         pytest.skip("the book's data is not on this machine: set HARNESS_DATA_DIR")
     monkeypatch.setenv("HARNESS_DATA_DIR", str(given))
-    entries = read(catalog.find("llms-from-scratch", tmp_path))
+    entries = entries_of(catalog.find("llms-from-scratch", tmp_path))
     # figures counted by hand from the file, and published in the book: entries 50 and 999
     assert len(entries) == 1100
     assert entries[50].instruction == "Identify the correct spelling of the following word."

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.load import Source
+from harness.data.dataset import Dataset
+from harness.data.source import Source
 from harness.errors import SpecError
 from harness.plan import Resolved, ResolvedJudge, ResolvedModel, expand, variants
 from harness.prompts import STYLES
-from harness.records.data import Example, SplitExample
-from harness.records.inputs import BaseInput
+from harness.records.inputs import BaseInput, SourceInput
 from harness.records.plan import Plan
+from harness.records.settings import FieldMap
 from harness.records.variant import Variant
 from harness.spec import MatrixSpec, parse_spec
 
@@ -26,10 +27,10 @@ metrics: [bleu, rougeL]
 
 
 def resolved(spec: MatrixSpec, *, model_identity: str = "x", prompt: str = "p", parser: str = "q") -> Resolved:
-    example = Example(id="1", instruction="i", output="o")
+    source = Source(Path("d.json"), SourceInput(format="json", identity="s" * 64))
     return Resolved(
-        source=Source(Path("d.json"), "json", "s" * 64),
-        rows=(SplitExample(split="test", index=0, example=example),),
+        data=Dataset((source,), FieldMap(), spec.split, codes=bytes([1])),
+        language="en",
         models={"a": ResolvedModel("a", BaseInput(kind="gguf", identity=model_identity), 1e8)},
         styles=STYLES,
         metric_signatures={name: f"{name}|v1" for name in spec.metrics},

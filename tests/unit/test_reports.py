@@ -20,7 +20,19 @@ from reports.page import report_html
 from reports.publish import publish
 from reports.samples import samples
 from reports.terminal import fit, print_result
-from reports.wording import columns, duration, figure, labels, p_value, ranks, shorten, signed, span, visible
+from reports.wording import (
+    columns,
+    duration,
+    figure,
+    labels,
+    leak_badge,
+    p_value,
+    ranks,
+    shorten,
+    signed,
+    span,
+    visible,
+)
 from tests.ugly import BIDI, CELLS, FAILED, LONG, MEASURES, SCRIPT, TEST, result
 from tests.ugly_store import ugly_store
 
@@ -74,6 +86,15 @@ def test_untrusted_judge_is_greyed_with_its_reason(tree: lxml.html.HtmlElement) 
     grey = tree.xpath("//h2[@id='leaderboard']/following::table[1]//td[contains(@class, 'untrusted')]")
     assert len(grey) == len(CELLS)
     assert MEASURES[3].untrusted_reason in tree.text_content()
+
+
+def test_leaked_items_are_badged_everywhere(tree: lxml.html.HtmlElement, bill: tuple[LedgerRow, ...]) -> None:
+    [badge] = tree.xpath("//span[@class='tag warn'][contains(., 'leaked')]")
+    assert badge.text_content() == "2 leaked test items"
+    said = "3 entries held out from training stand in train (test 40, 99; validation 5)."
+    assert said in badge.getparent().text_content()
+    assert f"Data audit: {said}" in report_markdown(result(), bill)
+    assert leak_badge(result().model_copy(update={"audit": None})) == ""
 
 
 def test_answer_comes_first_and_failures_are_named(tree: lxml.html.HtmlElement) -> None:

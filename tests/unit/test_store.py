@@ -14,7 +14,7 @@ import pytest
 
 from harness import store as store_module
 from harness.errors import StoreError
-from harness.records.inputs import DataInput
+from harness.records.inputs import DataInput, SourceInput
 from harness.records.plan import PlannedStage
 from harness.records.rows import Generation, LossRow
 from harness.records.settings import SplitSettings
@@ -22,7 +22,7 @@ from harness.store import Store, planned, write_atomically
 
 
 def stage(seed: str = "a") -> PlannedStage:
-    return planned(DataInput(source_sha256=seed * 64, format="json", split=SplitSettings()))
+    return planned(DataInput(sources=(SourceInput(format="json", identity=seed * 64),), split=SplitSettings()))
 
 
 def row(step: int) -> LossRow:
@@ -75,7 +75,7 @@ def test_half_written_weights_are_thrown_away(tmp_path: Path) -> None:
 def test_identity_is_content(tmp_path: Path) -> None:
     assert stage("a").key != stage("b").key
     assert stage("a").key == stage("a").key
-    other = planned(DataInput(source_sha256="a" * 64, format="json", split=SplitSettings(train=0.8)))
+    other = planned(DataInput(sources=(SourceInput(format="json", identity="a" * 64),), split=SplitSettings(train=0.8)))
     assert other.key != stage("a").key
 
 

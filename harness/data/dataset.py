@@ -1,0 +1,124 @@
+"""A data set as a matrix uses it: sources read, rows checked, each with its part; its rows are streamed, never kept."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.data.load import Rejected, Row, read
+from harness.data.source import Source, sources
+from harness.data.split import LEFT_OUT, PARTS, assign, check_parts
+from harness.errors import DataError
+from harness.records.data import SplitExample, SplitName
+from harness.records.settings import FieldMap, SplitSettings
+from harness.spec import DataSpec
+
+NAMED = 100
+"""Broken rows that are named; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Iterating reads the sources anew and gives the rows that have a part, in file order.
+
+    `codes`: a byte an entry, its part's place in PARTS; `rejected`: broken rows left out, the first hundred;
+    `bad_rows`: how many there are. `split`: None where the sources are the parts.
+    """
+
+    sources: tuple[Source, ...]
+    fields: FieldMap
+    split: SplitSettings | None
+    codes: bytes
+    bad_rows: int = 0
+    rejected: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The files' names."""
+        return ", ".join(source.path.name for source in self.sources)
+
+    def count(self, part: SplitName) -> int:
+        """Entries of a part."""
+        return self.codes.count(PARTS.index(part))
+
+    def __iter__(self) -> Iterator[SplitExample]:
+        by = self.split.field if self.split else None
+        number = -1
+        rows = (row for row in read(self.sources, self.fields, by) if isinstance(row, Row))
+        for number, row in enumerate(rows):
+            if number == len(self.codes):
+                raise self._changed()
+            if self.codes[number] != LEFT_OUT:
+                yield SplitExample(split=PARTS[self.codes[number]], index=row.index, example=row.example)
+        if number + 1 < len(self.codes):
+            raise self._changed()
+
+    def _changed(self) -> DataError:
+        return DataError("the data changed while it was read", where=self.name, hint="run again")
+
+
+@dataclass(slots=True)
+class _Scan:
+    """What one pass over the rows keeps: a few bytes an entry."""
+
+    codes: bytearray = field(default_factory=bytearray)
+    keys: array[int] = field(default_factory=lambda: array("q"))
+    rejected: list[str] = field(default_factory=list)
+    bad_rows: int = 0
+    n: int = 0
+
+
+def dataset(spec: DataSpec, split: SplitSettings, beside: Path) -> Dataset:
+    """What a matrix's `data:` and `split:` mean. `beside`: what relative paths start from. Raises DataError."""
+    found = sources(spec, beside)
+    given = spec.parts is not None
+    return scan(found, spec.fields, None if given else split, drop_bad=spec.on_bad_rows == "drop")
+
+
+def scan(found: Sequence[Source], fields: FieldMap, split: SplitSettings | None, *, drop_bad: bool) -> Dataset:
+    """Read every row once, check it and settle its part.
+
+    Raises DataError that names the first ten broken rows unless they are dropped, and for parts that cannot be had.
+    """
+    seen = _read_all(found, fields, split)
+    where = ", ".join(source.name for source in found)
+    if seen.bad_rows and not (drop_bad and seen.n):
+        more = f"\n… and {seen.bad_rows - 10} more" if seen.bad_rows > 10 else ""
+        raise DataError(
+            "\n".join(seen.rejected[:10]) + more,
+            hint="each row needs text under `instruction` and `output`, or has another known shape, or `data.fields` "
+            "names its fields; `data.on_bad_rows: drop` leaves broken rows out",
+        )
+    if not seen.n:
+        raise DataError("no rows", where=where, hint="give a file with at least one row in each split part")
+    if split is None:
+        codes = bytes(seen.codes)
+        check_parts(seen.n, {name: codes.count(code) for code, name in enumerate(PARTS)})
+    else:
+        codes = assign(seen.n, seen.keys, split)
+    return Dataset(tuple(found), fields, split, codes, seen.bad_rows, tuple(seen.rejected))
+
+
+def whole(found: Sequence[Source], fields: FieldMap) -> Dataset:
+    """Every entry in train, for a look at a set too small to cut; broken rows are left out."""
+    seen = _read_all(found, fields, None)
+    return Dataset(tuple(found), fields, None, bytes(seen.n), seen.bad_rows, tuple(seen.rejected))
+
+
+def _read_all(found: Sequence[Source], fields: FieldMap, split: SplitSettings | None) -> _Scan:
+    seen = _Scan()
+    numbers: dict[str, int] = {}
+    for row in read(found, fields, split.field if split else None):
+        if isinstance(row, Rejected):
+            seen.bad_rows += 1
+            if len(seen.rejected) < NAMED:
+                seen.rejected.append(row.reason)
+            continue
+        seen.n += 1
+        if row.key is not None:
+            seen.keys.append(numbers.setdefault(row.key, len(numbers)))
+        if row.part is not None:
+            seen.codes.append(PARTS.index(row.part))
+    return seen

@@ -1,0 +1,178 @@
+"""What the fields of a row mean: known shapes of instruction data, or a field map; conversations as entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from harness.data.formats import Broken
+from harness.records.data import Turn
+from harness.records.settings import FieldMap
+
+Role = Literal["system", "user", "assistant"]
+ALPACA = FieldMap(instruction="instruction", input="input", output="output")
+SHAPES: dict[str, FieldMap] = {
+    "Alpaca": ALPACA,
+    "OpenAI messages": FieldMap(messages="messages"),
+    "ShareGPT": FieldMap(messages="conversations"),
+    "prompt and completion": FieldMap(instruction="prompt", output="completion"),
+    "prompt and response": FieldMap(instruction="prompt", output="response"),
+    "question and answer": FieldMap(instruction="question", output="answer"),
+}
+"""Known shapes; the first whose required fields a row has is its shape."""
+ROLES: dict[str, Role] = {
+    "system": "system", "developer": "system",
+    "user": "user", "human": "user",
+    "assistant": "assistant", "gpt": "assistant", "model": "assistant", "chatgpt": "assistant",
+}  # fmt: skip
+
+
+class BadRow(Exception):
+    """A row that is no entry; its text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The texts of a row, before it has an id."""
+
+    instruction: str
+    input: str
+    output: str
+    history: tuple[Turn, ...] = ()
+    meta: dict[str, str] = field(default_factory=dict)
+
+
+def recognise(row: Any, given: FieldMap) -> FieldMap | None:
+    """The fields of a row: those given, the rest as the known shape has them; None for a row of no known shape.
+
+    A given field other than `system` settles the shape: Alpaca's, under the names given.
+    """
+    if given.messages is not None:
+        return given
+    if any((given.instruction, given.input, given.output)):
+        return ALPACA.model_copy(update={k: v for k, v in given.model_dump().items() if v is not None})
+    if not isinstance(row, dict):
+        return None
+    for fields in SHAPES.values():
+        if all(name in row for name in required(fields)):
+            return fields.model_copy(update={"system": given.system})
+    return None
+
+
+def required(fields: FieldMap) -> list[str]:
+    """Names of the fields that each row must have."""
+    return [name for name in (fields.instruction, fields.output, fields.messages) if name is not None]
+
+
+def entry(row: Any, fields: FieldMap) -> Entry:
+    """A row's texts. Raises BadRow."""
+    if isinstance(row, Broken):
+        raise BadRow(row.reason)
+    if not isinstance(row, dict):
+        raise BadRow(f"a row is an object with keys, not {type(row).__name__}")
+    for name in required(fields):
+        if row.get(name) is None:
+            raise BadRow(f"no key `{name}`; the row has: {', '.join(map(str, row)) or 'none'}")
+    names = {name for name in fields.model_dump().values() if name is not None}
+    meta = {str(k): v for k, v in row.items() if k not in names and isinstance(v, str)}
+    system = text(row, fields.system) if fields.system else ""
+    opening = (Turn(role="system", text=system),) if system.strip() else ()
+    if fields.messages is not None:
+        found = conversation(row[fields.messages], fields.messages, opening, meta)
+    else:
+        found = single(row, fields, opening, meta)
+    check_characters(found)
+    return found
+
+
+def single(row: dict[str, Any], fields: FieldMap, opening: tuple[Turn, ...], meta: dict[str, str]) -> Entry:
+    """A row of one exchange; prompt and completion may also be lists of messages, as TRL has them."""
+    assert fields.instruction is not None and fields.output is not None  # noqa: S101 - of a shape without messages
+    prompt, answer = row[fields.instruction], row[fields.output]
+    if isinstance(prompt, list) and isinstance(answer, list):
+        return conversation([*prompt, *answer], fields.instruction, opening, meta)
+    given = text(row, fields.input) if fields.input else ""
+    instruction, output = text(row, fields.instruction), text(row, fields.output)
+    for name, value in ((fields.instruction, instruction), (fields.output, output)):
+        if not value.strip():
+            raise BadRow(f"`{name}` is empty")
+    return Entry(instruction, given, output, opening, meta)
+
+
+def text(row: dict[str, Any], name: str) -> str:
+    """A text field; empty where the row has none."""
+    value = row.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadRow(f"`{name}` is {type(value).__name__}, not text")
+    return value
+
+
+# ---------------------------------------------------------------- conversations
+
+
+def conversation(messages: Any, name: str, opening: tuple[Turn, ...], meta: dict[str, str]) -> Entry:
+    """A list of messages: the last exchange is instruction and output, what came before is the history."""
+    if not isinstance(messages, list):
+        raise BadRow(f"`{name}` is {type(messages).__name__}, not a list of messages")
+    turns = [*opening, *(turn(message, f"{name}[{number}]") for number, message in enumerate(messages))]
+    check_order(turns, name)
+    return Entry(turns[-2].text, "", turns[-1].text, tuple(turns[:-2]), meta)
+
+
+def turn(message: Any, where: str) -> Turn:
+    """One message: role and content (OpenAI), or from and value (ShareGPT)."""
+    if not isinstance(message, dict):
+        raise BadRow(f"`{where}` is {type(message).__name__}, not an object")
+    speaker = message.get("role", message.get("from"))
+    role = ROLES.get(speaker) if isinstance(speaker, str) else None
+    if role is None:
+        raise BadRow(f"`{where}` has role {speaker!r}; known: {', '.join(ROLES)}")
+    content = joined(message.get("content", message.get("value")), where)
+    if not content.strip():
+        raise BadRow(f"`{where}` is empty")
+    return Turn(role=role, text=content)
+
+
+def joined(content: Any, where: str) -> str:
+    """Content as text; a list of text pieces, as OpenAI also has it, is joined."""
+    if isinstance(content, list) and all(
+        isinstance(piece, dict) and piece.get("type") == "text" and isinstance(piece.get("text"), str)
+        for piece in content
+    ):
+        return "".join(piece["text"] for piece in content)
+    if not isinstance(content, str):
+        raise BadRow(f"`{where}` has {type(content).__name__} for content, not text")
+    return content
+
+
+def check_order(turns: Sequence[Turn], name: str) -> None:
+    """An optional system message, then user and assistant in turn, the assistant last. Raises BadRow."""
+    roles = [each.role for each in turns]
+    spoken = roles[1:] if roles[:1] == ["system"] else roles
+    if len(spoken) < 2 or len(spoken) % 2 or spoken != ["user", "assistant"] * (len(spoken) // 2):
+        said = ", ".join(roles[:8]) + (", …" if len(roles) > 8 else "")
+        raise BadRow(f"`{name}` has the roles {said or 'of nobody'}; "
+                     "expected: system or not, then user and assistant in turn, the assistant last")  # fmt: skip
+
+
+def check_characters(found: Entry) -> None:
+    """NUL bytes and lone surrogates break tokenizers and files. Raises BadRow."""
+    whole = "".join(
+        (
+            found.instruction,
+            found.input,
+            found.output,
+            *(t.text for t in found.history),
+            *found.meta,
+            *found.meta.values(),
+        )
+    )
+    if "\0" in whole:
+        raise BadRow("a NUL character in the text")
+    try:
+        whole.encode()
+    except UnicodeEncodeError:
+        raise BadRow("a lone surrogate (half a character) in the text") from None

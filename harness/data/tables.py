@@ -1,0 +1,129 @@
+"""Rows of Parquet files, Arrow folders and Hub data sets, batch by batch. pyarrow and datasets are imported inside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.data.formats import RawRow
+from harness.errors import DataError, MissingExtra
+
+BATCH = 1000
+"""Rows held at a time."""
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def parquet_rows(path: Path) -> Iterator[RawRow]:
+    """Rows of a Parquet file. Raises DataError for a file that is none."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            yield from numbered(batch.to_pylist() for batch in file.iter_batches(batch_size=BATCH))
+    except (pa.ArrowException, OSError) as e:
+        raise DataError(f"not a Parquet file that can be read: {first_line(e)}", where=str(path),
+                        hint="write it anew, or give another format") from e  # fmt: skip
+
+
+def numbered(batches: Any) -> Iterator[RawRow]:
+    """Rows of all batches, each with its number."""
+    number = 0
+    for batch in batches:
+        for row in batch:
+            yield f"row {number}", row
+            number += 1
+
+
+# ---------------------------------------------------------------- Arrow folders
+
+
+def arrow_parts(folder: Path) -> tuple[str, ...]:
+    """Names of the parts of a folder that `datasets.save_to_disk` wrote; empty for a folder of one unnamed set."""
+    listing = folder / "dataset_dict.json"
+    return tuple(json.loads(listing.read_text(encoding="utf-8"))["splits"]) if listing.is_file() else ()
+
+
+def is_arrow_folder(folder: Path) -> bool:
+    """Whether `datasets.save_to_disk` wrote it."""
+    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
+
+
+def arrow_identity(folder: Path, part: str | None) -> str:
+    """sha256 over the order and bytes of the Arrow files; what else lies there names only when and how they came."""
+    own = folder / part if part else folder
+    names = [file["filename"] for file in json.loads((own / "state.json").read_text(encoding="utf-8"))["_data_files"]]
+    digest = hashlib.sha256()
+    for name in names:
+        with (own / name).open("rb") as f:
+            digest.update(hashlib.file_digest(f, "sha256").digest())
+    return digest.hexdigest()
+
+
+def arrow_rows(folder: Path, part: str | None) -> Iterator[RawRow]:
+    """Rows of an Arrow folder; the files are mapped, not read into memory."""
+    own = folder / part if part else folder
+    try:
+        loaded = library().load_from_disk(str(own))
+    except (OSError, ValueError, KeyError) as e:
+        raise DataError(f"not a data set that can be read: {first_line(e)}", where=str(own),
+                        hint="write it anew with `save_to_disk`") from e  # fmt: skip
+    yield from dataset_rows(loaded)
+
+
+def dataset_rows(loaded: Any) -> Iterator[RawRow]:
+    """Rows of a `datasets.Dataset`."""
+    return numbered(batch.to_pylist() for batch in loaded.with_format("arrow").iter(batch_size=BATCH))
+
+
+def library() -> Any:
+    """The package `datasets`, quiet. Raises MissingExtra."""
+    try:
+        import datasets
+    except ImportError as e:
+        raise MissingExtra("an Arrow folder or a Hub data set", "datasets") from e
+    datasets.disable_progress_bars()
+    return datasets
+
+
+# ---------------------------------------------------------------- Hub data sets
+
+
+def hub_snapshot(name: str, revision: str) -> Path:
+    """Local copy of a Hub data set at a commit, downloaded once. Raises DataError when it cannot be had."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, repo_type="dataset", revision=revision))
+    except Exception as e:  # the Hub's client raises errors of its own, of the HTTP library and of the system
+        raise DataError(
+            f"Hub data set {name!r} at {revision[:12]} cannot be downloaded: {first_line(e)}",
+            hint="check name and revision; for a private one log in with `hf auth login`; without network, download it "
+            "elsewhere and give its file",
+        ) from e
+
+
+def hub_splits(name: str, revision: str, subset: str | None) -> dict[str, Any]:
+    """Part name -> `datasets.Dataset`, read from the local copy."""
+    copy = hub_snapshot(name, revision)
+    package = library()
+    try:
+        return dict(package.load_dataset(str(copy), subset))
+    except (OSError, ValueError, RuntimeError, TypeError, package.exceptions.DatasetsError) as e:
+        raise DataError(f"Hub data set {name!r} cannot be read: {first_line(e)}",
+                        hint="a set of several subsets needs `subset:`; one that needs code of its own cannot be used",
+                        ) from e  # fmt: skip
+
+
+def hub_rows(name: str, revision: str, subset: str | None, part: str) -> Iterator[RawRow]:
+    """Rows of one part of a Hub data set."""
+    yield from dataset_rows(hub_splits(name, revision, subset)[part])
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its type's name."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

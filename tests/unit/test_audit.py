@@ -1,0 +1,239 @@
+"""The data audit: what it finds in made-up and in the book's data, what dropping does, how near-duplicates show."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.cli import main
+from harness.data import similarity
+from harness.data.audit import TokenLimit, audit, to_drop
+from harness.data.audit_summary import raise_if_forbidden, summarise
+from harness.data.dataset import dataset
+from harness.errors import DataError
+from harness.prompts import STYLES, render
+from harness.records.data import AuditFinding, Example, SplitExample, SplitName, Turn
+from harness.records.settings import AuditSettings, SplitSettings
+from harness.spec import DataSpec
+
+NOUNS = (
+    "apple bridge castle desert engine forest garden harbour island jungle kitchen ladder mirror needle orchard".split()
+)
+LONG = "Describe in two sentences what a traveller who crosses the old stone bridge at dawn would see and hear"
+
+
+def entry(instruction: str, output: str = "", given: str = "") -> Example:
+    return Example(id=instruction, instruction=instruction, input=given, output=output or f"{instruction} it is.")
+
+
+def rows(**parts: list[Example]) -> list[SplitExample]:
+    found: list[SplitExample] = []
+    names: tuple[SplitName, ...] = ("train", "test", "validation")
+    for name in names:
+        found += [SplitExample(split=name, index=i, example=e) for i, e in enumerate(parts.get(name, []))]
+    return found
+
+
+def findings(split: list[SplitExample], kind: str, **settings: Any) -> list[AuditFinding]:
+    return [f for f in audit(split, AuditSettings(**settings)).findings if f.kind == kind]
+
+
+def spots(found: list[AuditFinding]) -> list[tuple[str, int]]:
+    return [(f.place.split, f.place.position) for f in found]
+
+
+FILLER = [entry(f"Tell me about the {a} near the {b}.") for a in NOUNS for b in NOUNS[:3] if a != b]
+
+
+def test_repeats_and_leaks_name_both_sides() -> None:
+    a, b = entry(LONG), entry("Explain why leaves turn red in autumn.", given="for a child")
+    other_input = b.model_copy(update={"input": "for an expert", "id": "o"})
+    split = rows(train=[a, *FILLER, a, b], test=[b, other_input, a], validation=[a])
+    repeats = findings(split, "repeats")
+    last = len(FILLER) + 1
+    assert spots(repeats) == [("train", last), ("test", 0), ("test", 2), ("validation", 0)]
+    assert [(o.split, o.position) for o in repeats[0].others] == [("train", 0)]
+    leaks = findings(split, "leaks")
+    assert spots(leaks) == [("test", 0), ("test", 2), ("validation", 0)]
+    assert [o.position for o in leaks[1].others] == [0, last]
+
+
+def test_an_earlier_conversation_is_part_of_the_prompt() -> None:
+    a = entry("Go on.")
+    b = a.model_copy(update={"history": (Turn(role="user", text="hi"), Turn(role="assistant", text="hello"))})
+    assert not findings(rows(train=[a], test=[b]), "leaks")
+    assert spots(findings(rows(train=[b], test=[b]), "leaks")) == [("test", 0)]
+
+
+def test_near_duplicates_across_parts_and_within() -> None:
+    almost = entry(LONG.replace("dawn", "dusk"))
+    spelled = entry(f"  {LONG.upper()}")
+    split = rows(
+        train=[entry(LONG), *FILLER, almost], test=[spelled, spelled], validation=[entry("Quite another task.")]
+    )
+    near = findings(split, "near_leaks", similarity=0.9)
+    assert spots(near) == [("test", 0), ("test", 1)]
+    assert near[0].similarity == 1.0  # letters' case and blanks make no difference
+    assert [o.position for o in near[0].others] == [0, len(FILLER) + 1]
+    assert ("train", len(FILLER) + 1) in spots(findings(split, "near_repeats", similarity=0.9))
+    assert not findings(rows(train=[entry(LONG)], test=[entry("Describe an old bridge")]), "near_leaks")
+
+
+def test_odd_outputs_lengths_and_languages() -> None:
+    odd = [
+        entry("Repeat after me.", output=" Repeat after me. "),
+        entry("Write it all down.", output="and so on " * 4000),
+        entry("Décrivez les montagnes de la région", output="Les montagnes de la région sont très hautes et belles."),
+        *(entry(f"Is a {noun} alive, dead, or neither of the two?", output="I do not know.") for noun in NOUNS[:4]),
+    ]
+    split = rows(train=[*FILLER, *odd])
+    n = len(FILLER)
+    assert spots(findings(split, "echoes")) == [("train", n)]
+    assert spots(findings(split, "length_outliers")) == [("train", n + 1)]
+    assert spots(findings(split, "languages")) == [("train", n + 2)]
+    [shared] = findings(split, "identical_outputs")
+    assert (shared.place.position, len(shared.others), shared.entries) == (n + 3, 3, 4)
+    languages = audit(split, AuditSettings()).languages
+    assert languages["fr"] == 1 and languages["en"] > n * 0.8
+
+
+def test_rows_too_long_to_train_on() -> None:
+    limit = TokenLimit("words", 12, lambda example: len(example.instruction.split()))
+    split = rows(train=[entry("short"), entry(LONG)], test=[entry(LONG)])
+    [found] = [f for f in audit(split, AuditSettings(), [limit]).findings if f.kind == "truncated"]
+    assert (found.place.split, found.place.position) == ("train", 1)
+    assert found.detail == "19 tokens of 12 (words)"
+
+
+def test_what_is_dropped() -> None:
+    a, b = entry(LONG), entry("Explain why leaves turn red in autumn.")
+    split = rows(train=[a, *FILLER, a, b], test=[b, b])
+    n = len(FILLER)
+    assert to_drop(split, ["leaks"], 1.0) == {n + 2: "leaks"}  # the copy in train: the test set stays as it is
+    # a test entry that repeats train's is the leak's business; one that repeats the test's own goes
+    assert to_drop(split, ["repeats"], 1.0) == {n + 1: "repeats", n + 4: "repeats"}
+
+
+def test_actions() -> None:
+    split = rows(train=[entry(LONG), *FILLER], test=[entry(LONG)])
+    summary = summarise(audit(split, AuditSettings()), {"repeats": 2}, 3)
+    assert summary.leaked == (LONG,)
+    assert "1 entry held out from training stands in train (test 0)." in summary.sentences
+    assert "2 entries repeat an earlier prompt: left out." in summary.sentences
+    assert "3 broken rows: left out." in summary.sentences
+    raise_if_forbidden(summary, AuditSettings(leaks="report", echoes="fail"))
+    with pytest.raises(DataError, match=r"audit\.leaks: 1 entry held out"):
+        raise_if_forbidden(summary, AuditSettings(leaks="fail"))
+
+
+def test_an_empty_and_a_single_row_split() -> None:
+    assert audit([], AuditSettings()).findings == ()
+    assert audit(rows(train=[entry("x")]), AuditSettings()).n == {"train": 1, "test": 0, "validation": 0}
+
+
+# ---------------------------------------------------------------- similarity
+
+
+def grams(text: str) -> Counter[str]:
+    text = text.ljust(similarity.GRAM, "\0")
+    return Counter(text[i : i + similarity.GRAM] for i in range(len(text) - similarity.GRAM + 1))
+
+
+def cosine(a: str, b: str) -> float:
+    x, y = grams(a), grams(b)
+    norm = math.sqrt(sum(v * v for v in x.values()) * sum(v * v for v in y.values()))
+    return sum(x[gram] * y[gram] for gram in x) / norm
+
+
+@given(texts=st.lists(st.text(alphabet="ab汉😀 ", max_size=40), min_size=2, max_size=6))
+def test_cosine_is_that_of_counted_grams(texts: list[str]) -> None:
+    pairs = np.array([(i, j) for i in range(len(texts)) for j in range(i)], dtype=np.int64)
+    found = similarity.cosines(texts, pairs)
+    assert found == pytest.approx([cosine(texts[i], texts[j]) for i, j in pairs])
+
+
+def test_minhash_proposes_all_near_pairs_and_few_others() -> None:
+    draw = random.Random(0)
+    texts = [" ".join(draw.choices(NOUNS, k=25)) for _ in range(300)]
+    near = [text[:60] + draw.choice("xyz") + text[61:] for text in texts[:100]]
+    everything = texts + near
+    ranks = np.zeros(len(everything), dtype=np.int8)
+    pairs = {tuple(pair) for pair in similarity.proposed(similarity.bands(everything), ranks).tolist()}
+    assert all((i, 300 + i) in pairs for i in range(100))
+    assert len(pairs) < 0.05 * len(everything) ** 2 / 2
+
+
+def test_a_bucket_of_thousands_is_not_compared_pair_by_pair() -> None:
+    same = np.zeros((5000, similarity.BANDS), dtype=np.uint32)
+    ranks = np.ones(5000, dtype=np.int8)
+    ranks[17] = 0
+    pairs = similarity.proposed(same, ranks)
+    assert len(pairs) < 5000 * (similarity.FIRST + 1)
+    assert set(range(5000)) - {17} == {a if b == 17 else b for a, b in pairs.tolist() if 17 in (a, b)}
+
+
+# ---------------------------------------------------------------- the book's data, and the command
+
+
+def test_the_books_repeats_and_leaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_folder = Path(os.environ.get("HARNESS_DATA_DIR", Path(__file__).parents[3] / "shared" / "data"))
+    if not (given_folder / "instruction-data.json").exists():
+        pytest.skip("the book's data is not on this machine: set HARNESS_DATA_DIR")
+    monkeypatch.setenv("HARNESS_DATA_DIR", str(given_folder))
+    split = dataset(DataSpec(path="llms-from-scratch"), SplitSettings(), tmp_path)
+    found = audit(split, AuditSettings())
+    # counted apart, with a dict over (instruction, input) of the file's entries
+    assert sum(f.kind == "repeats" for f in found.findings) == 25
+    leaked = [f.place.position for f in found.findings if f.kind == "leaks" and f.place.split == "test"]
+    assert leaked == [40, 99]
+
+
+def write(path: Path, entries: list[Example]) -> Path:
+    path.write_text("".join(json.dumps({"instruction": e.instruction, "output": e.output}) + "\n" for e in entries))
+    return path
+
+
+def test_the_command_names_entries_and_broken_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.jsonl", [entry(LONG), *FILLER, entry(LONG)])
+    path.write_text("{broken\n" + path.read_text())
+    assert main(["data", "audit", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["summary"]["found"]["repeats"] == 1
+    assert told["broken_rows"] == [f"{path}:1: not JSON: Expecting property name enclosed in double quotes"]
+    assert main(["data", "audit", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert f"{path}:1: not JSON" in said.replace("\n", "")
+    assert "= train 0 (row 1): Describe in two sentences" in said
+
+
+def test_the_command_takes_a_matrix_and_a_field_map(
+    tmp_path: Path, tiny_folder: Path, tokenizer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "a.jsonl", [entry("x"), entry(LONG), entry("x")])
+    whole = "".join(segment.text for segment in render(STYLES["phi"], entry(LONG)))
+    length = 1 + len(tokenizer(whole)["input_ids"])  # and the end of the response
+    for limit, longer in ((length, False), (length - 1, True)):
+        (tmp_path / "m.yaml").write_text(
+            f"name: m\ndata: a.jsonl\nsplit: {{train: 2, test: 1}}\ntrain: {{max_length: {limit}}}\n"
+            f"axes: {{model: [{tiny_folder}], prompt_style: [phi], method: [none]}}\n"
+        )
+        assert main(["data", "audit", str(tmp_path / "m.yaml")]) == 0
+        said = capsys.readouterr().out
+        assert "1 entry held out from training stands in train" in said
+        assert (f"train 1 (row 1): {length} tokens of {limit} ({tiny_folder.name}, phi)" in said) == longer
+    assert main(["data", "audit", str(tmp_path / "a.jsonl"), "--fields", "instruction=output", "output"]) == 2
+    assert "not FIELD=NAME" in capsys.readouterr().err
+    assert (
+        main(["data", "audit", str(tmp_path / "a.jsonl"), "--fields", "instruction=output", "output=instruction"]) == 0
+    )
+    assert "too few entries" in capsys.readouterr().out

@@ -1,0 +1,126 @@
+"""Cutting: the book's sizes, shuffles that repeat, strata in proportion, groups kept whole, parts as given."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.data import split
+from harness.data.dataset import dataset
+from harness.errors import DataError
+from harness.records.settings import SplitSettings
+from harness.spec import DataSpec
+
+
+def parts(n: int, keys: list[int], **settings: Any) -> list[str]:
+    names = (*split.PARTS, "")
+    return [names[code] for code in split.assign(n, keys, SplitSettings(**settings))]
+
+
+@pytest.mark.parametrize(
+    ("n", "settings", "expected"),
+    [
+        (1100, SplitSettings(), (935, 110, 55)),  # the book's chapter 7: int(n * 0.85), int(n * 0.1), the rest
+        (1100, SplitSettings(train=0.85, test=0.10, validation=0.05), (935, 110, 55)),
+        (1208, SplitSettings(train=128, test=60), (128, 60, 0)),
+        (10, SplitSettings(train=5, test=3, validation=2), (5, 3, 2)),
+        (3, SplitSettings(train=2, test=1), (2, 1, 0)),  # beside a count, 1 is one row and not all of them
+        (20, SplitSettings(train=0.85, test=0.10, validation=0.1), (17, 2, 1)),
+    ],
+)
+def test_sizes(n: int, settings: SplitSettings, expected: tuple[int, int, int]) -> None:
+    sizes = split.sizes(n, settings)
+    assert (sizes["train"], sizes["test"], sizes["validation"]) == expected
+
+
+def test_cut_is_in_file_order() -> None:
+    assert parts(20, [], train=0.5, test=0.25) == ["train"] * 10 + ["test"] * 5 + ["validation"] * 5
+    assert parts(8, [], train=3, test=2) == ["train"] * 3 + ["test"] * 2 + [""] * 3
+
+
+def test_empty_test_part_is_refused() -> None:
+    with pytest.raises(DataError, match="the test part is empty"):
+        parts(5, [])
+
+
+def test_more_rows_asked_than_there_are() -> None:
+    with pytest.raises(DataError, match="the data has 10"):
+        parts(10, [], train=8, test=3)
+
+
+def test_a_shuffle_depends_on_its_seed_alone() -> None:
+    one, again, other = (parts(1100, [], shuffle=seed) for seed in (0, 0, 1))
+    assert one == again != other
+    assert Counter(one) == Counter(other) == {"train": 935, "test": 110, "validation": 55}
+    assert one != parts(1100, [])
+    # the order in which Python 3.11's own random.Random(0).random() ranks five draws: .84, .76, .42, .26, .51
+    assert list(split.shuffled(5, 0)) == [3, 2, 4, 1, 0]
+
+
+@given(
+    strata=st.lists(st.integers(0, 4), min_size=20, max_size=200),
+    shuffle=st.none() | st.integers(0, 5),
+    test=st.sampled_from([0.1, 0.25, 0.5]),
+)
+def test_strata_keep_their_proportions(strata: list[int], shuffle: int | None, test: float) -> None:
+    found = parts(len(strata), strata, train=0.5, test=test, shuffle=shuffle, stratify_by="f")
+    wanted = split.sizes(len(strata), SplitSettings(train=0.5, test=test))
+    assert Counter(found) == Counter({part: n for part, n in wanted.items() if n})
+    size = Counter(strata)
+    for stratum, n in Counter(s for s, part in zip(strata, found, strict=True) if part == "test").items():
+        assert abs(n - size[stratum] * wanted["test"] / len(strata)) < 1
+
+
+@given(
+    groups=st.lists(st.integers(0, 9), min_size=60, max_size=200).map(lambda drawn: [*range(10), *drawn]),
+    shuffle=st.none() | st.integers(0, 5),
+)
+def test_no_group_stands_in_two_parts(groups: list[int], shuffle: int | None) -> None:
+    keys = [list(dict.fromkeys(groups)).index(group) for group in groups]
+    found = parts(len(keys), keys, train=0.5, test=0.5, shuffle=shuffle, group_by="f")
+    of_group: dict[int, set[str]] = {}
+    for key, part in zip(keys, found, strict=True):
+        of_group.setdefault(key, set()).add(part)
+    assert all(len(seen) == 1 for seen in of_group.values())
+    assert abs(found.count("train") - len(keys) / 2) <= max(Counter(keys).values()) / 2 + 1
+
+
+def test_one_group_cannot_be_cut() -> None:
+    with pytest.raises(DataError, match="the test part is empty"):
+        parts(10, [0] * 10, group_by="f")
+
+
+def write(path: Path, *rows: dict[str, Any]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_the_field_is_the_sources_own(tmp_path: Path) -> None:
+    rows = [{"instruction": f"i{n}", "output": "o", "family": n % 2, "chat": f"c{n // 5}"} for n in range(20)]
+    write(tmp_path / "a.jsonl", *rows)
+    halves = {"train": 0.5, "test": 0.5}
+    cut = dataset(DataSpec(path="a.jsonl"), SplitSettings(**halves, stratify_by="family"), tmp_path)
+    assert Counter(row.index % 2 for row in cut if row.split == "test") == {0: 5, 1: 5}
+    cut = dataset(DataSpec(path="a.jsonl"), SplitSettings(**halves, group_by="chat"), tmp_path)
+    assert [row.split for row in cut] == ["train"] * 10 + ["test"] * 10
+    with pytest.raises(DataError, match=r"a\.jsonl:1: no value under `famly`, which the split goes by"):
+        dataset(DataSpec(path="a.jsonl"), SplitSettings(**halves, stratify_by="famly"), tmp_path)
+
+
+def test_given_parts(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", {"instruction": "a", "output": "o"}, {"instruction": "b", "output": "o"})
+    (tmp_path / "b.csv").write_text("prompt,completion\na,o\n")
+    spec = DataSpec.model_validate({"parts": {"train": "a.jsonl", "test": "b.csv"}})
+    found = dataset(spec, SplitSettings(), tmp_path)
+    assert [(row.split, row.index, row.example.instruction) for row in found] == [
+        ("train", 0, "a"),
+        ("train", 1, "b"),
+        ("test", 0, "a"),
+    ]
+    assert len({row.example.id for row in found}) == 3
+    assert found.split is None
