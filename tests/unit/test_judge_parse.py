@@ -124,10 +124,10 @@ def test_a_request_without_reply_has_failed_and_says_why() -> None:
 
 @pytest.mark.parametrize("text", ["{" * 10_000_000, '{"a":' * 2_000_000, "9" * 10_000_000, "[" * 1_000_000])
 def test_endless_replies_end_soon(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for rubric in RUBRICS:
         assert isinstance(judged(rubric, text), Unparsed)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @given(text=st.text(max_size=60), cut=st.booleans())
