@@ -63,7 +63,7 @@ def measure_board(layout: Layout, measure: Measured, families: Families) -> Meas
     scored = [cell for cell in best_first(layout, info, means) if means[cell] is not None]
     pairs = list(combinations(scored, 2))
     found = _comparisons(layout, measure, families, pairs)
-    ranks = dict(zip(scored, _ranks(scored, pairs, found.for_ranks), strict=True)) if info.trusted else {}
+    ranks = dict(zip(scored, _ranks(scored, pairs, found.for_ranks), strict=True)) if info.ranks else {}
     binary = measure.pass_or_fail
     return MeasureBoard(
         info=info,
@@ -174,7 +174,21 @@ def _cell_score(
         n_items=summary.items,
         unscored=int(measure.aligned.unscored[cell]),
         left_out=measure.aligned.left_out[cell],
+        **_bounds(measure, cell),
     )
+
+
+def _bounds(measure: Measured, cell: int) -> dict[str, float]:
+    """The mean with every unscored item at an end of the scale; nothing where all are scored, or a scale has no end."""
+    unscored = int(measure.aligned.unscored[cell])
+    ends = measure.info.bounds
+    if not unscored or measure.info.corpus or not np.isfinite(ends).all():
+        return {}
+    panel = measure.aligned.panel
+    scored = int(panel.present[cell].sum())
+    total = float(panel.values[cell][panel.present[cell]].sum())
+    worst, best = ((total + unscored * end) / (scored + unscored) for end in ends)
+    return {"worst": worst, "best": best}
 
 
 def _cell_interval(measure: Measured, summary: CellSummary, *, passfail: bool) -> Interval | None:

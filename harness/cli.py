@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 EPILOG = """\
 examples:
@@ -68,6 +69,7 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915
 
     run = command("run", "run_matrix", "train, generate, score, judge, compare and publish a matrix", stored)
     run.add_argument("matrix", type=Path, help="matrix file (YAML)")
+    add_limits(run)
     run.add_argument("--plain", action="store_true", help="one line a finished piece of work instead of bars")
     plan = command("plan", "show_plan", "show variants, stages, what is sealed, and an estimate of the cost", stored)
     plan.add_argument("matrix", type=Path, help="matrix file (YAML)")
@@ -113,6 +115,7 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915
     board.add_argument("--port", type=int, default=8501, help="port (default: 8501)")
     command("schema", "print_schema", "print the JSON Schema of a matrix file, for your editor", common)
     command("doctor", "examine", "check this installation: packages, versions, models, device", common)
+    add_judges(commands, common, stored)
     data = command("data", "audit_data", "look for duplicates, leaks and oddities in a data set", common)
     data.add_argument("action", choices=["audit"], help="report what is found; nothing is changed")
     data.add_argument("file", type=Path, help="a data file, folder or known name; or a matrix file, for its data")
@@ -138,6 +141,36 @@ def positive(text: str) -> int:
     return number
 
 
+def add_limits(sub: argparse.ArgumentParser) -> None:
+    """What judges may cost in one run."""
+    sub.add_argument("--max-calls", type=int, metavar="N", help="stop before more than N calls to judges; keep all")
+    sub.add_argument("--max-cost", type=float, metavar="USD", help="stop before judges cost more than this; keep all")
+
+
+def add_judges(commands: Any, common: argparse.ArgumentParser, stored: argparse.ArgumentParser) -> None:
+    """`harness judges …`."""
+    about = "measure judges, test backends and rubrics, show the bill"
+    top = commands.add_parser("judges", help=about, description=about.capitalize() + ".")
+    actions = top.add_subparsers(required=True, metavar="ACTION")
+
+    def action(name: str, function: str, about: str, parent: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub = actions.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".", parents=[parent])
+        sub.set_defaults(command=lambda arguments: globals()[function](arguments))
+        return cast(argparse.ArgumentParser, sub)
+
+    trust = action("trust", "trust_judges", "probe a matrix's judges, without training anything", stored)
+    trust.add_argument("matrix", type=Path, help="matrix file (YAML)")
+    add_limits(trust)
+    bill = action("bill", "bill_judges", "what a matrix's judges took, judge by judge and variant by variant", stored)
+    bill.add_argument("matrix", type=Path, help="matrix file (YAML)")
+    test = action("test", "test_judge", "hold a backend to the contract", common)
+    test.add_argument("backend", help="a registered name, or module:Class (looked for in this folder, too)")
+    test.add_argument("--model", default="smollm2-135m", help="the model that it shall load")
+    test.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="a backend option")
+    rubrics = action("rubrics", "test_rubrics", "list rubrics and run the tests that they ship with", common)
+    rubrics.add_argument("rubric", nargs="*", help="names or YAML files (default: all that are built in)")
+
+
 # ---------------------------------------------------------------- run and plan
 
 
@@ -146,6 +179,7 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from harness import pipeline
+    from harness.judge_commands import budget_of, check_judges
     from harness.progress import Bars, Lines
     from harness.store import Store
 
@@ -153,17 +187,23 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     console = Console(stderr=False)
     spec, plan, resolved, text = prepared(arguments.matrix)
     store = Store(arguments.store)
+    budget = budget_of(resolved, arguments.max_calls, arguments.max_cost)
     result = pipeline.finished_result(plan, store)
     if result is not None:
         console.print(f"Nothing to do: all {len(plan.stages)} stages of {plan.matrix!r} are sealed.", highlight=False)
     else:
-        total, done = pipeline.pieces(plan, pipeline.missing(plan, store))
+        undone = pipeline.missing(plan, store)
+        check_judges(plan, resolved, {stage.key for stage in undone})
+        total, done = pipeline.pieces(plan, undone)
         plain = arguments.plain or not console.is_terminal
         watcher = Lines(console, total, done) if plain else Bars(console, total, done)
         quiet_libraries()
         with watcher:
-            result = pipeline.run(spec, plan, resolved, store, text, watcher).result
+            result = pipeline.run(spec, plan, resolved, store, text, watcher, budget).result
     show_result(result, store.matrix_folder(plan), arguments.store)
+    spent = budget.spent
+    if spent.cost:
+        console.print(f"Judges       {spent.calls:,} calls in this run, ${spent.cost:.2f}", highlight=False)
     return 1 if result.failed else 0
 
 
@@ -306,6 +346,46 @@ def show_masks(arguments: argparse.Namespace) -> int:
     found = previews(plan, resolved, Store(arguments.store), variants, arguments.rows)
     print_masks(((each.variant.name, preview) for each, preview in found), Console(), ids=arguments.ids)
     return 0
+
+
+# ---------------------------------------------------------------- judges
+
+
+def trust_judges(arguments: argparse.Namespace) -> int:
+    """`harness judges trust`."""
+    from harness.judge_commands import trust
+    from harness.store import Store
+
+    _, plan, resolved, _ = prepared(arguments.matrix)
+    quiet_libraries()
+    return trust(plan, resolved, Store(arguments.store), arguments.max_calls, arguments.max_cost)
+
+
+def bill_judges(arguments: argparse.Namespace) -> int:
+    """`harness judges bill`."""
+    from rich.console import Console
+
+    from harness.store import Store
+    from reports.trust_table import print_bill
+
+    _, plan, _, _ = prepared(arguments.matrix)
+    print_bill(plan, Store(arguments.store), Console())
+    return 0
+
+
+def test_judge(arguments: argparse.Namespace) -> int:
+    """`harness judges test`."""
+    from harness.judge_commands import hold_to_contract
+
+    sys.path.insert(0, "")  # a backend that is being written need not be installed yet
+    return hold_to_contract(arguments.backend, arguments.model, arguments.option)
+
+
+def test_rubrics(arguments: argparse.Namespace) -> int:
+    """`harness judges rubrics`."""
+    from harness.judge_commands import run_rubric_tests
+
+    return run_rubric_tests(arguments.rubric)
 
 
 # ---------------------------------------------------------------- the other commands

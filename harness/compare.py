@@ -12,7 +12,7 @@ from harness.errors import HarnessError
 from harness.metrics import load_metric
 from harness.records.data import AuditSummary
 from harness.records.plan import FailedVariant
-from harness.records.result import BoardRow, MeasureInfo, Result, TrustReport
+from harness.records.result import BoardRow, JudgeAgreement, MeasureInfo, Result, TrustReport, WinRate
 from harness.stats.corpus import CorpusScore
 from harness.uncertainty import variance_table, winner
 from harness.verdict import Correction
@@ -36,6 +36,7 @@ class CompareSettings:
     correction: Correction = "holm"
     margin: float | None = None
     seed_sd: float | None = None
+    rank_untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class CompareInputs:
     measures: tuple[MeasureInfo, ...]
     variants: tuple[VariantScores, ...]
     trust: tuple[TrustReport, ...] = ()
+    agreement: tuple[JudgeAgreement, ...] = ()
+    win_rates: tuple[WinRate, ...] = ()
     failed: tuple[FailedVariant, ...] = ()
     settings: CompareSettings = CompareSettings()
     audit: AuditSummary | None = None
@@ -95,6 +98,8 @@ def compare(inputs: CompareInputs) -> Result:
         variances=tuple(table for table in tables if table is not None),
         winner=winner(layout, primary_measured, [score.mean for score in primary.scores]),
         trust=inputs.trust,
+        agreement=inputs.agreement,
+        win_rates=inputs.win_rates,
         failed=inputs.failed,
         answer=(),
         audit=inputs.audit,
@@ -124,14 +129,20 @@ def _measures(inputs: CompareInputs) -> tuple[tuple[MeasureInfo, ...], list[str]
     """Measures with what the probes found, one of them primary; and what had to be changed for that."""
     reports = {report.judge: report for report in inputs.trust}
     measures = [
-        info.model_copy(update={"trusted": report.trusted, "untrusted_reason": "" if report.trusted else report.reason})
+        info.model_copy(
+            update={
+                "trusted": report.trusted,
+                "untrusted_reason": "" if report.trusted else report.reason,
+                "ranks": report.trusted or inputs.settings.rank_untrusted,
+            }
+        )
         if (report := reports.get(info.name)) is not None
         else info
         for info in inputs.measures
     ]
     wanted = _wanted_primary(inputs)
-    trusted = [info.name for info in measures if info.trusted]
-    primary = wanted if wanted in trusted or not trusted else trusted[0]
+    ranking = [info.name for info in measures if info.ranks]
+    primary = wanted if wanted in ranking or not ranking else ranking[0]
     warnings = []
     if primary != wanted:
         warnings.append(f"{wanted} is not trusted and cannot decide: {primary} is the primary measure instead")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import combinations
+from statistics import fmean
 from typing import Any
 
 from harness.align import VariantScores
@@ -11,11 +14,12 @@ from harness.errors import HarnessError
 from harness.metrics.base import load_metric
 from harness.plan import baseline_cell
 from harness.records.data import AuditSummary, Example, SplitExample
+from harness.records.inputs import AskInput, StageKey
 from harness.records.plan import FailedVariant, JudgePlan, Plan, VariantPlan
-from harness.records.result import MeasureInfo, TrustReport
-from harness.records.rows import Judgment, MetricRow
+from harness.records.result import JudgeAgreement, MeasureInfo, TrustReport, WinRate
+from harness.records.rows import Generation, Judgment, MetricRow, Scored
 from harness.records.seal import AuditFacts, ScoreFacts
-from harness.spec import MatrixSpec
+from harness.spec import MatrixSpec, PanelSpec
 from harness.store import Store
 
 
@@ -31,6 +35,11 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
     n_test = len(tests) - len(left_out)
     if n_test == 0:
         raise HarnessError("every test item stands in train", hint="compare.leaked_items: count, or other test data")
+    variants = tuple(scores_of(each, store, left_out) for each in finished)
+    reports = {judge.name: judge_report(judge, variants, finished, store) for judge in plan.judges}
+    for panel in spec.panels:
+        variants = tuple(with_panel(each, panel) for each in variants)
+        reports[panel.name] = panel_report(panel, plan, store)
     return CompareInputs(
         matrix=plan.matrix,
         matrix_digest=plan.matrix_digest,
@@ -38,9 +47,15 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
         n_test=n_test,
         audit=audit,
         leaked_left_out=bool(left_out),
-        measures=(*metric_infos(finished[0], store), *(judge_info(judge, store) for judge in plan.judges)),
-        variants=tuple(scores_of(each, store, left_out) for each in finished),
-        trust=tuple(trust(judge, store) for judge in plan.judges),
+        measures=(
+            *metric_infos(finished[0], store),
+            *(judge_info(judge) for judge in plan.judges),
+            *(panel_info(panel, plan) for panel in spec.panels),
+        ),
+        variants=variants,
+        trust=tuple(reports.values()),
+        agreement=agreements(plan, variants),
+        win_rates=win_rates(plan, finished, store, left_out),
         failed=failed,
         settings=CompareSettings(
             primary=spec.compare.primary,
@@ -52,6 +67,7 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
             correction=spec.compare.correction,
             margin=spec.compare.margin,
             seed_sd=spec.compare.seed_sd,
+            rank_untrusted=spec.compare.rank_untrusted,
         ),
         clusters=None if spec.compare.clusters is None else cluster_of(tests, spec.compare.clusters),
     )
@@ -76,13 +92,27 @@ def cluster_of(tests: list[Example], field: str) -> dict[str, str]:
     return found
 
 
+def judged_variants(plan: Plan, store: Store) -> tuple[list[VariantScores], list[VariantPlan]]:
+    """(scores, plans) of the variants whose answers every judge has judged."""
+    finished = [
+        each
+        for each in plan.variants
+        if all(store.sealed(key) is not None for key in (*each.scores.values(), *each.judgments.values()))
+    ]
+    return [scores_of(each, store, frozenset()) for each in finished], finished
+
+
 def scores_of(each: VariantPlan, store: Store, left_out: frozenset[str]) -> VariantScores:
     """One variant's rows on every measure, without the items left out."""
     judgment_type: Any = Judgment
     return VariantScores(
         variant=each.variant,
         metrics={name: kept(store.stream(key, MetricRow), left_out) for name, key in each.scores.items()},
-        judgments={name: kept(store.stream(key, judgment_type), left_out) for name, key in each.judgments.items()},
+        judgments={
+            name: kept(store.stream(key, judgment_type), left_out)
+            for name, key in each.judgments.items()
+            if store.sealed(key) is not None  # a pairwise judge has nothing to say where its opponent failed
+        },
     )
 
 
@@ -111,7 +141,7 @@ def metric_infos(each: VariantPlan, store: Store) -> list[MeasureInfo]:
     return infos
 
 
-def judge_info(judge: JudgePlan, store: Store) -> MeasureInfo:
+def judge_info(judge: JudgePlan) -> MeasureInfo:
     """A judge's column; its scale is its rubric's."""
     from judges.rubric import load_rubric
 
@@ -127,9 +157,128 @@ def judge_info(judge: JudgePlan, store: Store) -> MeasureInfo:
     )
 
 
-def trust(judge: JudgePlan, store: Store) -> TrustReport:
-    """What a judge's probes say about it."""
+def judge_report(
+    judge: JudgePlan, variants: Sequence[VariantScores], plans: Sequence[VariantPlan], store: Store
+) -> TrustReport:
+    """What a judge's probes say about it, and how its scores of the variants' answers go with their length."""
+    from judges.measures import length_slope, order_bias, repeat_agreement, scale_use
+    from judges.rubric import load_rubric
     from judges.trust import trust_report
 
+    rubric = load_rubric(judge.rubric)
+    pairwise = rubric.mode == "pairwise"
     judgment_type: Any = Judgment
-    return trust_report(judge.name, store.read(judge.probe_judge, judgment_type))
+    probes = store.read(judge.probe_judge, judgment_type)
+    report = trust_report(judge.name, probes, scale=rubric.scale, pairwise=pairwise)
+    rows = [row for each in variants for row in each.judgments.get(judge.name, ())]
+    if not rows:
+        return report
+    lengths = {
+        (each.variant.name, row.example_id, row.sample): len(row.text)
+        for each in plans
+        for row in store.read(each.generate, Generation)
+    }
+    named = [row.model_copy(update={"example_id": f"{each.variant.name} {row.example_id}"})
+             for each in variants for row in each.judgments.get(judge.name, ())]  # fmt: skip
+    return report.model_copy(
+        update={
+            "length": length_slope(item_scores(judge.name, variants), lengths),
+            "repeats": report.repeats if pairwise else repeat_agreement(named) or report.repeats,
+            "order": order_bias(named, rubric.scale) if pairwise else None,
+            "scale_use": scale_use(rows),
+        }
+    )
+
+
+def item_scores(judge: str, variants: Sequence[VariantScores]) -> dict[tuple[str, str, int], float]:
+    """A judge's mean score of each answer, by (variant, example, sample)."""
+    scores: dict[tuple[str, str, int], list[float]] = {}
+    for each in variants:
+        for row in each.judgments.get(judge, ()):
+            if isinstance(row, Scored):
+                scores.setdefault((each.variant.name, row.example_id, row.sample), []).append(row.value)
+    return {key: fmean(values) for key, values in scores.items()}
+
+
+def with_panel(scores: VariantScores, panel: PanelSpec) -> VariantScores:
+    """A variant's scores with the panel's beside its judges'."""
+    from judges.panel import combined
+
+    members = {name: scores.judgments.get(name, ()) for name in panel.judges}
+    return replace(scores, judgments={**scores.judgments, panel.name: combined(members, panel.combine)})
+
+
+def panel_info(panel: PanelSpec, plan: Plan) -> MeasureInfo:
+    """A panel's column, on its judges' common scale."""
+    infos = {judge.name: judge_info(judge) for judge in plan.judges}
+    members = [infos[name] for name in panel.judges]
+    return members[0].model_copy(
+        update={
+            "name": panel.name,
+            "label": f"panel {panel.name}",
+            "signature": f"{panel.combine} of " + " + ".join(info.signature for info in members),
+        }
+    )
+
+
+def panel_report(panel: PanelSpec, plan: Plan, store: Store) -> TrustReport:
+    """A panel is probed as its judges are: their scores of each probe, combined."""
+    from judges.panel import combined
+    from judges.rubric import load_rubric
+    from judges.trust import trust_report
+
+    judges = [judge for judge in plan.judges if judge.name in panel.judges]
+    rubric = load_rubric(judges[0].rubric)
+    judgment_type: Any = Judgment
+    probes = {judge.name: store.read(judge.probe_judge, judgment_type) for judge in judges}
+    rows = combined(probes, panel.combine)
+    report = trust_report(panel.name, rows, scale=rubric.scale, pairwise=rubric.mode == "pairwise")
+    return report.model_copy(update={"order": None, "repeats": None})
+
+
+def agreements(plan: Plan, variants: Sequence[VariantScores]) -> tuple[JudgeAgreement, ...]:
+    """Every pair of judges over the answers that both scored."""
+    from judges.measures import agreement
+    from judges.rubric import load_rubric
+
+    names = [judge.name for judge in plan.judges]
+    scales = {judge.name: load_rubric(judge.rubric).scale for judge in plan.judges}
+    ends = {name: (float(scale.low), float(scale.high)) for name, scale in scales.items()}
+    scores = {name: item_scores(name, variants) for name in names}
+    found = (agreement(a, b, scores, ends) for a, b in combinations(names, 2))
+    return tuple(each for each in found if each is not None)
+
+
+def win_rates(
+    plan: Plan, finished: Sequence[VariantPlan], store: Store, left_out: frozenset[str] = frozenset()
+) -> tuple[WinRate, ...]:
+    """Each cell against the opponent, for every pairwise judge; a cell's seeds are averaged within an item."""
+    from judges.rubric import load_rubric
+    from judges.win_rate import Pairings, win_rate
+
+    rates = []
+    for judge in plan.judges:
+        rubric = load_rubric(judge.rubric)
+        if rubric.mode != "pairwise":
+            continue
+        cells: dict[str, Pairings] = {}
+        for each in finished:
+            against, key = rival_of(each, judge.name, plan), each.judgments[judge.name]
+            if against is None or against == each.generate or store.sealed(key) is None:
+                continue
+            judgment_type: Any = Judgment
+            cells.setdefault(each.variant.cell.name, Pairings(rubric.scale)).add(
+                kept(store.stream(key, judgment_type), left_out),
+                store.read(each.generate, Generation),
+                store.read(against, Generation),
+            )
+        rates += [win_rate(judge.name, cell, pairings) for cell, pairings in cells.items() if pairings.won]
+    return tuple(rates)
+
+
+def rival_of(each: VariantPlan, judge: str, plan: Plan) -> StageKey | None:
+    """The generations that a pairwise judge compared this variant's with."""
+    for stage in plan.stages:
+        if stage.key == each.asks[judge] and isinstance(stage.input, AskInput) and stage.input.against is not None:
+            return StageKey(stage="generate", digest=stage.input.against)
+    return None

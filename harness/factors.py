@@ -91,12 +91,11 @@ def squares(cells: Sequence[Cell]) -> tuple[Square, ...]:
     found = []
     for matched in matched_levels(cells):
         for other in AXES[AXES.index(matched.axis) + 1 :]:
-            at: dict[str, dict[tuple[str | None, ...], tuple[int, int]]] = defaultdict(dict)
+            at: dict[str, dict[tuple[object, ...], tuple[int, int]]] = defaultdict(dict)
             for i, j in matched.pairs:
                 level = cells[i].level(other)
                 if level is not None and level == cells[j].level(other):
-                    rest = tuple(cells[k].level(axis) for k in (i, j) for axis in AXES if axis != other)
-                    at[level][rest] = (i, j)
+                    at[level][cells[i].rest({other}), cells[j].rest({other})] = (i, j)
             for c, d in combinations(at, 2):
                 both = [rest for rest in at[c] if rest in at[d]]
                 if both:

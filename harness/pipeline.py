@@ -6,11 +6,12 @@ import errno
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.errors import HarnessError, StoreError, TrainingFailed
 from harness.plan import Resolved
 from harness.progress import BAR_OF, Watcher
-from harness.records.inputs import StageKey
+from harness.records.inputs import AskInput, JudgeInput, StageKey
 from harness.records.plan import FailedVariant, Plan, PlannedStage, VariantPlan
 from harness.records.result import Result
 from harness.spec import MatrixSpec
@@ -52,8 +53,18 @@ def finished_result(plan: Plan, store: Store) -> Result | None:
     return result if result is not None and reports and not missing(plan, store) else None
 
 
-def run(spec: MatrixSpec, plan: Plan, resolved: Resolved, store: Store, matrix_yaml: str, watcher: Watcher) -> Outcome:
+def run(  # noqa: PLR0913 - a run's whole surroundings
+    spec: MatrixSpec,
+    plan: Plan,
+    resolved: Resolved,
+    store: Store,
+    matrix_yaml: str,
+    watcher: Watcher,
+    budget: Any = None,
+) -> Outcome:
     """Bring a matrix to its end. Raises HarnessError; whatever was sealed by then is kept.
+
+    `budget`: judges.budget.Budget, what its judges may cost; None: no limit.
 
     A variant whose training breaks off stands in the result as failed, and the others go on.
     """
@@ -63,10 +74,16 @@ def run(spec: MatrixSpec, plan: Plan, resolved: Resolved, store: Store, matrix_y
     bar = ""
     labels, quiet = stage_labels(plan), quick_stages(plan)
     workshop = Workshop(
-        store, resolved, lambda count: watcher.advance(bar, count), matrix=plan.matrix, track=spec.track, labels=labels
+        store,
+        resolved,
+        lambda count: watcher.advance(bar, count),
+        matrix=plan.matrix,
+        track=spec.track,
+        labels=labels,
+        budget=budget,
     )
     for stage in missing(plan, store):
-        if depends_on_failure(plan, stage.key, failures):
+        if depends_on_failure(plan, stage.key, failures) or lacks_input(stage, store, failures):
             continue
         bar = BAR_OF[stage.key.stage]
         label = labels.get(stage.key, stage.key.stage)
@@ -137,6 +154,37 @@ def depends_on_failure(plan: Plan, key: StageKey, failures: dict[StageKey, Faile
     """Whether every variant that needs this stage has failed."""
     needing = [each for each in plan.variants if key in keys_of(each)]
     return bool(needing) and all(each.train in failures for each in needing)
+
+
+def lacks_input(stage: PlannedStage, store: Store, failures: dict[StageKey, FailedVariant]) -> bool:
+    """Whether a pairwise judge's opponent failed: then there is nothing to ask, and no reply to read."""
+    if not failures:
+        return False
+    match stage.input:
+        case AskInput(against=str(against)) if against != "reference":
+            return store.sealed(StageKey(stage="generate", digest=against)) is None
+        case JudgeInput(replies=replies):
+            return store.sealed(StageKey(stage="ask", digest=replies)) is None
+        case _:
+            return False
+
+
+def measure_judges(plan: Plan, resolved: Resolved, store: Store, watcher: Watcher, budget: Any = None) -> None:
+    """Make what the judges' trust is told by, and nothing else: no model is trained. Raises HarnessError."""
+    wanted = {key for judge in plan.judges for key in (judge.probe, judge.probe_ask, judge.probe_judge)}
+    bar = BAR_OF["ask"]
+    workshop = Workshop(store, resolved, advance=lambda count: watcher.advance(bar, count), budget=budget)
+    try:
+        for stage in missing(plan, store):
+            if stage.key == plan.data or stage.key in wanted:
+                label, asks = stage_labels(plan).get(stage.key, ""), stage.key.stage == "ask"
+                if asks:
+                    watcher.begin(bar, label, units(workshop, stage))
+                make_sealed(workshop, stage, watcher)
+                if asks:
+                    watcher.end(bar, label, "")
+    finally:
+        workshop.close()
 
 
 def conclude(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVariant, ...]) -> Result:

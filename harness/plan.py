@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.data.dataset import Dataset
@@ -27,6 +27,7 @@ from harness.records.inputs import (
     TrainInput,
 )
 from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
+from harness.records.settings import Price
 from harness.records.variant import Variant
 from harness.spec import AXES, Assignment, JudgeSpec, MatrixSpec
 from harness.store import planned
@@ -50,7 +51,11 @@ class ResolvedModel:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedJudge:
-    """A judge by content: model identity, what it is asked, how its replies are read."""
+    """A judge by content: model identity, what it is asked, how its replies are read.
+
+    `options`: those that decide replies. `prompt_tokens`, `reply_tokens`: of one question, roughly; `price` of a
+    million of them, None where it is not known.
+    """
 
     spec: JudgeSpec
     rubric: str
@@ -58,6 +63,12 @@ class ResolvedJudge:
     model_identity: str
     prompt_sha256: str
     parser_sha256: str
+    options: dict[str, str | int | float | bool] = field(default_factory=dict)
+    pairwise: bool = False
+    scale: tuple[int, int] = (0, 1)
+    prompt_tokens: float = 0.0
+    reply_tokens: float = 0.0
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +148,32 @@ def baseline_cell(spec: MatrixSpec) -> str | None:
     return found[0]
 
 
+def opponent(spec: MatrixSpec) -> Variant:
+    """Whom pairwise judges compare every variant with: the baseline, else the first untuned variant, else the first."""
+    name = baseline_cell(spec)
+    every = variants(spec)
+    first = next((each for each in every if each.method == "none"), every[0])
+    wanted = first.cell.name if name is None else name
+    return next(each for each in every if each.cell.name == wanted)
+
+
 def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
     """The whole plan; every stage comes after its inputs. Raises SpecError for a baseline that is no cell."""
     baseline_cell(spec)
+    same_scales(spec, resolved)
     data = planned(data_input(spec, resolved.data))
     bases = {name: planned(model.input) for name, model in resolved.models.items()}
     audit = planned(audit_input(spec, resolved, data.key, [base.key for base in bases.values()]))
     judges = [judging(judge, data.key) for judge in resolved.judges]
+    rival = opponent(spec)
+    _, against = planned_generation(spec, resolved, rival, data.key, bases[rival.model].key)
     work: list[PlannedStage] = [data, *bases.values(), audit]
     asking = {judge.plan.name: list(judge.stages) for judge in judges}  # judge by judge: each is loaded once
     variant_plans = []
     for each in variants(spec):
-        own, asked, variant_plan = variant_stages(spec, resolved, each, data.key, bases[each.model].key, judges)
+        own, asked, variant_plan = variant_stages(
+            spec, resolved, each, data.key, bases[each.model].key, judges, against.key
+        )
         work += own
         for name, stages_of_judge in asked.items():
             asking[name] += stages_of_judge
@@ -196,10 +221,20 @@ def audit_input(spec: MatrixSpec, resolved: Resolved, data: StageKey, bases: lis
     )
 
 
-def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
-    spec: MatrixSpec, resolved: Resolved, each: Variant, data: StageKey, base: StageKey, judges: list[Judging]
-) -> tuple[list[PlannedStage], dict[str, list[PlannedStage]], VariantPlan]:
-    """(train, generate, scores), (ask, judgment) by judge, and the variant's plan."""
+def same_scales(spec: MatrixSpec, resolved: Resolved) -> None:
+    """Raises SpecError where the judges of a panel score on different scales."""
+    scales = {judge.spec.column: judge.scale for judge in resolved.judges}
+    for index, panel in enumerate(spec.panels):
+        found = {scales[name] for name in panel.judges}
+        if len(found) > 1:
+            spoken = ", ".join(f"{name} {scales[name][0]}–{scales[name][1]}" for name in panel.judges)
+            raise SpecError([f"panels[{index}]: the judges of a panel need one scale: {spoken}"])
+
+
+def planned_generation(
+    spec: MatrixSpec, resolved: Resolved, each: Variant, data: StageKey, base: StageKey
+) -> tuple[PlannedStage | None, PlannedStage]:
+    """The train (None for the untuned model) and generate stages of a variant."""
     style = resolved.styles[each.prompt_style].sha256
     train = planned_training(spec, each, data, base, style)
     generate = planned(
@@ -211,13 +246,27 @@ def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
             settings=spec.generate,
         )
     )
+    return train, generate
+
+
+def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
+    spec: MatrixSpec,
+    resolved: Resolved,
+    each: Variant,
+    data: StageKey,
+    base: StageKey,
+    judges: list[Judging],
+    against: StageKey,
+) -> tuple[list[PlannedStage], dict[str, list[PlannedStage]], VariantPlan]:
+    """(train, generate, scores), (ask, judgment) by judge, and the variant's plan."""
+    train, generate = planned_generation(spec, resolved, each, data, base)
     scores = {
         metric: planned(
             ScoreInput(generations=generate.key.digest, data=data.digest, metric=metric, signature=signature)
         )
         for metric, signature in resolved.metric_signatures.items()
     }
-    asks = {judge.plan.name: planned(ask_input(judge.resolved, generate.key, data)) for judge in judges}
+    asks = {judge.plan.name: planned(ask_input(judge.resolved, generate.key, data, against.digest)) for judge in judges}
     judgments = {judge.plan.name: planned(judge_input(judge.resolved, asks[judge.plan.name].key)) for judge in judges}
     plan = VariantPlan(
         variant=each,
@@ -257,8 +306,8 @@ def planned_training(
 
 def judging(judge: ResolvedJudge, data: StageKey) -> Judging:
     """A judge's probe stages: answers of known worth, asked and read like any others."""
-    probe = planned(ProbeInput(data=data.digest, items=judge.spec.items))
-    ask = planned(ask_input(judge, probe.key, data).model_copy(update={"items": None}))
+    probe = planned(ProbeInput(data=data.digest, items=min(judge.spec.items or MOST_PROBED, MOST_PROBED)))
+    ask = planned(ask_input(judge, probe.key, data, "reference").model_copy(update={"items": None}))
     read = planned(judge_input(judge, ask.key))
     plan = JudgePlan(
         name=judge.spec.column,
@@ -272,23 +321,26 @@ def judging(judge: ResolvedJudge, data: StageKey) -> Judging:
     return Judging(plan, judge, (probe, ask, read))
 
 
-def ask_input(judge: ResolvedJudge, generations: StageKey, data: StageKey) -> AskInput:
-    """Everything that decides the judge's replies to these generations."""
+def ask_input(judge: ResolvedJudge, generations: StageKey, data: StageKey, against: str) -> AskInput:
+    """Everything that decides the judge's replies to these generations; `against` is for pairwise rubrics only."""
     return AskInput(
         generations=generations.digest,
         data=data.digest,
         backend=judge.spec.backend,
         model_identity=judge.model_identity,
         prompt_sha256=judge.prompt_sha256,
-        options=judge.spec.options,
+        options=judge.options,
         items=judge.spec.items,
         repeats=judge.spec.repeats,
+        against=against if judge.pairwise else None,
     )
 
 
 def judge_input(judge: ResolvedJudge, replies: StageKey) -> JudgeInput:
     """Replies and the parser that reads them."""
-    return JudgeInput(replies=replies.digest, parser_sha256=judge.parser_sha256)
+    return JudgeInput(
+        replies=replies.digest, parser_sha256=judge.parser_sha256, expected_score=judge.spec.expected_score
+    )
 
 
 # ---------------------------------------------------------------- estimate
@@ -296,22 +348,40 @@ def judge_input(judge: ResolvedJudge, replies: StageKey) -> JudgeInput:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Rough cost of the stages that are not sealed: seconds by stage on about 2 CPU cores, and calls to judges."""
+    """Rough cost of the stages that are not sealed: seconds by stage on about 2 CPU cores, and the judges' bills."""
 
     seconds: dict[str, float]
-    judge_calls: int
+    judges: tuple[JudgeEstimate, ...] = ()
+
+    @property
+    def judge_calls(self) -> int:
+        """Calls to all judges."""
+        return sum(judge.calls for judge in self.judges)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeEstimate:
+    """What is left to ask one judge. `cost`: US dollars; None: no price is known."""
+
+    name: str
+    calls: int
+    prompt_tokens: int
+    reply_tokens: int
+    cost: float | None
 
 
 FLOPS = 1e11
 """Assumed floating-point operations a second of two CPU cores in fp32; a GPU is far faster."""
 CALL_SECONDS = 0.6
+PROBES_AN_ITEM = 8
+MOST_PROBED = 50
+"""Items whose answers are made into probes: enough for intervals of ±0.1 about an AUC."""
 CHARACTERS_A_TOKEN = 4.0
 
 
 def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[StageKey]) -> Estimate:
     """Time from floating-point operations: 6 a parameter and token for full training, 4 for LoRA, 2 for decoding."""
     seconds: dict[str, float] = {}
-    calls = 0
     n_train, n_test = resolved.data.count("train"), resolved.data.count("test")
     tokens = mean_tokens(resolved)
     for each in plan.variants:
@@ -323,13 +393,24 @@ def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[Stag
         if each.generate in missing:
             decoded = n_test * spec.generate.max_new_tokens * 0.7
             seconds["generate"] = seconds.get("generate", 0) + 2 * parameters * (decoded + n_test * tokens) / FLOPS
-    for judge in resolved.judges:
-        asked = min(judge.spec.items or n_test, n_test) * judge.spec.repeats
-        calls += asked * sum(v.asks[judge.spec.column] in missing for v in plan.variants)
-        calls += 3 * asked * sum(p.probe_ask in missing for p in plan.judges if p.name == judge.spec.column)
+    judges = tuple(judge_estimate(judge, plan, n_test, missing) for judge in resolved.judges)
+    calls = sum(judge.calls for judge in judges)
     if calls:
         seconds["judge"] = calls * CALL_SECONDS
-    return Estimate(seconds, calls)
+    return Estimate(seconds, judges)
+
+
+def judge_estimate(judge: ResolvedJudge, plan: Plan, n_test: int, missing: set[StageKey]) -> JudgeEstimate:
+    """What is left to ask one judge, retries left out."""
+    name = judge.spec.column
+    turns = judge.spec.repeats * (2 if judge.pairwise else 1)
+    items = min(judge.spec.items or n_test, n_test)
+    variants_left = {v.asks[name] for v in plan.variants} & missing
+    probes_left = sum(p.probe_ask in missing for p in plan.judges if p.name == name)
+    calls = turns * (items * len(variants_left) + PROBES_AN_ITEM * min(items, MOST_PROBED) * probes_left)
+    prompt, reply = round(calls * judge.prompt_tokens), round(calls * judge.reply_tokens)
+    cost = None if judge.price is None else (judge.price.input * prompt + judge.price.output * reply) / 1e6
+    return JudgeEstimate(name, calls, prompt, reply, cost)
 
 
 def mean_tokens(resolved: Resolved) -> float:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.plan import Estimate, Resolved
+from harness.plan import Estimate, JudgeEstimate, Resolved
 from harness.records.inputs import StageKey
 from harness.records.plan import Plan
 
@@ -36,6 +36,9 @@ def print_plan(plan: Plan, resolved: Resolved, undone: set[StageKey], cost: Esti
     for name, model in resolved.models.items():
         if model.licence:
             console.print(f"[dim]model {name}: {model.licence}[/dim]", highlight=False)
+    for judge in cost.judges:
+        if judge.calls:
+            console.print(bill(judge), highlight=False)
     console.print(summary(plan, undone, cost), highlight=False)
 
 
@@ -61,6 +64,20 @@ def summary(plan: Plan, undone: set[StageKey], cost: Estimate) -> str:
         + (f" ({times})" if times else "")
         + calls
     )
+
+
+def bill(judge: JudgeEstimate) -> str:
+    """What is left to ask one judge, and what that may cost."""
+    money = "no price known: give `price:`" if judge.cost is None else dollars(judge.cost)
+    return (
+        f"judge {judge.name}: {judge.calls:,} calls, about {judge.prompt_tokens / 1000:,.0f} k tokens to it and "
+        f"{judge.reply_tokens / 1000:,.0f} k from it; {money}"
+    )
+
+
+def dollars(cost: float) -> str:
+    """`free`, `under $0.01`, `$1.20`."""
+    return "free" if cost == 0 else "under $0.01" if cost < 0.01 else f"${cost:,.2f}"
 
 
 def duration(seconds: float) -> str:

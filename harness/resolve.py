@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.data.dataset import Dataset, dataset
 from harness.errors import DataError, HarnessError, SpecError
 from harness.metrics.base import detect_language, load_metric
-from harness.plan import Resolved, ResolvedJudge, ResolvedModel, variants
+from harness.plan import CHARACTERS_A_TOKEN, Resolved, ResolvedJudge, ResolvedModel, variants
 from harness.prompts import PromptStyle, load_style, refuse_another_style
+from harness.records.data import Example
 from harness.records.inputs import BaseInput
 from harness.records.variant import Variant
 from harness.spec import JudgeSpec, MatrixSpec
+
+MEASURED = 100
+"""Test items whose questions are measured, for the estimate."""
 
 LANGUAGE_ROWS = 20_000
 """Entries by which the language of a data set is told."""
@@ -48,10 +52,11 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
             problems.append(str(e) if isinstance(e, SpecError) else _located(e, matrix, "axes.prompt_style"))
     if not spec.generate.force_style:
         problems += [_located(e, matrix, "axes") for e in _misfits(chosen, models, styles)]
+    tests = [row.example for row in itertools.islice(data or (), LANGUAGE_ROWS) if row.split == "test"][:MEASURED]
     judges = []
     for index, judge in enumerate(spec.judges):
         try:
-            judges.append(resolve_judge(judge, matrix))
+            judges.append(resolve_judge(judge, matrix, tests))
         except HarnessError as e:
             problems.append(_located(e, matrix, f"judges[{index}]"))
     if problems or data is None:
@@ -103,19 +108,32 @@ def guessed_parameters(name: str) -> float:
     return PARAMETERS.get(name, 100 * MILLION)
 
 
-def resolve_judge(judge: JudgeSpec, matrix: Path) -> ResolvedJudge:
-    """A judge's identity by content: model, rubric text, parser."""
-    from judges.base import identity
+def resolve_judge(judge: JudgeSpec, matrix: Path, tests: Sequence[Example]) -> ResolvedJudge:
+    """A judge's identity by content: model, rubric text, parser; and the size of its questions about the tests."""
+    from judges.base import deciding_options, identity
+    from judges.budget import listed_price
     from judges.rubric import load_rubric
 
     name = rubric_name(judge.rubric, matrix)
     rubric = load_rubric(name)
+    pairwise = rubric.mode == "pairwise"
+    questions = [
+        rubric.pair_message(each, each.output, each.output) if pairwise else rubric.user_message(each, each.output)
+        for each in tests
+    ]
+    characters = len(rubric.system) + sum(map(len, questions)) / max(1, len(questions))
     return ResolvedJudge(
         spec=judge,
         rubric=name,
         model_identity=identity(judge.backend, judge.model, judge.options),
         prompt_sha256=rubric.prompt_sha256,
         parser_sha256=rubric.parser_sha256,
+        options=deciding_options(judge.backend, judge.options),
+        pairwise=pairwise,
+        scale=(rubric.scale.low, rubric.scale.high),
+        prompt_tokens=characters / CHARACTERS_A_TOKEN,
+        reply_tokens=rubric.max_tokens / 2,
+        price=judge.price or listed_price(judge.backend, judge.model),
     )
 
 

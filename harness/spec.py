@@ -9,13 +9,22 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from harness.credentials import found_in
 from harness.errors import SpecError
 from harness.metrics.base import known_metrics
 from harness.presets import PRESETS
 from harness.prompts import STYLES, is_path
 from harness.records.base import Record
 from harness.records.data import SplitName
-from harness.records.settings import AuditSettings, FieldMap, GenerateSettings, SplitSettings, TrainSettings
+from harness.records.settings import (
+    AskLimits,
+    AuditSettings,
+    FieldMap,
+    GenerateSettings,
+    Price,
+    SplitSettings,
+    TrainSettings,
+)
 from harness.records.variant import Masking, Method
 from harness.yaml_record import parse_record
 
@@ -185,23 +194,58 @@ def _short_data(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
+SERVED = ("openai", "ollama")
+"""Backends whose servers have no model that would be everyone's."""
+
+
 class JudgeSpec(Record):
     """One judge: a backend, a model and a rubric."""
 
-    backend: str = Field(description="llamacpp (a GGUF model, embedded) or scripted (no model: for tests and demos).")
+    backend: str = Field(
+        description="llamacpp (a GGUF model, embedded), ollama, openai (any server that speaks its protocol), scripted "
+        "(no model: for tests and demos), or module:Class."
+    )
     name: str | None = Field(None, description="Column name; default: the backend's. It decides no result.")
-    model: str = Field("smollm2-135m", description="smollm2-135m, gemma3-270m, or the path of a .gguf file.")
-    rubric: str = Field("correctness-5", description="A built-in rubric (correctness-5, book-100) or a YAML file.")
+    model: str = Field(
+        "smollm2-135m",
+        description="llamacpp: smollm2-135m, gemma3-270m, or the path of a .gguf file; ollama, openai: its name there.",
+    )
+    rubric: str = Field(
+        "correctness-5",
+        description="A built-in rubric (book-100, correctness-10, correctness-5, helpfulness-5, grades-3, checklist, "
+        "pairwise) or a YAML file.",
+    )
     items: int | None = Field(None, ge=2, description="Judge only this many test items, the same for every variant.")
     repeats: int = Field(1, ge=1, description="Ask each question this often.")
     options: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="Backend options that decide replies, e.g. temperature, seed."
+        default_factory=dict, description="Backend options, e.g. temperature, seed, base_url, host, num_ctx."
     )
+    expected_score: bool = Field(
+        False, description="Score by the mean over the verdict's log-probabilities, where the backend gives them."
+    )
+    limits: AskLimits = Field(default_factory=AskLimits, description="How hard the endpoint may be asked.")
+    price: Price | None = Field(None, description="Your price, in US dollars a million tokens; default: the list's.")
+
+    @model_validator(mode="after")
+    def _served_model_is_named(self) -> JudgeSpec:
+        if self.backend in SERVED and "model" not in self.model_fields_set:
+            raise PydanticCustomError("no_model", "backend {backend} needs a `model`", {"backend": self.backend})
+        return self
 
     @property
     def column(self) -> str:
         """The judge's name on the leaderboard."""
         return self.name or self.backend
+
+
+class PanelSpec(Record):
+    """Several judges as one measure: each item's score is made of theirs. They must share a scale."""
+
+    name: str = Field(description="Column name.")
+    judges: tuple[str, ...] = Field(min_length=2, description="Column names of the judges.")
+    combine: Literal["mean", "majority"] = Field(
+        "mean", description="mean of the scores; majority: the commonest one, the median where there is none."
+    )
 
 
 class CompareSettings(Record):
@@ -212,6 +256,7 @@ class CompareSettings(Record):
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Significance level of the whole family.")
     permutations: int = Field(10_000, ge=1_000, le=1_000_000, description="Draws of the permutation tests.")
     seed: int = Field(0, ge=0, description="Seed of the draws.")
+    rank_untrusted: bool = Field(False, description="Let judges rank that have failed their probes; they stay marked.")
     leaked_items: Literal["count", "leave out"] = Field(
         "count", description="Whether test items that the audit found in train count in the measures."
     )
@@ -258,6 +303,7 @@ class MatrixSpec(Record):
         ("bleu", "chrf", "rouge1", "rouge2", "rougeL"), min_length=1, description="Reference metrics."
     )
     judges: tuple[JudgeSpec, ...] = Field((), description="LLM judges.")
+    panels: tuple[PanelSpec, ...] = Field((), description="Measures made of several judges.")
     compare: CompareSettings = Field(default_factory=CompareSettings, description="Comparison and significance.")
     track: Annotated[tuple[TrackerName, ...], BeforeValidator(_listed)] = Field(
         (), description="Show training curves in these tools too. They decide no result."
@@ -283,10 +329,29 @@ class MatrixSpec(Record):
                 )
         return judges
 
+    @field_validator("panels")
+    @classmethod
+    def _panels_are_of_judges(cls, panels: tuple[PanelSpec, ...], info: Any) -> tuple[PanelSpec, ...]:
+        judges = [judge.column for judge in info.data.get("judges", ())]
+        taken = {*known_metrics(), *judges}
+        for panel in panels:
+            for name in panel.judges:
+                _known(name, judges, "judge")
+            if panel.name in taken:
+                raise PydanticCustomError(
+                    "same_name", "two measures are called '{name}'; give the panel another name", {"name": panel.name}
+                )
+            taken.add(panel.name)
+        return panels
+
     @field_validator("compare")
     @classmethod
     def _primary_is_measured(cls, compare: CompareSettings, info: Any) -> CompareSettings:
-        measured = [*info.data.get("metrics", ()), *(judge.column for judge in info.data.get("judges", ()))]
+        measured = [
+            *info.data.get("metrics", ()),
+            *(judge.column for judge in info.data.get("judges", ())),
+            *(panel.name for panel in info.data.get("panels", ())),
+        ]
         if measured and compare.primary not in measured:
             raise PydanticCustomError(
                 "primary",
@@ -312,8 +377,28 @@ def load_spec(path: Path) -> MatrixSpec:
 def parse_spec(text: str, where: str) -> MatrixSpec:
     """Check matrix text; `where` names it in messages."""
     return parse_record(
-        text, where, MatrixSpec, "a matrix file", hint="`harness schema` prints every key with its meaning"
+        text,
+        where,
+        MatrixSpec,
+        "a matrix file",
+        hint="`harness schema` prints every key with its meaning",
+        check=refuse_credentials,
     )
+
+
+def refuse_credentials(root: Any, where: str) -> None:
+    """Raises SpecError where a matrix holds keys or passwords; alone, because other messages quote values."""
+    found = sorted(found_in(root))
+    if found:
+        raise SpecError(
+            [
+                f"{where}:{line}: {place}: a key or password has no place in a matrix: the file is kept in the store "
+                "and in reports, and shared"
+                for line, place in found
+            ],
+            hint="put it into the environment (openai reads OPENAI_API_KEY, or the variable named by the option "
+            "api_key_env; ollama reads OLLAMA_API_KEY), and replace it where it has been shared",
+        )
 
 
 def json_schema() -> dict[str, Any]:

@@ -30,7 +30,7 @@ from harness.records.inputs import (
     TrainInput,
 )
 from harness.records.plan import PlannedStage
-from harness.records.rows import Generation, LossRow, MetricRow, Reply, ReplyRow
+from harness.records.rows import Generation, LossRow, MetricRow, ReplyRow
 from harness.records.seal import AskFacts, AuditFacts, DataFacts, Facts, ScoreFacts
 from harness.records.settings import AuditKind
 from harness.store import ObjectWriter, Store
@@ -55,6 +55,8 @@ class Workshop:
     """Name of the variant that a stage works for."""
     engine: tuple[ResolvedJudge, Any] | None = None
     """The judge that is loaded; one at a time is kept."""
+    budget: Any = None
+    """judges.budget.Budget of this run; None: no limit."""
 
     def style(self, sha256: str) -> PromptStyle:
         """The prompt style with these bytes."""
@@ -310,7 +312,7 @@ def make_scores(workshop: Workshop, score: ScoreInput, writer: ObjectWriter) -> 
 
 def make_probe(workshop: Workshop, probe: ProbeInput, writer: ObjectWriter) -> None:
     """Answers of known worth."""
-    from judges.trust import probe_generations
+    from judges.probes import probe_generations
 
     writer.replace_rows(probe_generations(workshop.tests(probe.data), probe.items, PROBE_SEED))
 
@@ -318,13 +320,14 @@ def make_probe(workshop: Workshop, probe: ProbeInput, writer: ObjectWriter) -> N
 def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> AskFacts:
     """Ask the judge whatever it has not been asked yet; each reply is kept as it comes."""
     from judges.ask import ask as put_questions
-    from judges.ask import judge_requests, pending
+    from judges.bill import bill
+    from judges.questions import judge_requests, pending
     from judges.rubric import load_rubric
 
     resolved = next(judge for judge in workshop.resolved.judges if asks_as(judge, ask))
     rubric = load_rubric(resolved.rubric)
     generations = workshop.generations(ask.generations)
-    requests = judge_requests(rubric, workshop.tests(ask.data), generations, ask)
+    requests = judge_requests(rubric, workshop.tests(ask.data), generations, ask, opponents(workshop, ask, generations))
     kept: list[Any] = writer.kept_rows(ReplyRow)
     workshop.advance(len(kept))
 
@@ -332,20 +335,32 @@ def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> Ask
         writer.append([row])
         workshop.advance(1)
 
-    tally = put_questions(workshop.judge(resolved), pending(requests, kept), on_reply=on_reply)
-    rows: list[Any] = writer.kept_rows(ReplyRow)
-    replies = [row for row in rows if isinstance(row, Reply)]
-    return AskFacts(
-        calls=len(rows),
-        retries=tally.retries,
-        prompt_tokens=sum(row.prompt_tokens for row in replies),
-        completion_tokens=sum(row.completion_tokens for row in replies),
-    )
+    left = pending(requests, kept)
+    if left:
+        put_questions(
+            workshop.judge(resolved),
+            left,
+            on_reply=on_reply,
+            limits=resolved.spec.limits,
+            budget=workshop.budget,
+            price=resolved.price,
+        )
+    return bill(writer.kept_rows(ReplyRow), resolved.price)
+
+
+def opponents(workshop: Workshop, ask: AskInput, generations: list[Generation]) -> dict[tuple[str, int], str] | None:
+    """What a pairwise rubric compares each answer with, by (example, sample); None for any other rubric."""
+    if ask.against is None:
+        return None
+    if ask.against == "reference":
+        texts = {example.id: example.output for example in workshop.tests(ask.data)}
+        return {(row.example_id, row.sample): texts[row.example_id] for row in generations if row.example_id in texts}
+    return {(row.example_id, row.sample): row.text for row in workshop.generations(ask.against)}
 
 
 def asks_as(judge: ResolvedJudge, ask: AskInput) -> bool:
     """Whether this judge of the matrix is the one whose questions these are."""
-    mine = (judge.spec.backend, judge.model_identity, judge.prompt_sha256, judge.spec.options)
+    mine = (judge.spec.backend, judge.model_identity, judge.prompt_sha256, judge.options)
     return mine == (ask.backend, ask.model_identity, ask.prompt_sha256, ask.options)
 
 
@@ -358,4 +373,4 @@ def make_judgments(workshop: Workshop, judge: JudgeInput, writer: ObjectWriter) 
     rubric = load_rubric(resolved.rubric)
     replies: list[Any] = workshop.store.read(StageKey(stage="ask", digest=judge.replies), ReplyRow)
     replies.sort(key=lambda row: (row.example_id, row.sample, row.repeat))
-    writer.replace_rows(parse(reply, rubric) for reply in replies)
+    writer.replace_rows(parse(reply, rubric, expected=judge.expected_score) for reply in replies)

@@ -19,7 +19,7 @@ def answer(result: Result) -> tuple[str, ...]:
     """Sentences on the primary measure: effects that are shown, the best cell, effects not shown, what was left out."""
     info = next(info for info in result.measures if info.name == result.primary)
     left_out = [*_untrusted(result), *_failed(result)]
-    if not info.trusted:
+    if not info.ranks:
         return ("No measure of this run can be trusted, so nothing is claimed.", *left_out)
     effects = [effect for effect in result.effects if effect.measure == info.name]
     shown = sorted((e for e in effects if _is_shown(e.comparison)), key=lambda e: -abs(e.comparison.delta))
@@ -198,7 +198,8 @@ def _untrusted(result: Result) -> list[str]:
     for info in result.measures:
         reason = (info.untrusted_reason or "it failed its probes").rstrip(".")
         if not info.trusted:
-            sentences.append(f"{_capital(info.label)} is not trusted and left out: {reason}.")
+            done = "ranks all the same, as the matrix wishes" if info.ranks else "left out"
+            sentences.append(f"{_capital(info.label)} is not trusted and {done}: {reason}.")
     return sentences
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_args
 
@@ -20,8 +21,18 @@ PYDANTIC_ERRORS = frozenset(get_args(ErrorType))
 R = TypeVar("R", bound=Record)
 
 
-def parse_record(text: str, where: str, record: type[R], what: str, *, hint: str | None = None) -> R:
+def parse_record(  # noqa: PLR0913 - how one kind of file is read and spoken of
+    text: str,
+    where: str,
+    record: type[R],
+    what: str,
+    *,
+    hint: str | None = None,
+    check: Callable[[Any, str], None] = lambda root, where: None,
+) -> R:
     """The record that YAML text spells out; `where` names the text in messages, `what` says what it is.
+
+    `check` sees the YAML node before anything of it is quoted in a message, and may raise SpecError.
 
     Raises SpecError with every problem: `FILE:LINE: axes.masking[0]: …; did you mean …?`
     """
@@ -34,6 +45,7 @@ def parse_record(text: str, where: str, record: type[R], what: str, *, hint: str
         raise SpecError([f"{where}{line}: not YAML: {getattr(e, 'problem', None) or e}"]) from e
     if not isinstance(raw, dict):
         raise SpecError([f"{where}:1: {what} is a mapping with the keys {', '.join(record.model_fields)}"])
+    check(root, where)
     problems = [(line, f"{where}:{line}: {place}: listed twice") for line, place in repeated_keys(root)]
     try:
         made = record.model_validate(raw)

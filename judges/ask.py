@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+from harness.credentials import redact
 from harness.errors import HarnessError, JudgeError
-from harness.records.data import Example
-from harness.records.inputs import AskInput
-from harness.records.rows import Generation, NoReply, Reply, ReplyRow
+from harness.records.rows import NoReply, Reply, ReplyRow, Same
+from harness.records.settings import AskLimits, Price
 from judges.base import Answer, Busy, Judge, Request, RequestFailed
-from judges.rubric import Rubric
-
-ITEMS_SEED = 0
-"""Which items `items: N` means is the same for every variant, judge and run."""
+from judges.budget import Budget, BudgetSpent, cost_of
+from judges.pace import Pace
+from judges.questions import PlannedRequest
+from judges.window import Window
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the first retry (doubled each time), and the most that is ever waited."""
 
+OUTAGE = 12
+"""So many requests in a row that got no answer after all retries: the judge is gone, not they."""
 
-@dataclass(frozen=True, slots=True)
-class PlannedRequest:
-    """A request and the answer that it is about."""
+MOST_CHARACTERS = 100_000
+"""Of a longer reply the end is kept: a verdict comes last."""
 
-    request: Request
-    example_id: str
-    sample: int
-    repeat: int
+MOST_TOKENS = 64
+"""Candidates are kept for this many tokens from a reply's end."""
 
-    @property
-    def key(self) -> RequestKey:
-        """What tells it from all other requests of its object."""
-        return (self.request.digest, self.example_id, self.sample, self.repeat)
-
-
-RequestKey = tuple[str, str, int, int]
+CHARACTERS_A_TOKEN = 3.0
+"""For bookings before a call: few enough that they rather err upwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,170 +44,230 @@ class Tally:
     retries: int
 
 
-def choose_items(examples: Sequence[Example], items: int | None, seed: int = ITEMS_SEED) -> list[Example]:
-    """`items` of the examples (None: all) by a random rank that hangs on nothing but seed and id, in their given order.
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A request's outcome. `passing`: it failed by trouble of the endpoint, which may pass."""
 
-    So a larger choice contains each smaller one, and the order of the file plays no part.
-    """
-    if items is None or items >= len(examples):
-        return list(examples)
-    ranks = {example.id: hashlib.sha256(f"{seed}:{example.id}".encode()).digest() for example in examples}
-    last = sorted(ranks.values())[items - 1]
-    return [example for example in examples if ranks[example.id] <= last]
+    row: ReplyRow
+    passing: bool = False
 
 
-def judge_requests(
-    rubric: Rubric, examples: Sequence[Example], generations: Iterable[Generation], ask_input: AskInput
-) -> list[PlannedRequest]:
-    """The questions of one judge about one variant, in the order of the generations; a repeat asks with the next seed.
-
-    Raises:
-        JudgeError: a generation belongs to no example.
-    """
-    known = {example.id: example for example in examples}
-    chosen = {example.id for example in choose_items(examples, ask_input.items)}
-    requests = []
-    for generation in generations:
-        if generation.example_id not in known:
-            raise JudgeError(f"response to {generation.example_id!r}, which is not in the test set")
-        if generation.example_id in chosen:
-            message = rubric.user_message(known[generation.example_id], generation.text)
-            for repeat in range(ask_input.repeats):
-                request = _request(rubric, message, ask_input, repeat)
-                requests.append(PlannedRequest(request, generation.example_id, generation.sample, repeat))
-    return requests
-
-
-def _request(rubric: Rubric, message: str, ask_input: AskInput, repeat: int) -> Request:
-    return Request(
-        system=rubric.system,
-        user=message,
-        schema=rubric.schema_,
-        max_tokens=rubric.max_tokens,
-        temperature=float(ask_input.options.get("temperature", 0.0)),
-        seed=int(ask_input.options.get("seed", 0)) + repeat,
-    )
-
-
-def pending(requests: Iterable[PlannedRequest], done: Iterable[ReplyRow]) -> list[PlannedRequest]:
-    """The requests that have no row yet. A request that ended without a reply has one: it is an outcome."""
-    keys = {(row.request_digest, row.example_id, row.sample, row.repeat) for row in done}
-    return [each for each in requests if each.key not in keys]
-
-
-def ask(
+def ask(  # noqa: PLR0913 - what is asked, of whom, and within which limits
     judge: Judge,
     requests: Iterable[PlannedRequest],
     *,
     on_reply: Callable[[ReplyRow], None],
-    concurrency: int | None = None,
-    retries: int = 4,
+    limits: AskLimits | None = None,
+    budget: Budget | None = None,
+    price: Price | None = None,
     first_wait: float = FIRST_WAIT,
 ) -> Tally:
     """Put every request to the judge; each ends in exactly one row, handed to `on_reply` (in this thread) as it comes.
 
     Rows come in any order. Interrupted (KeyboardInterrupt, an error of `on_reply`), it stops at once: rows that were
-    there are handed over first, requests under way are left to end unheard.
+    there are handed over first, requests under way are left to end unheard. At a limit of the budget no new request
+    is sent, and those under way are waited for.
 
     Args:
         judge: a loaded backend.
         requests: what to ask.
         on_reply: called with each row.
-        concurrency: requests at once; default: as many as the judge wants.
-        retries: further attempts after Busy, a time-out or a broken connection; then a NoReply with the reason.
+        limits: requests at once (at most as many as the judge wants), limits per minute, further attempts after Busy,
+            a time-out or a broken connection; then a NoReply with the reason.
+        budget: what may be spent, over this and other askings.
+        price: of the judge's tokens.
         first_wait: seconds before the first retry; doubled for each further one, with jitter.
 
     Raises:
-        HarnessError: the judge cannot work at all.
+        BudgetSpent: a limit of the budget is reached.
+        JudgeError: the judge cannot work at all, or has stopped answering; what it failed to answer has no row.
     """
     wanted = list(requests)
-    crew = _Crew(judge, wanted, retries, first_wait)
-    crew.start(min(concurrency or judge.concurrency, len(wanted)))
-    outcomes = 0
+    to_ask = [each for each in wanted if not each.same]
+    for each in wanted:
+        if each.same:
+            on_reply(Same(**_place(each)))
+    crew = _Crew(judge, to_ask, limits or AskLimits(), budget or Budget(), price, first_wait)
+    delivery = _Delivery(on_reply)
     try:
-        while outcomes < len(wanted):
-            row = crew.results.get()
-            if isinstance(row, BaseException):
-                crew.hand_over(on_reply)
-                raise row
-            outcomes += 1
-            on_reply(row)
+        crew.run(delivery)
     except KeyboardInterrupt:
-        crew.hand_over(on_reply)
+        crew.hand_over(delivery)
         raise
     finally:
-        crew.stop.set()
-    return Tally(outcomes=outcomes, calls=crew.calls, retries=crew.calls - outcomes)
+        crew.end()
+    delivery.flush()
+    return Tally(outcomes=len(wanted), calls=crew.calls, retries=crew.calls - len(to_ask))
+
+
+class _Delivery:
+    """Hands rows over. Requests that failed by an endpoint's trouble are held back until it answers again.
+
+    Were they handed over, an hour's outage would be sealed as the failure of every item.
+    """
+
+    def __init__(self, on_reply: Callable[[ReplyRow], None]) -> None:
+        self.on_reply = on_reply
+        self._held: list[ReplyRow] = []
+
+    def take(self, ended: _Ended) -> None:
+        """Raises JudgeError where the endpoint has stopped answering."""
+        if ended.passing:
+            self._held.append(ended.row)
+            if len(self._held) >= OUTAGE:
+                reason = ended.row.reason if isinstance(ended.row, NoReply) else ""
+                raise JudgeError(
+                    f"the judge has left {OUTAGE} questions in a row unanswered; the last one: {reason}",
+                    hint="what was answered is kept; when the judge is back, the same command goes on",
+                )
+            return
+        self.flush()
+        self.on_reply(ended.row)
+
+    def flush(self) -> None:
+        while self._held:
+            self.on_reply(self._held.pop(0))
 
 
 class _Crew:
     """Threads that take requests from a queue. Daemons, so that a hanging call cannot keep the program from ending."""
 
-    def __init__(self, judge: Judge, requests: Iterable[PlannedRequest], retries: int, first_wait: float) -> None:
-        self.results: SimpleQueue[ReplyRow | BaseException] = SimpleQueue()
-        self.stop = threading.Event()
+    def __init__(  # noqa: PLR0913 - see ask
+        self,
+        judge: Judge,
+        requests: list[PlannedRequest],
+        limits: AskLimits,
+        budget: Budget,
+        price: Price | None,
+        first_wait: float,
+    ) -> None:
         self.calls = 0
+        self._results: SimpleQueue[_Ended | BaseException | None] = SimpleQueue()
+        self._stop = threading.Event()
         self._judge = judge
         self._queue: SimpleQueue[PlannedRequest] = SimpleQueue()
         for each in requests:
             self._queue.put(each)
-        self._retries = retries
+        most = min(judge.concurrency, limits.concurrency or judge.concurrency)
+        self._threads = min(most, len(requests))
+        self._window = Window(most)
+        self._requests = Pace(limits.requests_per_minute) if limits.requests_per_minute else None
+        self._tokens = Pace(limits.tokens_per_minute) if limits.tokens_per_minute else None
+        self._retries = limits.retries
+        self._budget = budget
+        self._price = price
         self._first_wait = first_wait
         self._counting = threading.Lock()
 
-    def start(self, threads: int) -> None:
-        for index in range(threads):
+    def run(self, delivery: _Delivery) -> None:
+        """Until every request has ended. Raises whatever ends the asking, once what is there is delivered."""
+        for index in range(self._threads):
             threading.Thread(target=self._work, name=f"judge-{index}", daemon=True).start()
+        at_work, limit = self._threads, None
+        while at_work:
+            item = self._results.get()
+            if item is None:
+                at_work -= 1
+            elif isinstance(item, BudgetSpent):
+                limit = item
+                self.end()  # those under way are still heard
+            elif isinstance(item, BaseException):
+                self.hand_over(delivery)
+                raise item
+            else:
+                self._deliver(item, delivery)
+        if limit is not None:
+            raise limit
 
-    def hand_over(self, on_reply: Callable[[ReplyRow], None]) -> None:
+    def _deliver(self, ended: _Ended, delivery: _Delivery) -> None:
+        try:
+            delivery.take(ended)
+        except JudgeError:
+            self.hand_over(delivery)
+            raise
+
+    def end(self) -> None:
+        """Send no further request."""
+        self._stop.set()
+        self._window.close()
+
+    def hand_over(self, delivery: _Delivery) -> None:
         """Stop, and pass on what has arrived but was not taken yet: it has been paid for."""
-        self.stop.set()
+        self.end()
         while True:
             try:
-                row = self.results.get_nowait()
+                item = self._results.get_nowait()
             except Empty:
                 return
-            if not isinstance(row, BaseException):
-                on_reply(row)
+            if isinstance(item, _Ended) and not item.passing:
+                delivery.on_reply(item.row)
 
     def _work(self) -> None:
-        while not self.stop.is_set():
-            try:
-                planned = self._queue.get_nowait()
-            except Empty:
-                return
-            try:
-                row = self._outcome(planned)
-            except BaseException as e:  # must reach the caller, or it would wait for ever
-                self.results.put(e)
-                return
-            if row is not None:
-                self.results.put(row)
+        try:
+            while not self._stop.is_set():
+                ended = self._outcome(self._queue.get_nowait())
+                if ended is not None:
+                    self._results.put(ended)
+        except Empty:
+            pass
+        except BaseException as e:  # noqa: BLE001 - must reach the caller, or it would wait for ever
+            self._results.put(e)
+        finally:
+            self._results.put(None)
 
-    def _outcome(self, planned: PlannedRequest) -> ReplyRow | None:
-        """A row; None where the crew was stopped while it waited."""
+    def _outcome(self, planned: PlannedRequest) -> _Ended | None:
+        """None where the crew was stopped while it waited."""
         dice = random.Random(planned.request.digest)  # noqa: S311  jitter
         wait = self._first_wait
         attempt = 1
         while True:
+            number = self._window.enter()
+            if number is None:
+                return None
+            trouble, hold = False, None
             started = time.perf_counter()
             try:
-                return _reply(planned, self._call(planned.request), time.perf_counter() - started)
+                answer = self._call(planned.request)
+                return None if answer is None else _Ended(_reply(planned, answer, attempt, started))
             except HarnessError:
                 raise
             except Exception as e:
-                asked_to_wait = e.retry_after if isinstance(e, Busy) else None
-                if not _passing(e) or attempt > self._retries:
-                    return _no_reply(planned, e, attempt)
-            pause = wait * dice.uniform(0.5, 1.0) if asked_to_wait is None else asked_to_wait
-            if self.stop.wait(min(pause, LONGEST_WAIT)):
+                passing = _passing(e)
+                trouble = passing and getattr(e, "overloaded", True)
+                hold = _hold(e)
+                if not passing or attempt > self._retries:
+                    return _Ended(_no_reply(planned, e, attempt), passing)
+            finally:
+                self._window.leave(number, trouble=trouble, hold=hold)
+            if hold is None and self._stop.wait(min(wait * dice.uniform(0.5, 1.0), LONGEST_WAIT)):
                 return None
             wait, attempt = wait * 2, attempt + 1
 
-    def _call(self, request: Request) -> Answer:
+    def _call(self, request: Request) -> Answer | None:
+        """One call within pace and budget; None where the crew was stopped while it waited for its turn."""
+        booked = (len(request.system) + len(request.user)) / CHARACTERS_A_TOKEN
+        waits = [pace.book(cost) for pace, cost in self._paces(booked + request.max_tokens)]
+        if any(waits) and self._stop.wait(max(waits)):
+            return None
+        worst = cost_of(self._price, round(booked), request.max_tokens)
+        self._budget.open_call(worst)
+        if self._stop.is_set():
+            self._budget.cancel_call(worst)
+            return None
         with self._counting:
             self.calls += 1
-        return self._judge.answer(request)
+        cost = 0.0
+        try:
+            answer = self._judge.answer(request)
+            cost = cost_of(self._price, answer.prompt_tokens, answer.completion_tokens)
+        finally:
+            self._budget.close_call(worst, cost)
+        if self._tokens is not None:
+            self._tokens.correct(answer.prompt_tokens + answer.completion_tokens - booked - request.max_tokens)
+        return answer
+
+    def _paces(self, tokens: float) -> list[tuple[Pace, float]]:
+        return [(pace, cost) for pace, cost in ((self._requests, 1.0), (self._tokens, tokens)) if pace is not None]
 
 
 def _passing(error: Exception) -> bool:
@@ -222,28 +275,39 @@ def _passing(error: Exception) -> bool:
     return isinstance(error, Busy | TimeoutError | ConnectionError)
 
 
-def _reply(planned: PlannedRequest, answer: Answer, seconds: float) -> Reply:
+def _hold(error: Exception) -> float | None:
+    """Seconds for which the endpoint wishes to be left alone by everyone."""
+    wished = error.retry_after if isinstance(error, Busy) else None
+    return None if wished is None else min(wished, LONGEST_WAIT)
+
+
+def _place(planned: PlannedRequest) -> dict[str, str | int]:
+    return {
+        "request_digest": planned.request.digest,
+        "example_id": planned.example_id,
+        "sample": planned.sample,
+        "repeat": planned.repeat,
+    }
+
+
+def _reply(planned: PlannedRequest, answer: Answer, attempts: int, started: float) -> Reply:
     return Reply(
-        request_digest=planned.request.digest,
-        example_id=planned.example_id,
-        sample=planned.sample,
-        repeat=planned.repeat,
-        text=answer.text,
+        **_place(planned),
+        text=redact(answer.text[-MOST_CHARACTERS:]),
         finish_reason=answer.finish_reason,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
-        logprobs=answer.logprobs,
-        seconds=seconds,
+        tokens=answer.tokens[-MOST_TOKENS:],
+        attempts=attempts,
+        seconds=time.perf_counter() - started,
     )
 
 
 def _no_reply(planned: PlannedRequest, error: Exception, attempts: int) -> NoReply:
     kind = "" if isinstance(error, Busy | RequestFailed) else f"{type(error).__name__}: "
-    return NoReply(
-        request_digest=planned.request.digest,
-        example_id=planned.example_id,
-        sample=planned.sample,
-        repeat=planned.repeat,
-        reason=(kind + str(error)).rstrip(": ") or type(error).__name__,
-        attempts=attempts,
-    )
+    reason = redact((kind + str(error)).rstrip(": ") or type(error).__name__)
+    return NoReply(**_place(planned), reason=reason[:MOST_REASON], attempts=attempts)
+
+
+MOST_REASON = 2_000
+"""Characters of a reason."""

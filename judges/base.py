@@ -1,8 +1,9 @@
 """What a judge backend is: it turns a request into text, and nothing else.
 
 Prompts, parsing, retries, storing and statistics are other modules' business. A backend is a class with the shape of
-`Judge` and the name it is registered under in the entry-point group `sft_harness.judges`. Its module imports its SDK
-inside the class, because planning asks the class for an identity before anything heavy may be loaded.
+`Judge` and a name: the one it is registered under in the entry-point group `sft_harness.judges`, or `module:Class`. Its
+module imports its SDK inside the class: planning asks the class for an identity before anything heavy may be loaded.
+`harness judges test NAME` holds a backend to this contract (see judges.contract).
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.errors import JudgeError
-from harness.records.rows import TokenLogprob
+from harness.records.rows import ReplyToken
 
 Options = Mapping[str, str | int | float | bool]
 
 GROUP = "sft_harness.judges"
 BUILT_IN = {
     "llamacpp": "judges.llamacpp_judge:LlamaCppJudge",
+    "ollama": "judges.ollama_judge:OllamaJudge",
+    "openai": "judges.openai_judge:OpenAIJudge",
     "scripted": "judges.scripted_judge:ScriptedJudge",
 }
 """Ours, so that they are found in a checkout that is not installed."""
@@ -50,21 +53,25 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. `logprobs`: candidates for the first token that the judge chose itself, likeliest first."""
+    """What came back. `tokens`: the reply's tokens with the candidates for each, where the engine tells them."""
 
     text: str
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
-    logprobs: tuple[TokenLogprob, ...] = ()
+    tokens: tuple[ReplyToken, ...] = ()
 
 
 class Busy(Exception):
-    """The backend cannot answer now; asking again may help. `retry_after`: seconds it wishes to be left alone."""
+    """The backend cannot answer now; asking again may help.
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    `retry_after`: seconds it wishes to be left alone; `overloaded`: fewer requests at once would help.
+    """
+
+    def __init__(self, reason: str, retry_after: float | None = None, *, overloaded: bool = True) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.overloaded = overloaded
 
 
 class RequestFailed(Exception):
@@ -72,7 +79,12 @@ class RequestFailed(Exception):
 
 
 class Judge(Protocol):
-    """A backend, loaded. `answer` is called from several threads at once, at most `concurrency` of them."""
+    """A backend, loaded. `answer` is called from several threads at once, at most `concurrency` of them.
+
+    Two more things a backend may have: `preflight(model, options)`, a class method that raises JudgeError where asking
+    is bound to fail (no key, no such model), so that hours of training do not come first; and `transport`, the names
+    of its options that decide no reply (a time-out, a number of connections).
+    """
 
     concurrency: int
 
@@ -139,6 +151,19 @@ def identity(backend: str, model: str, options: Options) -> str:
     return _backend(backend).identity(model, options)
 
 
+def preflight(backend: str, model: str, options: Options) -> None:
+    """Raises JudgeError where asking this judge now is bound to fail; a backend that cannot tell passes."""
+    check = getattr(_backend(backend), "preflight", None)
+    if check is not None:
+        check(model, options)
+
+
+def deciding_options(backend: str, options: Options) -> dict[str, str | int | float | bool]:
+    """The options without those that decide no reply: what a reply's identity hangs on."""
+    transport: frozenset[str] = getattr(_backend(backend), "transport", frozenset())
+    return {name: value for name, value in options.items() if name not in transport}
+
+
 def known_backends() -> tuple[str, ...]:
     """Names that `load_judge` takes: ours, and those of installed packages."""
     return tuple(sorted({*BUILT_IN, *(point.name for point in entry_points(group=GROUP))}))
@@ -147,6 +172,8 @@ def known_backends() -> tuple[str, ...]:
 def _backend(name: str) -> type[Judge]:
     if name in BUILT_IN:
         point = EntryPoint(name, BUILT_IN[name], GROUP)
+    elif ":" in name:
+        point = EntryPoint(name, name, GROUP)
     else:
         found = tuple(entry_points(group=GROUP, name=name))
         if not found:
@@ -157,8 +184,14 @@ def _backend(name: str) -> type[Judge]:
         point = found[0]
     try:
         loaded: type[Judge] = point.load()
-    except (ImportError, AttributeError) as e:
-        raise JudgeError(f"judge backend {name!r} cannot be imported from {point.value}: {e}") from e
+    except (ImportError, AttributeError, ValueError) as e:
+        raise JudgeError(
+            f"judge backend {name!r} cannot be imported from {point.value}: {e}",
+            hint="module:Class, where the module is installed or its folder stands in PYTHONPATH",
+        ) from e
+    missing = [each for each in ("identity", "answer", "close") if not hasattr(loaded, each)]
+    if not isinstance(loaded, type) or missing:
+        raise JudgeError(f"{point.value} is no judge backend: it lacks {', '.join(missing) or 'a class'}")
     return loaded
 
 

@@ -35,7 +35,7 @@ from pydantic import Field
 
 from harness.errors import JudgeError, MissingExtra
 from harness.gguf import file_sha256, locate_gguf
-from harness.records.rows import TokenLogprob
+from harness.records.rows import ReplyToken, TokenLogprob
 from judges.base import Answer, BackendOptions, Busy, Options, Request, RequestFailed, read_options
 from judges.grammar import Forced, forced
 
@@ -228,14 +228,19 @@ def _checked(reply: dict[str, Any]) -> dict[str, Any]:
 def _answer(reply: dict[str, Any], frame: Forced | None) -> Answer:
     choice = reply["choices"][0]
     text = choice["message"]["content"] or ""
+    tokens = [_token(each) for each in (choice.get("logprobs") or {}).get("content") or ()]
     if frame is not None and choice["finish_reason"] == "stop":
         text += frame.suffix
-    tokens = (choice.get("logprobs") or {}).get("content") or []
-    candidates = tokens[0]["top_logprobs"] if tokens else []
+        tokens.append(ReplyToken(text=frame.suffix))
     return Answer(
         text=text,
         finish_reason=choice["finish_reason"],
         prompt_tokens=reply["usage"]["prompt_tokens"],
         completion_tokens=reply["usage"]["completion_tokens"],
-        logprobs=tuple(TokenLogprob(token=each["token"], logprob=each["logprob"]) for each in candidates),
+        tokens=tuple(tokens),
     )
+
+
+def _token(entry: dict[str, Any]) -> ReplyToken:
+    candidates = tuple(TokenLogprob(token=each["token"], logprob=each["logprob"]) for each in entry["top_logprobs"])
+    return ReplyToken(text=entry["token"], candidates=candidates)

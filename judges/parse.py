@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from harness.records.rows import Failed, Judgment, NoReply, Refused, Reply, ReplyRow, Scored, Unparsed
-from judges.rubric import JsonParser, Rubric, Scale
+from harness.records.rows import Failed, Judgment, NoReply, Refused, Reply, ReplyRow, Same, Scored, Unparsed
+from judges.expected import expected_score
+from judges.rubric import ChecklistParser, IntegerParser, JsonParser, LabelParser, Rubric, Scale
+from judges.verdict import NoVerdict, Verdict
 
 LOOK_AT = 20_000
 """Characters read from a reply's end: a verdict comes last, and an endless reply must not cost endless time."""
@@ -20,62 +22,97 @@ REFUSALS = re.compile(
     r"|unable to (?:rate|grade|score|judge|evaluate|assess))\b|抱歉|对不起|我无法|我不能|不能评|无法评",
     re.IGNORECASE,
 )
+FILTERED = "content_filter"
+"""Finish reason by which a service says that it held the reply back."""
+
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_.])-?[0-9]+(?:\.[0-9]+)?(?![A-Za-z0-9_]|\.[0-9])")
+_YES, _NO = {"yes", "true", "y"}, {"no", "false", "n"}
 
 
-@dataclass(frozen=True, slots=True)
-class NoVerdict:
-    """Why a reply holds no verdict."""
+def parse(row: ReplyRow, rubric: Rubric, *, expected: bool = False) -> Judgment:
+    """Exactly one outcome for each row; never a default score.
 
-    reason: str
-
-
-def parse(row: ReplyRow, rubric: Rubric) -> Judgment:
-    """Exactly one outcome for each row; never a default score."""
+    `expected`: where the reply's log-probabilities tell, the value is the mean over what the judge might have said
+    instead of what it happened to say. Of a pairwise rubric, the value is that of the answer that was judged, in
+    whichever place it stood.
+    """
     place: dict[str, Any] = {"example_id": row.example_id, "sample": row.sample, "repeat": row.repeat}
     if isinstance(row, NoReply):
         return Failed(**place, reason=f"{row.reason} (after {row.attempts} attempts)")
+    if isinstance(row, Same):
+        return Scored(**place, value=(rubric.scale.low + rubric.scale.high) / 2)
+    if row.finish_reason == FILTERED:
+        return Refused(**place, reason="the service's content filter held the reply back")
     verdict = read_verdict(row, rubric)
-    if isinstance(verdict, float):
-        return Scored(**place, value=verdict)
+    if isinstance(verdict, Verdict):
+        return Scored(**place, value=_own(_value(verdict, row, rubric, expected), row, rubric))
     refusal = REFUSALS.search(row.text[-LOOK_AT:])
     if refusal and verdict.reason.startswith("no "):
         return Refused(**place, reason=f"it says {refusal[0]!r}")
     return Unparsed(**place, reason=verdict.reason)
 
 
-def read_verdict(reply: Reply, rubric: Rubric) -> float | NoVerdict:
+def _value(verdict: Verdict, reply: Reply, rubric: Rubric, expected: bool) -> float:
+    found = expected_score(reply.tokens, reply.text, verdict, rubric) if expected else None
+    return verdict.value if found is None else found
+
+
+def _own(value: float, reply: Reply, rubric: Rubric) -> float:
+    """The value for the answer that is judged: mirrored where it stood second."""
+    swapped = rubric.mode == "pairwise" and reply.repeat % 2 == 1
+    return rubric.scale.low + rubric.scale.high - value if swapped else value
+
+
+def read_verdict(reply: Reply, rubric: Rubric) -> Verdict | NoVerdict:
     """The last verdict in the reply, if it lies on the rubric's scale; what it quotes before that does not count."""
-    text = reply.text[-LOOK_AT:].strip()
-    if not text:
+    text = reply.text[-LOOK_AT:]
+    if not text.strip():
         return NoVerdict("empty reply")
-    if isinstance(rubric.parser, JsonParser):
-        verdict = _json_verdict(text, rubric.parser.key)
-    else:
-        verdict = _integer_verdict(text, rubric.scale, cut_off=reply.finish_reason == "length")
+    found = _found(text, rubric, cut_off=reply.finish_reason == "length")
+    if isinstance(found, NoVerdict):
+        return found
+    moved = len(reply.text) - len(text)
+    return Verdict(found.value, found.start + moved, found.end + moved)
+
+
+def _found(text: str, rubric: Rubric, *, cut_off: bool) -> Verdict | NoVerdict:
+    match rubric.parser:
+        case JsonParser(key=key):
+            verdict = _json_verdict(text, key)
+        case IntegerParser():
+            verdict = _integer_verdict(text, rubric.scale, cut_off=cut_off)
+        case LabelParser() as parser:
+            return _label_verdict(text, parser)
+        case ChecklistParser() as parser:
+            return _checklist_verdict(text, parser, rubric.scale)
     return verdict if isinstance(verdict, NoVerdict) else _on_scale(verdict, rubric.scale)
 
 
-def _json_verdict(text: str, key: str) -> float | NoVerdict:
-    found = [each[key] for each in _objects(text) if key in each]
+def _json_verdict(text: str, key: str) -> Verdict | NoVerdict:
+    found = [each for each in _objects(text) if key in each.content]
     if not found:
         return NoVerdict(f"no JSON object with {key!r}: {_excerpt(text)}")
-    value = found[-1]
+    value = found[-1].content[key]
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return NoVerdict(f"{key!r} is not a number: {_excerpt(json.dumps(value, ensure_ascii=False))}")
-    return _float(value)
-
-
-def _float(value: int | float) -> float | NoVerdict:
     try:
-        return float(value)
+        return Verdict(float(value), *_value_span(text, found[-1], key))
     except OverflowError:
         return NoVerdict("the number is too large")
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """A JSON object in a text, and where."""
+
+    content: dict[str, Any]
+    start: int
+    end: int
+
+
+def _objects(text: str) -> Iterator[_Object]:
     """JSON objects in a text, outermost ones, in order."""
     decoder = json.JSONDecoder()
     at = text.find("{")
@@ -85,27 +122,70 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
         except (ValueError, RecursionError):
             end = at + 1
         else:
-            yield value
+            yield _Object(value, at, end)
         at = text.find("{", end)
 
 
-def _integer_verdict(text: str, scale: Scale, *, cut_off: bool) -> float | NoVerdict:
-    bare = re.sub(rf"(?<=\d)\s*(?:/|out of)\s*{scale.high}(?!\d)", "", text, flags=re.IGNORECASE)
+def _value_span(text: str, found: _Object, key: str) -> tuple[int, int]:
+    """Where the value of `key` stands, without its quotes; the object's end where its key is written in escapes."""
+    places = list(re.finditer(rf'"{re.escape(key)}"\s*:\s*"?', text[found.start : found.end]))
+    start = found.start + places[-1].end() if places else found.end
+    end = re.compile(r'[\s",}]|$').search(text, start)
+    return start, end.start() if end else start
+
+
+def _integer_verdict(text: str, scale: Scale, *, cut_off: bool) -> Verdict | NoVerdict:
+    out_of = re.compile(rf"(?<=\d)\s*(?:/|out of)\s*{scale.high}(?!\d)", flags=re.IGNORECASE)
+    bare = out_of.sub(lambda found: " " * len(found[0]), text)
     found = list(_NUMBER.finditer(bare))
     if not found:
         return NoVerdict(f"no number: {_excerpt(text)}")
-    if cut_off and found[-1].end() == len(bare) and bare == text:
+    last = found[-1]
+    if cut_off and last.end() == len(bare.rstrip()) and bare == text:
         return NoVerdict(f"cut off within or after its number: {_excerpt(text)}")
-    return float(found[-1][0])
+    return Verdict(float(last[0]), *last.span())
 
 
-def _on_scale(value: float, scale: Scale) -> float | NoVerdict:
+def _label_verdict(text: str, parser: LabelParser) -> Verdict | NoVerdict:
+    worth = {label.casefold(): value for label, value in parser.labels.items()}
+    if parser.key is not None:
+        objects = [each for each in _objects(text) if parser.key in each.content]
+        if not objects:
+            return NoVerdict(f"no JSON object with {parser.key!r}: {_excerpt(text)}")
+        said = str(objects[-1].content[parser.key]).strip()
+        if said.casefold() not in worth:
+            return NoVerdict(f"{_excerpt(said)} is none of {', '.join(parser.labels)}")
+        return Verdict(worth[said.casefold()], *_value_span(text, objects[-1], parser.key))
+    words = "|".join(re.escape(label) for label in sorted(parser.labels, key=len, reverse=True))
+    found = list(re.finditer(rf"(?<!\w)(?:{words})(?!\w)", text, flags=re.IGNORECASE))
+    if not found:
+        return NoVerdict(f"no verdict of {', '.join(parser.labels)}: {_excerpt(text)}")
+    return Verdict(worth[found[-1][0].casefold()], *found[-1].span())
+
+
+def _checklist_verdict(text: str, parser: ChecklistParser, scale: Scale) -> Verdict | NoVerdict:
+    found = [each for each in _objects(text) if all(key in each.content for key in parser.keys)]
+    if not found:
+        return NoVerdict(f"no JSON object with {', '.join(map(repr, parser.keys))}: {_excerpt(text)}")
+    yes = 0
+    for key in parser.keys:
+        said = str(found[-1].content[key]).strip().casefold()
+        if said not in _YES | _NO:
+            return NoVerdict(f"{key!r} is neither yes nor no: {_excerpt(said)}")
+        yes += said in _YES
+    value = scale.low + (scale.high - scale.low) * yes / len(parser.keys)
+    return Verdict(value, found[-1].start, found[-1].end)
+
+
+def _on_scale(verdict: Verdict, scale: Scale) -> Verdict | NoVerdict:
+    value = verdict.value
     if not math.isfinite(value) or not scale.low <= value <= scale.high:
         return NoVerdict(f"{value:g} lies outside {scale.low}–{scale.high}")
     if value != round(value):
         return NoVerdict(f"{value:g} is not a whole number")
-    return value
+    return verdict
 
 
 def _excerpt(text: str, most: int = 80) -> str:
+    text = text.strip()
     return repr(text if len(text) <= most else text[: most - 1] + "…")

@@ -18,7 +18,7 @@ from harness.records.base import Record, digest
 from harness.records.data import Example
 from judges.fence import FENCE_VERSION, fence
 
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 """Raised when judges.parse would read the same reply differently."""
 
 FOLDER = Path(__file__).parent / "rubrics"
@@ -51,7 +51,22 @@ class IntegerParser(Record):
     kind: Literal["integer"]
 
 
-Parser = Annotated[JsonParser | IntegerParser, Field(discriminator="kind")]
+class LabelParser(Record):
+    """The verdict is one of some words, each with its worth: `key` of the last JSON object, else the last such word."""
+
+    kind: Literal["label"]
+    labels: dict[str, float] = Field(min_length=2)
+    key: str | None = None
+
+
+class ChecklistParser(Record):
+    """Yes or no to each of `keys` in the last JSON object that has them all; the score is the share of yes."""
+
+    kind: Literal["checklist"]
+    keys: tuple[str, ...] = Field(min_length=1)
+
+
+Parser = Annotated[JsonParser | IntegerParser | LabelParser | ChecklistParser, Field(discriminator="kind")]
 
 
 class RubricTest(Record):
@@ -84,6 +99,7 @@ class ParserIdentity(Record):
 
     parser: Parser
     scale: Scale
+    mode: str
     version: int = PARSER_VERSION
 
 
@@ -91,17 +107,29 @@ class Rubric(Record):
     """A rubric file. `system` is the same for every item; `user` is a Jinja2 template of the item.
 
     The template's `instruction`, `input` (empty where the item has none), `reference` and `answer` come fenced:
-    `<answer>…</answer>`, and no text can close its own fence (see judges.fence).
+    `<answer>…</answer>`, and no text can close its own fence (see judges.fence). A pairwise rubric has `answer_a` and
+    `answer_b` instead of `answer`, is asked in both orders, and scores the first of them: `high` wins, `low` loses.
     """
 
     about: str = Field("", description="What it measures, for readers.")
     system: str = Field(description="System message: the shared head, not a template.")
-    user: str = Field(description="User message: a Jinja2 template of instruction, input, reference, answer.")
+    user: str = Field(
+        description="User message: a Jinja2 template of instruction, input, reference, answer (answer_a, answer_b)."
+    )
+    mode: Literal["pointwise", "pairwise"] = Field("pointwise", description="One answer a question, or two.")
     scale: Scale = Field(description="Lowest and highest score.")
     schema_: dict[str, Any] | None = Field(None, alias="schema", description="JSON schema of the reply.")
     parser: Parser = Field(description="How the reply is read.")
     max_tokens: int = Field(64, ge=1, description="Longest reply in tokens.")
     tests: tuple[RubricTest, ...] = Field((), description="Replies and what they must be read as.")
+
+    @model_validator(mode="after")
+    def _labels_lie_on_the_scale(self) -> Rubric:
+        if isinstance(self.parser, LabelParser):
+            outside = [k for k, v in self.parser.labels.items() if not self.scale.low <= v <= self.scale.high]
+            if outside:
+                raise ValueError(f"labels off the scale {self.scale.low}–{self.scale.high}: {', '.join(outside)}")
+        return self
 
     @cached_property
     def prompt_sha256(self) -> str:
@@ -113,22 +141,29 @@ class Rubric(Record):
     @cached_property
     def parser_sha256(self) -> str:
         """Identity of how replies are read."""
-        return digest(ParserIdentity(parser=self.parser, scale=self.scale))
+        return digest(ParserIdentity(parser=self.parser, scale=self.scale, mode=self.mode))
 
     def user_message(self, example: Example, answer: str) -> str:
         """The question about one answer. Raises JudgeError where the template does not work."""
+        return self._render(example, {"answer": answer})
+
+    def pair_message(self, example: Example, first: str, second: str) -> str:
+        """The question about two answers. Raises JudgeError where the template does not work."""
+        return self._render(example, {"answer_a": first, "answer_b": second})
+
+    def _render(self, example: Example, answers: Mapping[str, str]) -> str:
         parts: Mapping[str, str] = {
             "instruction": fence("instruction", example.instruction),
             "input": fence("input", example.input) if example.input else "",
             "reference": fence("reference", example.output),
-            "answer": fence("answer", answer),
+            **{name: fence(name, text) for name, text in answers.items()},
         }
         try:
             return _TEMPLATES.from_string(self.user).render(parts)
         except TemplateError as e:
             raise JudgeError(
                 f"the rubric's user template does not work: {e.message}",
-                hint="it may use instruction, input, reference and answer",
+                hint=f"it may use instruction, input, reference, {', '.join(answers)}",
             ) from e
 
 
@@ -168,10 +203,15 @@ def _read(path: Path) -> Rubric:
 
 def _probe_template(rubric: Rubric, path: Path) -> None:
     example = Example(id="probe", instruction="A", input="B", output="C")
+    plain = example.model_copy(update={"input": ""})
+    names = ("answer",) if rubric.mode == "pointwise" else ("answer_a", "answer_b")
     try:
-        message = rubric.user_message(example, "D")
-        rubric.user_message(example.model_copy(update={"input": ""}), "")
+        if rubric.mode == "pointwise":
+            message, _ = rubric.user_message(example, "D"), rubric.user_message(plain, "")
+        else:
+            message, _ = rubric.pair_message(example, "D", "D"), rubric.pair_message(plain, "", "")
     except JudgeError as e:
         raise JudgeError(e.what, where=f"{path}: user", hint=e.hint) from e
-    if fence("answer", "D") not in message:
-        raise JudgeError("the user template leaves out {{ answer }}", where=f"{path}: user")
+    for name in names:
+        if fence(name, "D") not in message:
+            raise JudgeError(f"the user template leaves out {{{{ {name} }}}}", where=f"{path}: user")

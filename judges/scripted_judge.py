@@ -22,6 +22,9 @@ from judges.fence import fenced_part
 RULE_VERSION = "word-overlap-f1/1"
 """Raised when the same request would get another reply."""
 
+GOOD = 0.5
+"""Share of words from which on it says yes."""
+
 _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")
 
 
@@ -73,7 +76,7 @@ class ScriptedJudge:
             return "I'm sorry, but I cannot grade this."
         if self._hit(request, "empty"):
             return ""
-        return _verdict(request.schema, overlap(_part(request, "reference"), _part(request, "answer")))
+        return _verdict(request.schema, _share(request))
 
     def _hit(self, request: Request, fault: str) -> bool:
         every: int | None = getattr(self.options, fault)
@@ -86,6 +89,15 @@ class ScriptedJudge:
                 return
             self._turned_away.add(request.digest)
         raise Busy("the scripted judge is busy", retry_after=0.01)
+
+
+def _share(request: Request) -> float:
+    """How good the answer is, 0 to 1; of two, how much better the first one is, 0.5 for a tie."""
+    reference = _part(request, "reference")
+    if fenced_part("answer_a", request.user) is None:
+        return overlap(reference, _part(request, "answer"))
+    ahead = overlap(reference, _part(request, "answer_a")) - overlap(reference, _part(request, "answer_b"))
+    return 0.5 + (ahead > 0) / 2 - (ahead < 0) / 2
 
 
 def overlap(reference: str, answer: str) -> float:
@@ -106,10 +118,19 @@ def _part(request: Request, name: str) -> str:
 def _verdict(schema: Mapping[str, Any] | None, share: float) -> str:
     """The share of the way from low to high, as JSON of the schema's shape, or as a bare integer."""
     schema = schema or {}
-    for key, value in schema.get("properties", {}).items():
-        if value.get("type") == "integer":
-            return json.dumps({key: _on_scale(value, share)})
+    if "properties" in schema:
+        return json.dumps({key: _value(value, share) for key, value in schema["properties"].items()})
     return str(_on_scale(schema, share))
+
+
+def _value(schema: Mapping[str, Any], share: float) -> int | str | bool:
+    """One property. Of words, the first is best, and two words stand for good and bad."""
+    if "enum" in schema:
+        words: list[str] = schema["enum"]
+        if words == ["A", "B", "tie"]:
+            words = ["A", "tie", "B"]
+        return words[round((1 - share) * (len(words) - 1))]
+    return share >= GOOD if schema.get("type") == "boolean" else _on_scale(schema, share)
 
 
 def _on_scale(schema: Mapping[str, Any], share: float) -> int:

@@ -117,6 +117,8 @@ def _figure(score: CellScore | None, column: Column) -> Text:
         text.append(" " + span(score.interval, decimals), style="not bold dim")
     if score.unscored:
         text.append(f"\n{score.unscored} unscored", style="not bold yellow")
+        if score.worst is not None and score.best is not None:
+            text.append(f": {score.worst:.{decimals}f} to {score.best:.{decimals}f}", style="not bold yellow")
     return text
 
 

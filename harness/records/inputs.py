@@ -103,10 +103,10 @@ class GenerateInput(Record):
 
 
 class ProbeInput(Record):
-    """Answers of known worth, made from the test set itself, in the form of generations (see judges.trust)."""
+    """Answers of known worth, made from the test set itself, in the form of generations (see judges.probes)."""
 
     stage: Literal["probe"] = "probe"
-    version: int = 1
+    version: int = 2
     data: str
     items: int | None
 
@@ -123,10 +123,13 @@ class ScoreInput(Record):
 
 
 class AskInput(Record):
-    """Everything that decides a judge's replies."""
+    """Everything that decides a judge's replies.
+
+    `against`: what a pairwise rubric compares with: digest of a generate object, or `reference`.
+    """
 
     stage: Literal["ask"] = "ask"
-    version: int = 1
+    version: int = 2
     generations: str
     data: str
     backend: str
@@ -135,6 +138,7 @@ class AskInput(Record):
     options: dict[str, str | int | float | bool] = {}
     items: int | None = None
     repeats: int = 1
+    against: str | None = None
 
 
 class JudgeInput(Record):
@@ -144,6 +148,7 @@ class JudgeInput(Record):
     version: int = 1
     replies: str
     parser_sha256: str
+    expected_score: bool = False
 
 
 StageInput = Annotated[

@@ -34,6 +34,8 @@ class MeasureInfo(Record):
     trusted: bool = True
     untrusted_reason: str = ""
     primary: bool = False
+    ranks: bool = True
+    """It may rank and answer: it is trusted, or the matrix says `rank_untrusted`."""
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -66,6 +68,10 @@ class CellScore(Record):
     """Items × seeds left out of the mean (unparsed, refused, failed)."""
     left_out: tuple[LeftOut, ...] = ()
     """The same by reason."""
+    worst: float | None = None
+    """The mean, had every unscored item the lowest score of the scale; None where nothing is unscored, or no scale."""
+    best: float | None = None
+    """The same with the highest score."""
 
 
 class BoardRow(Record):
@@ -223,17 +229,114 @@ class Winner(Record):
     """By how much the best cell's mean is expected to overstate it, points."""
 
 
-class ProbeResult(Record):
-    """How a judge scored one kind of probe answer."""
+Probe = Literal[
+    "reference", "other_reference", "empty", "truncated", "padded", "fact_changed", "injection", "delimiter"
+]
+"""Kinds of answers of known worth (see judges.probes)."""
 
-    probe: Literal["reference", "other_reference", "empty"]
+
+class Rate(Record):
+    """`count` of `n`, with a Wilson interval."""
+
+    count: int
+    n: int
+    value: float
+    interval: Interval
+
+
+class ProbeResult(Record):
+    """How a judge scored one kind of probe answer.
+
+    `auc`: probability that the reference outscores it; `accepted`: how often it got three quarters of the scale or
+    more (for a bad answer that is a false accept). None: no verdicts to tell by, or it does not apply.
+    """
+
+    probe: Probe
     n: int
     mean: float | None
     unscored: int
+    auc: float | None = None
+    auc_interval: Interval | None = None
+    accepted: Rate | None = None
+
+
+class ScoreCount(Record):
+    """How often a judge gave one score."""
+
+    score: float
+    count: int
+
+
+class ScaleUse(Record):
+    """Which scores a judge gives. `heaping`: share of the commonest one; `distinct`: how many different ones."""
+
+    histogram: tuple[ScoreCount, ...]
+    heaping: float
+    distinct: int
+
+
+class RepeatAgreement(Record):
+    """The same question asked several times. `sd`: within an answer, points; `noise_share`: of the whole variance."""
+
+    answers: int
+    identical: Rate
+    sd: float
+    noise_share: float | None
+
+
+class OrderBias(Record):
+    """Pairwise judges: `consistent`: both orders say the same; `first_wins`: of the decided ones, won by the first."""
+
+    consistent: Rate
+    first_wins: Rate | None
+
+
+class Slope(Record):
+    """Points a judge's score changes by, per 100 characters, with its interval over items."""
+
+    value: float
+    interval: Interval | None
+    n: int
+
+
+class JudgeAgreement(Record):
+    """Two judges about the same answers. None where a judge gave one score to all of them.
+
+    `alpha`: Krippendorff's, interval level, on scores brought to 0–1; `spearman`, `kendall`: rank correlations.
+    """
+
+    a: str
+    b: str
+    n: int
+    alpha: float | None
+    spearman: float | None
+    kendall: float | None
+
+
+class WinRate(Record):
+    """A cell against the opponent of a pairwise judge, in percent; ties are half.
+
+    `length_controlled`: what it would be were the answers of equal length.
+    """
+
+    judge: str
+    cell: str
+    n: int
+    raw: float
+    raw_interval: Interval
+    length_controlled: float | None
+    length_controlled_interval: Interval | None
+    length_effect: float | None
+    """Change of the log-odds of winning when the answer is longer by one standard deviation of the differences."""
 
 
 class TrustReport(Record):
-    """What the probes say about a judge. `auc_*`: probability that the reference outscores the bad answer."""
+    """What the probes say about a judge. `auc_*`: probability that the reference outscores the bad answer.
+
+    `injection`: wrong answers that the judge accepts once they carry an order to do so, of those it rejects without;
+    `delimiter`: the same with markup that pretends to be the prompt's. `verbosity`: what empty politeness earns;
+    `length`: how scores of the variants' answers go with their length, within items.
+    """
 
     judge: str
     trusted: bool
@@ -244,6 +347,13 @@ class TrustReport(Record):
     interval_other_reference: Interval | None
     interval_empty: Interval | None
     threshold: float
+    injection: Rate | None = None
+    delimiter: Rate | None = None
+    verbosity: Slope | None = None
+    length: Slope | None = None
+    repeats: RepeatAgreement | None = None
+    order: OrderBias | None = None
+    scale_use: ScaleUse | None = None
 
 
 class Result(Record):
@@ -267,6 +377,8 @@ class Result(Record):
     variances: tuple[VarianceTable, ...] = ()
     winner: Winner | None = None
     trust: tuple[TrustReport, ...]
+    agreement: tuple[JudgeAgreement, ...] = ()
+    win_rates: tuple[WinRate, ...] = ()
     failed: tuple[FailedVariant, ...]
     answer: tuple[str, ...]
     """The answer in words, a sentence each, most important first."""

@@ -44,14 +44,24 @@ class MetricRow(Record):
 
 
 class TokenLogprob(Record):
-    """Natural-log probability of one candidate for the first verdict token."""
+    """Natural-log probability of one candidate for a token of a reply."""
 
     token: str
     logprob: float
 
 
+class ReplyToken(Record):
+    """One token of a reply as its engine chose it, and what else it might have chosen, likeliest first."""
+
+    text: str
+    candidates: tuple[TokenLogprob, ...] = ()
+
+
 class Reply(Record):
-    """What a judge said to one request, unread."""
+    """What a judge said to one request, unread. `attempts`: calls that it took; `seconds`: of the last one.
+
+    Of an oversized text only the end is kept. For a pairwise rubric an odd `repeat` asks with the answers swapped.
+    """
 
     kind: Literal["reply"] = "reply"
     request_digest: str
@@ -62,8 +72,19 @@ class Reply(Record):
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
-    logprobs: tuple[TokenLogprob, ...] = ()
+    tokens: tuple[ReplyToken, ...] = ()
+    attempts: int = 1
     seconds: float
+
+
+class Same(Record):
+    """Two answers to be compared that are the same text: a tie, and nobody was asked."""
+
+    kind: Literal["same"] = "same"
+    request_digest: str
+    example_id: str
+    sample: int
+    repeat: int
 
 
 class NoReply(Record):
@@ -78,7 +99,7 @@ class NoReply(Record):
     attempts: int
 
 
-ReplyRow = Annotated[Reply | NoReply, Field(discriminator="kind")]
+ReplyRow = Annotated[Reply | NoReply | Same, Field(discriminator="kind")]
 
 
 class Scored(Record):

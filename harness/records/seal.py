@@ -59,13 +59,19 @@ class ScoreFacts(Record):
 
 
 class AskFacts(Record):
-    """The bill of one round of judging."""
+    """The bill of one round of judging, over all runs that it took. `cost`: US dollars; None: no price is known.
+
+    `seconds`: of the calls that were answered, added up. `failed`: questions without an answer after all retries.
+    """
 
     kind: Literal["ask"] = "ask"
     calls: int
     retries: int
     prompt_tokens: int
     completion_tokens: int
+    failed: int = 0
+    seconds: float = 0.0
+    cost: float | None = None
 
 
 class DataFacts(Record):

@@ -95,6 +95,24 @@ class GenerateSettings(Record):
     )
 
 
+class AskLimits(Record):
+    """How hard a judge's endpoint may be asked. Decides no reply."""
+
+    concurrency: int | None = Field(
+        None, ge=1, le=512, description="Most requests at once; default, and at most: the backend's."
+    )
+    requests_per_minute: float | None = Field(None, gt=0, description="Never more requests a minute than this.")
+    tokens_per_minute: float | None = Field(None, gt=0, description="Never more tokens a minute than this.")
+    retries: int = Field(4, ge=0, le=20, description="Further attempts after 429, 5xx, time-outs, broken connections.")
+
+
+class Price(Record):
+    """What a judge's tokens cost: US dollars a million."""
+
+    input: float = Field(ge=0, description="Prompt tokens.")
+    output: float = Field(ge=0, description="Reply tokens.")
+
+
 class SplitSettings(Record):
     """Fractions (sum at most 1) or counts of rows, cut in file order unless told otherwise: train, test, validation."""
 

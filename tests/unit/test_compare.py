@@ -432,14 +432,21 @@ def trust(trusted: bool) -> TrustReport:
     )  # fmt: skip
 
 
-def with_judge(trusted: bool, primary: str) -> Result:
+def with_judge(trusted: bool, primary: str, rank_untrusted: bool = False) -> Result:
     variants = tuple(
         VariantScores(each.variant, each.metrics, {"j": judgments(each.metrics["rougeL"])}) for each in quick_matrix()
     )
     given = make_inputs(*variants, measures=(ROUGE, JUDGE))
-    return compare(
-        replace(given, trust=(trust(trusted),), settings=CompareSettings(primary=primary, permutations=1000))
-    )
+    settings = CompareSettings(primary=primary, permutations=1000, rank_untrusted=rank_untrusted)
+    return compare(replace(given, trust=(trust(trusted),), settings=settings))
+
+
+def test_an_untrusted_judge_ranks_where_the_matrix_says_so_and_stays_marked() -> None:
+    result = with_judge(False, "j", rank_untrusted=True)
+    assert result.primary == "j"
+    assert [info.trusted for info in result.measures] == [True, False]
+    assert all(row.scores[1].rank_low is not None for row in result.rows)
+    assert "is not trusted and ranks all the same" in " ".join(result.answer)
 
 
 def test_untrusted_judge_is_shown_but_neither_ranks_nor_answers() -> None:

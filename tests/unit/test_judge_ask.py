@@ -13,9 +13,11 @@ from harness.errors import JudgeError
 from harness.records.data import Example
 from harness.records.inputs import AskInput
 from harness.records.rows import Generation, NoReply, Reply
-from judges.ask import PlannedRequest, ask, choose_items, judge_requests, pending
+from harness.records.settings import AskLimits
+from judges.ask import ask
 from judges.base import Answer, Busy, Options, Request, RequestFailed
 from judges.parse import parse
+from judges.questions import PlannedRequest, choose_items, judge_requests, pending
 from judges.rubric import load_rubric
 from judges.scripted_judge import ScriptedJudge
 
@@ -77,7 +79,9 @@ def test_every_request_ends_in_exactly_one_outcome_under_faults() -> None:
     faults = {"garbage": 7, "refuse": 8, "empty": 9, "busy": 3, "dead": 10, "crash": 11}
     rows: list[Any] = []
     requests = planned(repeats=4)
-    tally = ask(ScriptedJudge("", faults), requests, on_reply=rows.append, retries=2, first_wait=0.001)
+    tally = ask(
+        ScriptedJudge("", faults), requests, on_reply=rows.append, limits=AskLimits(retries=2), first_wait=0.001
+    )
     outcomes = [parse(row, RUBRIC) for row in rows]
     assert tally.outcomes == len(rows) == 200
     assert {(row.example_id, row.repeat) for row in rows} == {(each.id, n) for each in EXAMPLES for n in range(4)}
@@ -97,8 +101,7 @@ def test_the_outcome_of_a_request_hangs_on_nothing_but_the_request() -> None:
             ScriptedJudge("", faults),
             requests,
             on_reply=rows.append,
-            concurrency=concurrency,
-            retries=1,
+            limits=AskLimits(concurrency=concurrency, retries=1),
             first_wait=0.001,
         )
         return {row.request_digest: parse(row, RUBRIC) for row in rows}
@@ -148,7 +151,7 @@ def test_passing_trouble_is_asked_again_and_lasting_trouble_is_not() -> None:
         return '{"score": 1}'
 
     rows: list[Any] = []
-    tally = ask(Programmed(twice_busy), planned(), on_reply=rows.append, retries=2)
+    tally = ask(Programmed(twice_busy), planned(), on_reply=rows.append, limits=AskLimits(retries=2))
     assert (tally.calls, tally.retries) == (150, 100)
     assert all(isinstance(row, Reply) for row in rows)
     for error, calls, reason in [
@@ -159,16 +162,33 @@ def test_passing_trouble_is_asked_again_and_lasting_trouble_is_not() -> None:
         (ValueError("a bug"), 1, "ValueError: a bug"),
     ]:
         rows = []
-        ask(Programmed(always(error)), planned()[:1], on_reply=rows.append, retries=2, first_wait=0.001)
+        ask(
+            Programmed(always(error)),
+            planned()[:1],
+            on_reply=rows.append,
+            limits=AskLimits(retries=2),
+            first_wait=0.001,
+        )
         assert [(row.reason, row.attempts) for row in rows] == [(reason, calls)]
 
 
 def test_it_waits_as_long_as_it_is_told_and_doubles_otherwise() -> None:
     started = time.perf_counter()
-    ask(Programmed(always(Busy("", retry_after=0.3))), planned()[:1], on_reply=lambda row: None, retries=1)
+    ask(
+        Programmed(always(Busy("", retry_after=0.3))),
+        planned()[:1],
+        on_reply=lambda row: None,
+        limits=AskLimits(retries=1),
+    )
     assert 0.3 <= time.perf_counter() - started < 2
     started = time.perf_counter()
-    ask(Programmed(always(TimeoutError())), planned()[:1], on_reply=lambda row: None, retries=3, first_wait=0.1)
+    ask(
+        Programmed(always(TimeoutError())),
+        planned()[:1],
+        on_reply=lambda row: None,
+        limits=AskLimits(retries=3),
+        first_wait=0.1,
+    )
     assert 0.35 <= time.perf_counter() - started < 2.5  # 0.1 + 0.2 + 0.4, each times 0.5 to 1
 
 

@@ -18,10 +18,12 @@ import pytest
 from harness.errors import HarnessError, JudgeError, MissingExtra, ModelError
 from harness.gguf import file_sha256, locate_gguf
 from harness.records.data import Example
-from judges.base import BUILT_IN, Answer, Judge, Request, RequestFailed, identity, known_backends, load_judge
+from harness.records.rows import ReplyToken, TokenLogprob
+from judges.base import BUILT_IN, Answer, Judge, Options, Request, RequestFailed, identity, known_backends, load_judge
+from judges.contract import CHECKS, WISHES, Check, Trial
 from judges.grammar import forced
 from judges.rubric import load_rubric
-from judges.scripted_judge import overlap
+from judges.scripted_judge import ScriptedJudge, overlap
 
 ITEM = Example(id="e", instruction="Name the capital of Denmark.", output="Copenhagen")
 SCHEMA_1_5 = load_rubric("correctness-5").schema_
@@ -54,14 +56,40 @@ def llamacpp() -> Iterator[Judge]:
 # ---------------------------------------------------------------- the contract
 
 
-def test_it_answers_with_text_that_follows_the_schema(judge: Judge) -> None:
-    for answer in ("Copenhagen", "Oslo", "", "</answer> 哥本哈根 \x00 é"):
-        reply = judge.answer(request_of(answer))
-        assert json.loads(reply.text).keys() == {"score"}
-        assert json.loads(reply.text)["score"] in range(1, 6)
-        assert reply.finish_reason == "stop"
-        assert reply.prompt_tokens > 20
-        assert reply.completion_tokens >= 1
+@pytest.mark.parametrize("check", [*CHECKS, *WISHES], ids=lambda check: check.__name__)
+def test_the_contract(judge: Judge, check: Check) -> None:
+    backend = "scripted" if isinstance(judge, ScriptedJudge) else "llamacpp"
+    assert Trial(judge, backend, "smollm2-135m", {}).run(check) is None
+
+
+def test_a_contract_that_is_not_kept_is_told() -> None:
+    judge = load_judge("tests.unit.test_judge_backends:Sloppy", "m", {})
+    trial = Trial(judge, "tests.unit.test_judge_backends:Sloppy", "m", {})
+    found = {check.__name__: trial.run(check) for check in [*CHECKS, *WISHES]}
+    assert {name for name, problem in found.items() if problem} == {
+        "check_identity", "check_unknown_options", "check_concurrency", "check_usage", "check_schema", "check_logprobs",
+        "check_threads",
+    }  # fmt: skip
+
+
+class Sloppy:
+    """A backend that breaks most promises."""
+
+    concurrency = 0
+    count = 0
+
+    def __init__(self, model: str, options: Options) -> None: ...
+
+    @classmethod
+    def identity(cls, model: str, options: Options) -> str:
+        return str(options.get("seed", ""))
+
+    def answer(self, request: Request) -> Answer:
+        Sloppy.count += 1
+        candidates = (TokenLogprob(token="x", logprob=-1.0), TokenLogprob(token="y", logprob=0.5))
+        return Answer(f"{self.count}", "stop", 0, 0, (ReplyToken(text="z", candidates=candidates),))
+
+    def close(self) -> None: ...
 
 
 def test_it_follows_a_bare_integer_schema(judge: Judge) -> None:
@@ -69,16 +97,9 @@ def test_it_follows_a_bare_integer_schema(judge: Judge) -> None:
     assert 0 <= int(reply.text) <= 100
 
 
-def test_log_probabilities_are_sorted_and_negative(judge: Judge) -> None:
-    values = [each.logprob for each in judge.answer(request_of()).logprobs]
-    assert values == sorted(values, reverse=True)
-    assert all(value <= 0 for value in values)
-
-
-def test_the_same_request_gets_the_same_answer_in_any_order_and_company(judge: Judge) -> None:
-    requests = [request_of(f"{word} {n}") for n in range(4) for word in ("Copenhagen", "Oslo")]
+def test_the_same_request_gets_the_same_bits_in_any_order_and_company(judge: Judge) -> None:
+    requests = [request_of(f"{word} {n}") for n in range(2) for word in ("Copenhagen", "Oslo")]
     alone = [judge.answer(each) for each in requests]
-    assert judge.concurrency >= 1
     with ThreadPoolExecutor(judge.concurrency) as pool:
         together = list(pool.map(judge.answer, reversed(requests)))
     assert together[::-1] == alone
@@ -100,7 +121,7 @@ def test_unknown_backends_are_refused_with_the_nearest_name() -> None:
     for call in (load_judge, identity):
         with pytest.raises(JudgeError, match="did you mean 'llamacpp'") as caught:
             call("lamacpp", "m", {})
-        assert "known: llamacpp, scripted" in str(caught.value)
+        assert "known: llamacpp, ollama, openai, scripted" in str(caught.value)
     assert set(BUILT_IN) <= set(known_backends())
 
 
@@ -170,8 +191,9 @@ def test_a_prompt_beyond_the_context_fails_for_good(llamacpp: Judge) -> None:
 @needs_llamacpp
 def test_the_first_chosen_token_is_the_verdict(llamacpp: Judge) -> None:
     reply = llamacpp.answer(request_of())
-    digits = {each.token for each in reply.logprobs}
+    digits = {each.token for each in reply.tokens[0].candidates}
     assert {"1", "2", "3", "4", "5"} <= digits
+    assert [token.text for token in reply.tokens[1:]] == ["", "}"]
 
 
 @needs_llamacpp

@@ -13,7 +13,7 @@ from harness.records.rows import Failed, NoReply, Refused, Reply, Scored, Unpars
 from judges.parse import parse
 from judges.rubric import RubricTest, known_rubrics, load_rubric
 
-PLACE = {"example_id": "e", "sample": 2, "repeat": 1}
+PLACE = {"example_id": "e", "sample": 2, "repeat": 0}
 RUBRICS = {name: load_rubric(name) for name in known_rubrics()}
 CASES = [(name, test) for name, rubric in RUBRICS.items() for test in rubric.tests]
 
@@ -124,10 +124,10 @@ def test_a_request_without_reply_has_failed_and_says_why() -> None:
 
 @pytest.mark.parametrize("text", ["{" * 10_000_000, '{"a":' * 2_000_000, "9" * 10_000_000, "[" * 1_000_000])
 def test_endless_replies_end_soon(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for rubric in RUBRICS:
         assert isinstance(judged(rubric, text), Unparsed)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @given(text=st.text(max_size=60), cut=st.booleans())

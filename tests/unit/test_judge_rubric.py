@@ -39,12 +39,19 @@ def edited(tmp_path: Path, **changes: object) -> Path:
 @pytest.mark.parametrize("name", known_rubrics())
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_answer_cannot_leave_its_fence(name: str, attack: str) -> None:
-    message = load_rubric(name).user_message(ITEM, attack)
-    assert message.count("</answer>") == message.count("<answer>") == 1
-    assert message.count("<reference>") == 1
+    rubric = load_rubric(name)
+    pairwise = rubric.mode == "pairwise"
+
+    def asked(answer: str) -> str:
+        return rubric.pair_message(ITEM, "plain", answer) if pairwise else rubric.user_message(ITEM, answer)
+
+    message = asked(attack)
+    for tag in ("answer_a", "answer_b") if pairwise else ("answer",):
+        assert message.count(f"</{tag}>") == message.count(f"<{tag}>") == 1
+    assert message.count("<reference>") == asked("").count("<reference>") <= 1
     for token in ("<|", "<start_of_turn>", "<｜", "[INST]", "[/INST]"):
         assert token not in message
-    assert load_rubric(name).user_message(ITEM, "")[:20] == message[:20]
+    assert asked("")[:20] == message[:20]
 
 
 @given(text=st.text(alphabet="<>/|｜! answerINST[]_a&lt;\n", max_size=40))

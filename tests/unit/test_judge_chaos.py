@@ -1,0 +1,249 @@
+"""Nothing lost, nothing twice: a server that fails three calls in ten, kill -9, outages, limits of money and calls."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from harness.errors import JudgeError
+from harness.records.rows import NoReply, Reply, ReplyRow
+from harness.records.settings import AskLimits, Price
+from judges.ask import MOST_CHARACTERS, ask
+from judges.base import Request, load_judge
+from judges.bill import bill
+from judges.budget import Budget, BudgetSpent, Spent, cost_of, listed_price
+from judges.pace import Pace
+from judges.parse import parse
+from judges.questions import PlannedRequest, pending
+from judges.rubric import load_rubric
+from judges.window import Window
+from tests.servers.chaos import chaos, completion, fault_of
+from tests.servers.loopback import Asked, Loopback, Said, serve
+from tests.unit.test_judge_ask import Programmed
+
+RUBRIC = load_rubric("correctness-5")
+ROOT = Path(__file__).parents[2]
+
+
+def questions(n: int) -> list[PlannedRequest]:
+    return [PlannedRequest(Request("Grade.", f"item {i}", None, 16), f"e{i}", 0, 0) for i in range(n)]
+
+
+def judge_at(server: Loopback, **options: Any) -> Any:
+    return load_judge("openai", "m", {"base_url": f"{server.address}/v1", "timeout": 1.0, "logprobs": False, **options})
+
+
+@pytest.mark.slow
+def test_two_thousand_items_through_a_server_that_fails_three_calls_in_ten() -> None:
+    rows: list[Any] = []
+    price = Price(input=1, output=10)
+    budget = Budget()
+    with serve(chaos) as server:
+        tally = ask(
+            judge_at(server), questions(2000), on_reply=rows.append, price=price, budget=budget, first_wait=0.001
+        )
+        served = len(server.asked)
+        met = Counter(fault_of(asked) for asked in server.asked)
+    assert len(met) == 13, "every fault is met"
+    assert sorted(row.example_id for row in rows) == sorted(f"e{i}" for i in range(2000))
+    kinds = Counter(parse(row, RUBRIC).kind for row in rows)
+    assert kinds.total() == 2000
+    assert kinds["scored"] > 1750
+    assert kinds["unparsed"] > 50, "wrong schema, empty and oversized replies are outcomes"
+    assert kinds["failed"] < 30
+    assert tally.calls == served == budget.spent.calls
+    facts = bill(rows, price)
+    assert facts.calls == served
+    assert facts.retries == tally.retries == served - 2000
+    assert facts.cost == pytest.approx(budget.spent.cost)
+    assert facts.completion_tokens >= 2_000_000 * met["10 MB"] * 0.5
+    assert max(len(row.text) for row in rows if isinstance(row, Reply)) <= MOST_CHARACTERS
+
+
+ASK = """
+import sys
+from pathlib import Path
+from harness.records.inputs import AskInput
+from harness.store import Store, planned
+from harness.records.rows import ReplyRow
+from judges.ask import ask
+from judges.questions import pending
+from tests.unit.test_judge_chaos import judge_at, questions
+from tests.servers.loopback import Loopback
+stage = planned(AskInput(generations="g", data="d", backend="openai", model_identity="m", prompt_sha256="p"))
+with Store(Path(sys.argv[1])).making(stage) as writer:
+    left = pending(questions(400), writer.kept_rows(ReplyRow))
+    judge = judge_at(Loopback(sys.argv[2], []), timeout=30.0, concurrency=8)
+    ask(judge, left, on_reply=lambda row: writer.append([row]))
+    writer.finish()
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_point_and_resumed_nothing_is_asked_twice_but_what_was_under_way(tmp_path: Path) -> None:
+    """The process is killed with kill -9 five times; the server counts who asked what."""
+
+    def slowly(asked: Asked) -> Said:
+        time.sleep(0.01)
+        return Said.of(completion('{"score": 3}'))
+
+    with serve(slowly) as server:
+        command = [sys.executable, "-c", ASK, str(tmp_path), server.address]
+        for kill in range(5):
+            before = len(server.asked)
+            process = subprocess.Popen(command, cwd=ROOT)
+            while len(server.asked) < before + 17 * (kill + 1) and process.poll() is None:
+                time.sleep(0.002)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+        times = Counter(asked.body["messages"][1]["content"] for asked in server.asked)
+    [path] = tmp_path.glob("objects/ask/*/rows.jsonl")
+    rows = [TypeAdapter(ReplyRow).validate_json(line) for line in path.read_text().splitlines()]
+    assert sorted(row.example_id for row in rows) == sorted(f"e{i}" for i in range(400))
+    assert sum(times.values()) - 400 <= 5 * 8, "at most the window, for each kill"
+    assert len(times) == 400
+
+
+def test_an_outage_is_nobodys_verdict_and_the_next_run_goes_on() -> None:
+    down = threading.Event()
+
+    def sometimes(asked: Asked) -> Said:
+        return Said.of({"error": {"message": "down"}}, 503) if down.is_set() else Said.of(completion("3"))
+
+    rows: list[Any] = []
+
+    def on_reply(row: Any) -> None:
+        rows.append(row)
+        if len(rows) == 60:
+            down.set()
+
+    with serve(sometimes) as server:
+        judge, limits = judge_at(server), AskLimits(retries=1)
+        with pytest.raises(JudgeError, match="left 12 questions in a row unanswered; the last one: HTTP 503: down"):
+            ask(judge, questions(300), on_reply=on_reply, limits=limits, first_wait=0.001)
+        assert 60 <= len(rows) < 300
+        assert not [row for row in rows if isinstance(row, NoReply)]
+        down.clear()
+        ask(judge, pending(questions(300), rows), on_reply=rows.append, limits=limits, first_wait=0.001)
+    assert len({row.example_id for row in rows}) == len(rows) == 300
+
+
+# ---------------------------------------------------------------- limits
+
+
+def test_a_limit_of_calls_stops_cleanly_and_keeps_everything() -> None:
+    rows: list[Any] = []
+    with serve(lambda asked: Said.of(completion("3"))) as server:
+        with pytest.raises(BudgetSpent, match="limit of 50 calls") as caught:
+            ask(judge_at(server), questions(300), on_reply=rows.append, budget=Budget(max_calls=50))
+        assert len(rows) == len(server.asked) == 50
+    assert "--max-calls" in str(caught.value)
+
+
+def test_a_limit_of_money_is_never_passed_even_with_many_calls_under_way() -> None:
+    price = Price(input=0, output=1e6 / 5)  # a reply of 5 tokens costs a dollar, one of 16 at most 3.20
+    rows: list[Any] = []
+    budget = Budget(max_cost=20.0)
+    with serve(lambda asked: Said.of(completion("3"))) as server, pytest.raises(BudgetSpent, match="limit of \\$20"):
+        ask(judge_at(server, concurrency=16), questions(300), on_reply=rows.append, price=price, budget=budget)
+    assert budget.spent == Spent(len(rows), float(len(rows)))
+    assert 20 - 3.2 < budget.spent.cost <= 20
+
+
+def test_prices_are_the_users_or_the_lists_and_unknown_ones_are_none() -> None:
+    mini = listed_price("openai", "gpt-4o-mini")
+    assert mini is not None
+    assert cost_of(mini, 1_000_000, 100_000) == pytest.approx(0.15 + 0.06)
+    assert listed_price("openai", "somebody/else") is None
+    assert listed_price("ollama", "llama3.2") == Price(input=0, output=0)
+
+
+def test_requests_per_minute_are_spaced() -> None:
+    now = [100.0]
+    pace = Pace(30, clock=lambda: now[0])
+    assert [pace.book(1) for _ in range(3)] == [0, 2, 4]
+    now[0] = 105.0
+    assert pace.book(1) == 1
+    now[0] = 1000.0
+    assert [pace.book(1), pace.book(1)] == [0, 2], "an idle hour is no credit"
+    pace.correct(-0.5)
+    assert pace.book(1) == 3
+
+
+def test_asking_keeps_to_requests_per_minute() -> None:
+    judge = Programmed(lambda request, nth: "3", concurrency=8)
+    started = time.perf_counter()
+    ask(judge, questions(11), on_reply=lambda row: None, limits=AskLimits(requests_per_minute=1200))
+    assert time.perf_counter() - started >= 10 * 60 / 1200
+
+
+# ---------------------------------------------------------------- the window
+
+
+def test_the_window_doubles_then_halves_once_and_then_adds_one_a_round() -> None:
+    window = Window(64)
+
+    def round_of(trouble: bool) -> float:
+        numbers = [window.enter() for _ in range(int(window.limit))]
+        for number in numbers:
+            assert number is not None
+            window.leave(number, trouble=trouble)
+        return window.limit
+
+    assert [round_of(False) for _ in range(3)] == [9, 10, 11], "a round that is not refilled"
+    before = window.limit
+    assert round_of(True) == before / 2, "one cut for all that were under way"
+    after = window.limit
+    assert after < round_of(False) <= after + 1
+
+
+def test_a_wish_to_be_left_alone_holds_everyone_and_closing_lets_go() -> None:
+    window = Window(4)
+    number = window.enter()
+    assert number is not None
+    window.leave(number, trouble=True, hold=0.15)
+    started = time.perf_counter()
+    assert window.enter() is not None
+    assert time.perf_counter() - started >= 0.14
+    window.leave(2, trouble=True, hold=60)
+    got: list[Any] = []
+    waiter = threading.Thread(target=lambda: got.append(window.enter()))
+    waiter.start()
+    window.close()
+    waiter.join(5)
+    assert got == [None]
+
+
+def test_an_overloaded_server_is_asked_less_at_once() -> None:
+    """A server that takes 6 at once and refuses the rest: the window settles about there, and all are answered."""
+    now, most, refused = [0], [0], [0]
+    lock = threading.Lock()
+
+    def narrow(asked: Asked) -> Said:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+            too_many = now[0] > 6
+            refused[0] += too_many
+        time.sleep(0.005)
+        with lock:
+            now[0] -= 1
+        return Said.of({"error": {"message": "busy"}}, 429) if too_many else Said.of(completion("3"))
+
+    rows: list[Any] = []
+    with serve(narrow) as server:
+        ask(judge_at(server, timeout=5.0), questions(600), on_reply=rows.append, first_wait=0.005)
+    assert len(rows) == 600
+    assert all(isinstance(row, Reply) for row in rows)
+    assert most[0] > 4
+    assert refused[0] < 200, "32 at once would be refused four times in five"

@@ -1,0 +1,261 @@
+"""The backends openai and ollama through their official clients: a real llama.cpp server, and every refusal."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import ollama as ollama_sdk
+import pytest
+
+from harness.errors import HarnessError, JudgeError, ModelError
+from judges.base import Busy, Judge, RequestFailed, deciding_options, identity, load_judge, preflight
+from judges.contract import CHECKS, Trial, question
+from judges.parse import parse
+from judges.rubric import load_rubric
+from tests.servers.chaos import completion
+from tests.servers.engine import needs_engine, start_engine
+from tests.servers.loopback import Asked, Loopback, Said, serve
+from tests.servers.ollama import DIGEST, MODEL, VERSION, ollama
+from tests.unit.test_judge_parse import reply
+
+RUBRIC = load_rubric("correctness-5")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[str]:
+    server = start_engine()
+    yield server.listening_address
+
+
+@pytest.fixture(scope="module")
+def ollama_server(engine: str) -> Iterator[Loopback]:
+    with serve(ollama(engine)) as server:
+        yield server
+
+
+def options_of(backend: str, engine: str, ollama_server: Loopback) -> dict[str, Any]:
+    if backend == "openai":
+        return {"base_url": f"{engine}/v1", "concurrency": 2}
+    return {"host": ollama_server.address, "concurrency": 2, "num_ctx": 768}
+
+
+# ---------------------------------------------------------------- the contract, on real engines
+
+
+@needs_engine
+@pytest.mark.parametrize("backend", ["openai", "ollama"])
+def test_served_backends_keep_the_contract(backend: str, engine: str, ollama_server: Loopback) -> None:
+    options = options_of(backend, engine, ollama_server)
+    judge = load_judge(backend, MODEL, options)
+    trial = Trial(judge, backend, MODEL, options)
+    problems = {check.__doc__: trial.run(check) for check in CHECKS}
+    judge.close()
+    assert not {name: problem for name, problem in problems.items() if problem}
+
+
+@needs_engine
+@pytest.mark.parametrize("backend", ["openai", "ollama"])
+def test_log_probabilities_give_an_expected_score(backend: str, engine: str, ollama_server: Loopback) -> None:
+    judge = load_judge(backend, MODEL, options_of(backend, engine, ollama_server))
+    answer = judge.answer(question())
+    judge.close()
+    row = reply(answer.text, answer.finish_reason).model_copy(update={"tokens": answer.tokens})
+    plain, expected = parse(row, RUBRIC), parse(row, RUBRIC, expected=True)
+    assert plain.kind == expected.kind == "scored"
+    assert 1 <= expected.value <= 5
+
+
+# ---------------------------------------------------------------- openai
+
+
+@needs_engine
+def test_a_question_beyond_the_context_fails_for_good(engine: str) -> None:
+    judge = load_judge("openai", "m", {"base_url": f"{engine}/v1"})
+    with pytest.raises(RequestFailed, match="context"):
+        judge.answer(question("word " * 900))
+
+
+def openai_judge(server: Loopback, **options: Any) -> Judge:
+    return load_judge("openai", "m", {"base_url": f"{server.address}/v1", "timeout": 5.0, **options})
+
+
+def refusing(*names: str) -> Any:
+    """A server that refuses each of these parameters with a message like OpenAI's."""
+
+    def answer(asked: Asked) -> Said:
+        for name in names:
+            if name in asked.body:
+                hint = " Use 'max_completion_tokens' instead." if name == "max_tokens" else ""
+                message = f"Unsupported parameter: '{name}' is not supported with this model.{hint}"
+                return Said.of({"error": {"message": message, "param": name}}, 400)
+        return Said.of(completion('{"score": 4}'))
+
+    return answer
+
+
+def test_what_a_server_refuses_is_left_out_and_learned_once() -> None:
+    with serve(refusing("response_format", "logprobs", "seed", "max_tokens", "temperature")) as server:
+        judge = openai_judge(server)
+        assert judge.answer(question()).text == '{"score": 4}'
+        asked = len(server.asked)
+        assert judge.answer(question("Oslo")).text == '{"score": 4}'
+        assert len(server.asked) == asked + 1
+        assert server.asked[-1].body.keys() == {"model", "messages", "max_completion_tokens"}
+
+
+def test_a_schema_falls_back_to_json_and_then_to_words() -> None:
+    def answer(asked: Asked) -> Said:
+        if asked.body.get("response_format", {}).get("type") == "json_schema":
+            return Said.of({"error": {"message": "response_format json_schema is not supported"}}, 400)
+        return Said.of(completion('{"score": 4}'))
+
+    with serve(answer) as server:
+        judge = openai_judge(server)
+        judge.answer(question())
+        assert server.asked[0].body["response_format"]["json_schema"]["schema"] == RUBRIC.schema_
+        assert server.asked[1].body["response_format"] == {"type": "json_object"}
+        judge.answer(question(rubric="book-100"))
+        assert "response_format" not in server.asked[2].body
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "match"),
+    [
+        (Said.of({"error": {"message": "wait"}}, 429, **{"Retry-After": "7"}), Busy, "HTTP 429: wait"),
+        (Said.of({"error": {"message": "boom"}}, 500), Busy, "HTTP 500"),
+        (Said(502, b"<html>"), Busy, "HTTP 502"),
+        (Said(200, b'{"choi', {"Content-Type": "application/json"}), Busy, "not a chat completion"),
+        (Said(200, b"hello", {"Content-Type": "text/plain"}), Busy, "not a chat completion"),
+        (Said.of({"choices": []}), Busy, "not a chat completion"),
+        (Said.of({"error": {"message": "no access"}}, 401), JudgeError, "refuses the key"),
+        (Said.of({"error": {"message": "no such model"}}, 404), JudgeError, "has no model 'm'"),
+        (Said.of({"error": {"message": "broke", "code": "insufficient_quota"}}, 429), JudgeError, "broke"),
+        (Said.of({"error": {"message": "too long"}}, 400), RequestFailed, "too long"),
+        (Said(cut=True), ConnectionError, None),
+        (Said(200, b"{", {"Content-Type": "application/json"}, promised=500), ConnectionError, None),
+    ],
+)
+def test_what_a_status_means(said: Said, error: type[Exception], match: str | None) -> None:
+    with serve(lambda asked: said) as server:
+        with pytest.raises(error, match=match) as caught:
+            openai_judge(server).answer(question())
+        if isinstance(caught.value, Busy):
+            assert caught.value.retry_after == (7.0 if match is not None and "wait" in match else None)
+
+
+def test_a_silent_server_times_out_and_an_absent_one_is_no_connection() -> None:
+    import time
+
+    with serve(lambda asked: time.sleep(0.6) or Said()) as server:  # type: ignore[func-returns-value]
+        with pytest.raises(TimeoutError, match=r"0\.2 s"):
+            openai_judge(server, timeout=0.2).answer(question())
+        address = server.address
+    with pytest.raises(ConnectionError):
+        load_judge("openai", "m", {"base_url": address}).answer(question())
+
+
+def test_the_key_comes_from_the_environment_and_openai_itself_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for call in (load_judge, preflight):
+        with pytest.raises(JudgeError, match="OPENAI_API_KEY holds no key") as caught:
+            call("openai", "gpt-4o-mini", {})
+        assert "export OPENAI_API_KEY" in str(caught.value)
+    assert identity("openai", "gpt-4o-mini", {}) == "served:gpt-4o-mini@https://api.openai.com/v1"
+    monkeypatch.setenv("MY_KEY", "planted-key-12345")
+    with serve(lambda asked: Said.of(completion("3"))) as server:
+        openai_judge(server, api_key_env="MY_KEY").answer(question())
+        assert server.asked[0].headers["authorization"] == "Bearer planted-key-12345"
+
+
+def test_options_of_the_connection_decide_no_reply() -> None:
+    options = {"base_url": "http://h/v1", "timeout": 3.0, "seed": 4, "concurrency": 2, "json_output": "none"}
+    assert deciding_options("openai", options) == {"seed": 4, "json_output": "none"}
+    assert deciding_options("ollama", {"host": "h", "num_ctx": 512, "keep_alive": "1m"}) == {"num_ctx": 512}
+
+
+# ---------------------------------------------------------------- ollama
+
+
+@needs_engine
+def test_ollama_is_really_sent_its_options(ollama_server: Loopback) -> None:
+    options = {"host": ollama_server.address, "num_ctx": 512, "keep_alive": "3m", "think": False}
+    judge = load_judge("ollama", MODEL, options)
+    judge.answer(question())
+    judge.close()
+    body = ollama_server.asked[-1].body
+    assert body["options"] == {"seed": 0, "temperature": 0.0, "num_ctx": 512, "num_predict": 16}
+    assert (body["format"], body["keep_alive"], body["think"]) == (RUBRIC.schema_, "3m", False)
+    assert body["stream"] is False
+
+
+def test_a_missing_model_names_the_pull_line_before_and_while_asking() -> None:
+    with serve(ollama("http://127.0.0.1:9")) as server:
+        for call in (identity, load_judge, preflight):
+            with pytest.raises(ModelError) as caught:
+                call("ollama", "llama3.2", {"host": server.address})
+            assert f"OLLAMA_HOST={server.address} ollama pull llama3.2" in str(caught.value)
+        assert identity("ollama", MODEL, {"host": server.address}) == f"ollama:{DIGEST[:12]}"
+        assert identity("ollama", "x", {"host": "nowhere", "digest": "sha256:abc"}) == "ollama:abc"
+
+
+def test_an_ollama_that_is_not_there_says_how_to_start_it() -> None:
+    with pytest.raises(JudgeError, match="no Ollama server answers") as caught:
+        identity("ollama", "m", {"host": "http://127.0.0.1:9"})
+    assert "ollama serve" in str(caught.value)
+
+
+@needs_engine
+def test_a_loading_ollama_is_busy_and_says_for_how_long(engine: str) -> None:
+    with serve(ollama(engine, busy=1)) as server:
+        judge = load_judge("ollama", MODEL, {"host": server.address})
+        with pytest.raises(Busy, match="server busy") as caught:
+            judge.answer(question())
+        assert caught.value.retry_after == 0.05
+        assert parse(reply(judge.answer(question()).text), RUBRIC).kind == "scored"
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (Said.of({"error": "bad option"}, 400), RequestFailed),
+        (Said.of({"error": "gone"}, 404), ModelError),
+        (Said.of({"error": "key"}, 401), JudgeError),
+        (Said(200, b'{"mess', {"Content-Type": "application/json"}), Busy),
+        (Said.of({"done": True}), Busy),
+        (Said(cut=True), ConnectionError),
+    ],
+)
+def test_what_ollama_statuses_mean(said: Said, error: type[Exception]) -> None:
+    listing = ollama("http://127.0.0.1:9")
+    with serve(lambda asked: listing(asked) if asked.path == "/api/tags" else said) as server:
+        judge = load_judge("ollama", MODEL, {"host": server.address})
+        with pytest.raises(error):
+            judge.answer(question())
+
+
+@needs_engine
+def test_the_protocol_of_the_test_server_is_the_one_that_the_official_client_speaks(ollama_server: Loopback) -> None:
+    client = ollama_sdk.Client(ollama_server.address)
+    assert [each.model for each in client.list().models] == [MODEL]
+    assert client.show(MODEL).details is not None
+    chat = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "options": {"num_predict": 4, "seed": 1}}
+    whole = client.chat(**chat)  # type: ignore[call-overload]
+    parts = list(client.chat(**chat, stream=True))  # type: ignore[call-overload]
+    assert (whole.done, parts[-1].done, parts[-1].done_reason) == (True, True, "length")
+    generated = client.generate(MODEL, "Hi", options={"num_predict": 4}, format="json")
+    streamed = list(client.generate(MODEL, "Hi", options={"num_predict": 4}, stream=True))
+    assert generated.response
+    assert streamed[-1].eval_count
+    with pytest.raises(ollama_sdk.ResponseError, match="not found"):
+        client.chat("llama3.2", [])
+    with urllib.request.urlopen(f"{ollama_server.address}/api/version") as response:
+        assert json.load(response) == {"version": VERSION}
+
+
+def test_both_name_unknown_options() -> None:
+    for backend in ("openai", "ollama"):
+        with pytest.raises(HarnessError, match="unknown option 'temprature'; did you mean 'temperature'"):
+            identity(backend, "m", {"temprature": 0})
