@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from harness.errors import HarnessError
-from harness.records.result import MeasureInfo
+from harness.records.result import LeftOut, MeasureInfo
 from harness.records.rows import Judgment, MetricRow, Scored
 from harness.records.variant import Cell, Variant
+from harness.stats.components import Replicates
+from harness.stats.corpus import CorpusPanel
 from harness.stats.panel import BoolArray, FloatArray, IntArray, Panel
-from harness.stats.swap import CorpusPanel
+
+Reason = Literal["unparsed", "refused", "failed", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +61,32 @@ def _seed_order(scores: VariantScores) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """One measure over all cells. `unscored[c]`: items × seeds without a score; `counts` only for corpus measures."""
+    """One measure over all cells. `unscored[c]`: items × seeds without a score; `counts` only for corpus measures.
+
+    `left_out[c]`: the unscored ones by reason. `noise`: how values differ within one response or one item and seed.
+    """
 
     items: tuple[str, ...]
     panel: Panel
     counts: CorpusPanel | None
     unscored: IntArray  # (C,)
+    left_out: tuple[tuple[LeftOut, ...], ...]
+    noise: Replicates
 
 
 ItemValues = dict[str, tuple[float, tuple[float, ...]]]
 """example id -> (value, counts), for one variant; an unscored item is absent."""
 
 
-def align(layout: Layout, measure: MeasureInfo) -> Aligned:
-    """Items are all that any variant has a row for, sorted by id, so that no order of files or rows can matter."""
+def align(layout: Layout, measure: MeasureInfo, clusters: Mapping[str, str] | None = None) -> Aligned:
+    """Items are all that any variant has a row for, sorted by id, so that no order of files or rows can matter.
+
+    `clusters`: the group of each item, by example id; an item that is not in it stands for itself.
+    Raises HarnessError where a row is there twice or a score is not a finite number.
+    """
     asked: set[str] = set()
     folded: list[list[ItemValues]] = []
+    noise = Replicates.of(_replicates(scores, measure) for group in layout.variants for scores in group)
     for group in layout.variants:
         cell: list[ItemValues] = []
         for scores in group:
@@ -82,11 +96,46 @@ def align(layout: Layout, measure: MeasureInfo) -> Aligned:
         folded.append(cell)
     items = tuple(sorted(asked))
     seeded = np.array([cell.method != "none" for cell in layout.cells], dtype=np.bool_)
-    panel = _panel(items, folded, seeded)
+    panel = _panel(items, folded, seeded, None if clusters is None else _cluster_index(items, clusters))
     runs = np.array([len(group) for group in folded], dtype=np.int64)
     unscored = runs * len(items) - panel.present.sum(axis=(1, 2))
     counts = _corpus_panel(items, folded, panel) if measure.corpus else None
-    return Aligned(items, panel, counts, unscored)
+    left_out = tuple(_left_out(group, measure, items) for group in layout.variants)
+    return Aligned(items, panel, counts, unscored, left_out, noise)
+
+
+def _cluster_index(items: tuple[str, ...], clusters: Mapping[str, str]) -> IntArray:
+    """(n,): clusters by number, in the order of their first item."""
+    # A pair cannot be mistaken for a cluster's name, whatever that is.
+    names = [clusters.get(item, ("alone", item)) for item in items]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], dtype=np.int64)
+
+
+def _left_out(group: Sequence[VariantScores], measure: MeasureInfo, items: tuple[str, ...]) -> tuple[LeftOut, ...]:
+    """Why responses of one cell have no score; one with several unscored repeats counts by the first of them."""
+    counts: Counter[Reason] = Counter()
+    for scores in group:
+        asked, values = _fold(scores, measure)
+        counts["missing"] += len(items) - len(asked)
+        reasons: dict[str, Reason] = {}
+        for judgment in scores.judgments.get(measure.name, ()) if measure.kind == "judge" else ():
+            if judgment.kind != "scored" and judgment.example_id not in values:
+                reasons.setdefault(judgment.example_id, judgment.kind)
+        counts.update(reasons.values())
+    return tuple(LeftOut(reason=reason, responses=n) for reason, n in sorted(counts.items()) if n)
+
+
+def _replicates(scores: VariantScores, measure: MeasureInfo) -> Iterator[list[list[float]]]:
+    """For each item, the values of each sample: one for a metric, one a repeat for a judge."""
+    found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    if measure.kind == "metric":
+        for row in scores.metrics.get(measure.name, ()):
+            found[row.example_id][row.sample].append(row.value)
+    for judgment in scores.judgments.get(measure.name, ()) if measure.kind == "judge" else ():
+        if isinstance(judgment, Scored):
+            found[judgment.example_id][judgment.sample].append(judgment.value)
+    return (list(samples.values()) for samples in found.values())
 
 
 def _fold(scores: VariantScores, measure: MeasureInfo) -> tuple[set[str], ItemValues]:
@@ -132,17 +181,22 @@ def _fold_judgments(judgments: Sequence[Judgment]) -> ItemValues:
 
 def _mean(values: Sequence[float]) -> float:
     # fsum is exact, so the order of the rows cannot move the last digit.
-    return math.fsum(values) / len(values)
+    mean = math.fsum(values) / len(values)
+    if not math.isfinite(mean):
+        raise HarnessError("a score is not a finite number", hint="an absent score is an unscored row, not a NaN")
+    return mean
 
 
-def _panel(items: tuple[str, ...], folded: list[list[ItemValues]], seeded: BoolArray) -> Panel:
+def _panel(
+    items: tuple[str, ...], folded: list[list[ItemValues]], seeded: BoolArray, clusters: IntArray | None
+) -> Panel:
     shape = (len(folded), max((len(cell) for cell in folded), default=0), len(items))
     values, present = np.zeros(shape), np.zeros(shape, dtype=np.bool_)
     for c, cell in enumerate(folded):
         for s, scores in enumerate(cell):
             present[c, s] = [item in scores for item in items]
             values[c, s] = [scores[item][0] if item in scores else 0.0 for item in items]
-    return Panel(values, present, seeded)
+    return Panel(values, present, seeded, clusters)
 
 
 def _corpus_panel(items: tuple[str, ...], folded: list[list[ItemValues]], panel: Panel) -> CorpusPanel:
@@ -154,4 +208,8 @@ def _corpus_panel(items: tuple[str, ...], folded: list[list[ItemValues]], panel:
     for c, s in zip(*np.nonzero(used), strict=True):
         scores = folded[c][s]
         counts[c, s] = np.array([scores[items[i]][1] for i in complete], dtype=np.float64).reshape(len(complete), k)
-    return CorpusPanel(counts, used, panel.seeded)
+    membership = panel.membership
+    if membership is not None:  # a cluster's counts are its items' sums
+        groups = membership[complete]
+        counts = np.einsum("csnk,ng->csgk", counts, groups[:, groups.any(axis=0)])
+    return CorpusPanel(counts, used, panel.seeded, len(complete))

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import cast
 
 import numpy as np
 
-from harness.align import Layout, align
-from harness.contrast import CellSummary, Contrast, Measured, contrast_all, measured, summarise_cells
-from harness.factors import Matched, matched_levels
-from harness.records.result import CellScore, Comparison, FactorEffect, Interval, MeasureInfo, TestResult, Verdict
-from harness.stats.crossed import tipping_point
-from harness.stats.families import holm
+from harness.align import Layout
+from harness.contrast import (
+    FEW_ITEMS,
+    Contrast,
+    Measured,
+    contrast_all,
+    contrast_weighted,
+)
+from harness.factors import Matched, adjusted_weights, matched_levels, squares
+from harness.records.result import CellScore, Comparison, FactorEffect, Interaction, Interval, MeasureInfo
 from harness.stats.means import interval_at_bound
-from harness.stats.power import smallest_detectable_difference
+from harness.stats.panel import FloatArray, contrast_weights, item_means
+from harness.stats.passfail import wilson
 from harness.stats.ranks import RankInterval, rank_intervals
-from harness.stats.swap import CorpusScore
-
-FEW_ITEMS = 50
-"""Below this many items a t test's false alarms run up to 13 % on scores with rare large losses."""
+from harness.summary import CellSummary, summarise_cells
+from harness.verdict import Correction, Sides, judged, record
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,33 +35,46 @@ class MeasureBoard:
     scores: tuple[CellScore, ...]
     comparisons: tuple[Comparison, ...]
     effects: tuple[FactorEffect, ...]
+    interactions: tuple[Interaction, ...]
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Testing:
-    """How differences are tested: two-sided at `alpha`, with this many permutations, from this seed."""
+class Families:
+    """Which pairs are corrected together, and how. `baseline`: only pairs with this cell; None for all pairs."""
 
-    alpha: float
-    permutations: int
-    seed: int
+    baseline: str | None = None
+    correction: Correction = "holm"
 
 
-def measure_board(layout: Layout, info: MeasureInfo, score: CorpusScore | None, plan: Testing) -> MeasureBoard:
-    """Align, test, correct, rank. `score` turns counts into the corpus figure, for a corpus measure."""
-    measure = measured(info, align(layout, info), score, plan.permutations, plan.seed)
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """All pairs as they are reported, and as the ranks take them."""
+
+    reported: list[Comparison]
+    for_ranks: list[Comparison]
+
+
+def measure_board(layout: Layout, measure: Measured, families: Families) -> MeasureBoard:
+    """Test, correct, rank."""
+    info = measure.info
     summaries = summarise_cells(measure)
     means = [summary.mean for summary in summaries]
     scored = [cell for cell in best_first(layout, info, means) if means[cell] is not None]
     pairs = list(combinations(scored, 2))
-    comparisons = _comparisons(layout, measure, plan.alpha, pairs)
-    ranks = dict(zip(scored, _ranks(scored, pairs, comparisons), strict=True)) if info.trusted else {}
+    found = _comparisons(layout, measure, families, pairs)
+    ranks = dict(zip(scored, _ranks(scored, pairs, found.for_ranks), strict=True)) if info.trusted else {}
+    binary = measure.pass_or_fail
     return MeasureBoard(
         info=info,
-        scores=tuple(_cell_score(measure, c, summary, ranks.get(c)) for c, summary in enumerate(summaries)),
-        comparisons=tuple(comparison for comparison in comparisons if comparison.n_items),
-        effects=_effects(layout, measure, plan.alpha, means),
-        warnings=tuple(_warnings(layout, measure, comparisons)),
+        scores=tuple(
+            _cell_score(measure, c, summary, ranks.get(c), passfail=bool(binary[c]))
+            for c, summary in enumerate(summaries)
+        ),
+        comparisons=tuple(comparison for comparison in found.reported if comparison.n_items),
+        effects=_effects(layout, measure, means),
+        interactions=_interactions(layout, measure, means) if info.primary else (),
+        warnings=tuple(_warnings(layout, measure, found.reported)),
     )
 
 
@@ -73,105 +89,63 @@ def best_first(layout: Layout, info: MeasureInfo, means: Sequence[float | None])
     return sorted(range(len(means)), key=key)
 
 
-def _comparisons(layout: Layout, measure: Measured, alpha: float, pairs: list[tuple[int, int]]) -> list[Comparison]:
+def _comparisons(layout: Layout, measure: Measured, families: Families, pairs: list[tuple[int, int]]) -> _Pairs:
     contrasts = contrast_all(measure, [[pair] for pair in pairs])
-    plain = []
-    for (a, b), found in zip(pairs, contrasts, strict=True):
-        names = layout.cells[a].name, layout.cells[b].name
-        plain.append(_record(measure, alpha, names, (len(layout.seeds(a)), len(layout.seeds(b))), found))
-    return _adjust(plain, f"{{n}} pairs of cells on {measure.info.label}", measure.info, alpha)
-
-
-def _record(
-    measure: Measured, alpha: float, names: tuple[str, str], seeds: tuple[int, int], found: Contrast
-) -> Comparison:
-    """A contrast as a record, not yet corrected for its family."""
-    headline = found.headline if found.items >= 2 and not found.identical else None
-    one_seed = measure.seeds is None and headline is not None
-    return Comparison(
-        a=names[0],
-        b=names[1],
-        measure=measure.info.name,
-        scope="recipe" if measure.seeds is not None and found.seed_load > 0 else "checkpoint",
-        n_items=found.items,
-        seeds_a=seeds[0],
-        seeds_b=seeds[1],
-        mean_a=found.mean_a,
-        mean_b=found.mean_b,
-        delta=found.delta,
-        interval=Interval(low=headline.interval[0], high=headline.interval[1]) if headline else None,
-        p=_headline_p(found),
-        p_adjusted=None,
-        family="",
-        effect_size=found.effect_size,
-        wins=found.wins,
-        ties=found.ties,
-        losses=found.losses,
-        mde=smallest_detectable_difference(headline.variance, headline.df, alpha) if headline else None,
-        tipping_point=tipping_point(headline, found.seed_load, alpha) if headline and one_seed else None,
-        verdict="not shown",
-        tests=_tests(measure, found),
-        note=_note(found),
-    )
-
-
-def _headline_p(found: Contrast) -> float | None:
-    """P-value of the headline test; of the permutation test where every item differs by the same amount."""
-    if found.items < 2:
-        return None
-    if found.identical:
-        return 1.0
-    return found.headline.p if found.headline else found.permutation_p
-
-
-def _note(found: Contrast) -> str:
-    if found.items < 2:
-        return "fewer than two items were scored on both sides"
-    if found.identical:
-        return "every item has the same score on both sides; p = 1 by rule"
-    if found.headline is None:
-        return (
-            "every item differs by the same amount, so there is no spread to test against; p is the permutation test's"
-        )
-    return ""
-
-
-def _tests(measure: Measured, found: Contrast) -> tuple[TestResult, ...]:
-    if found.items < 2:
-        return ()
-    assumes = {"recipe": "items and training seeds vary", "checkpoint": "items vary; these checkpoints only"}
-    tests = [
-        TestResult(name=f"crossed t ({t.scope})", p=t.p, statistic=t.t, df=t.df, assumes=assumes[t.scope])
-        for t in (found.recipe, found.checkpoint)
-        if t is not None and not found.identical
+    plain = [
+        _with_left_out(measure, pair, record(measure, _sides(layout, [pair]), found))
+        for pair, found in zip(pairs, contrasts, strict=True)
     ]
-    name, what = ("swap", "the sides' outputs are") if measure.corpus else ("sign-flip", "each item's sides are")
-    p = 1.0 if found.identical else found.permutation_p
-    about = f"{what} exchangeable item by item; these checkpoints only"
-    return (*tests, TestResult(name=f"{name} permutation", p=p, statistic=None, df=None, assumes=about))
+    label = measure.info.label
+    root = _root(measure, pairs) if families.correction == "max-t" else None
+    every = judged(measure, plain, contrasts, f"{{n}} pairs of cells on {label}", root)
+    # Ranks hold together only under a family-wise correction over all pairs.
+    for_ranks = every if measure.info.primary else _holm_verdicts(measure, plain, contrasts)
+    if families.baseline is None:
+        return _Pairs(every, for_ranks)
+    kept = [k for k, pair in enumerate(plain) if families.baseline in (pair.a, pair.b)]
+    chosen = judged(
+        measure,
+        [plain[k] for k in kept],
+        [contrasts[k] for k in kept],
+        f"{{n}} cells against the baseline on {label}",
+        None if root is None else root[kept],
+    )
+    for k, comparison in zip(kept, chosen, strict=True):
+        every[k] = comparison
+    return _Pairs(every, for_ranks)
 
 
-def _adjust(comparisons: list[Comparison], family: str, info: MeasureInfo, alpha: float) -> list[Comparison]:
-    """Holm over all comparisons that have a p; with it, the verdicts. `family` has `{n}` for the family's size."""
-    tested = [c.p for c in comparisons if c.p is not None]
-    adjusted = iter(holm(tested))
-    text = "Holm over " + family.format(n=len(tested))
-    done = []
-    for comparison in comparisons:
-        p = None if comparison.p is None else float(next(adjusted))
-        verdict = _verdict(comparison, p, info, alpha)
-        done.append(comparison.model_copy(update={"p_adjusted": p, "family": text, "verdict": verdict}))
-    return done
+def _holm_verdicts(measure: Measured, plain: list[Comparison], contrasts: Sequence[Contrast]) -> list[Comparison]:
+    primary = replace(measure, info=measure.info.model_copy(update={"primary": True}))
+    return judged(primary, plain, contrasts, "{n}")
 
 
-def _verdict(comparison: Comparison, p_adjusted: float | None, info: MeasureInfo, alpha: float) -> Verdict:
-    if p_adjusted is None:
-        return "too few items"
-    if abs(comparison.delta) < 1e-9 and comparison.wins == comparison.losses == 0:
-        return "identical"
-    if p_adjusted > alpha:
-        return "not shown"
-    return "better" if (comparison.delta > 0) == info.higher_is_better else "worse"
+def _root(measure: Measured, pairs: list[tuple[int, int]]) -> FloatArray:
+    """(K, 2C): rows of length 1 whose products are the correlations of the pairs' estimates."""
+    panel = measure.aligned.panel
+    weights = contrast_weights([[pair] for pair in pairs], len(panel.seeded))
+    if measure.corpus is not None:
+        covariance = measure.corpus.moments.item_covariance
+    else:
+        means = item_means(panel).means
+        covariance = np.atleast_2d(np.cov(means)) / max(means.shape[1], 1)
+    values, vectors = np.linalg.eigh(covariance)
+    seeds = np.maximum(panel.present.any(axis=2).sum(axis=1), 1)
+    noise = np.sqrt((measure.seeds.pooled if measure.seeds else 0.0) * panel.seeded / seeds)
+    root = np.concatenate([weights @ (vectors * np.sqrt(np.maximum(values, 0))), weights * noise], axis=1)
+    return np.asarray(root / np.maximum(np.sqrt((root**2).sum(axis=1, keepdims=True)), 1e-300), dtype=np.float64)
+
+
+def _with_left_out(measure: Measured, pair: tuple[int, int], comparison: Comparison) -> Comparison:
+    a, b = (measure.aligned.left_out[cell] for cell in pair)
+    return comparison.model_copy(update={"left_out_a": a, "left_out_b": b})
+
+
+def _sides(layout: Layout, pairs: Sequence[tuple[int, int]], names: tuple[str, str] | None = None) -> Sides:
+    """Names (of the one pair's cells, where none are given) and the fewest seeds of each side."""
+    first, second = (min(len(layout.seeds(pair[side])) for pair in pairs) for side in (0, 1))
+    a, b = names or (layout.cells[pairs[0][0]].name, layout.cells[pairs[0][1]].name)
+    return Sides(a, b, first, second)
 
 
 def _ranks(scored: list[int], pairs: list[tuple[int, int]], comparisons: list[Comparison]) -> tuple[RankInterval, ...]:
@@ -186,63 +160,120 @@ def _ranks(scored: list[int], pairs: list[tuple[int, int]], comparisons: list[Co
 # ---------------------------------------------------------------- cells, effects, warnings
 
 
-def _cell_score(measure: Measured, cell: int, summary: CellSummary, ranks: RankInterval | None) -> CellScore:
+def _cell_score(
+    measure: Measured, cell: int, summary: CellSummary, ranks: RankInterval | None, *, passfail: bool
+) -> CellScore:
     return CellScore(
         measure=measure.info.name,
         mean=summary.mean,
-        interval=_cell_interval(measure.info, summary),
+        interval=_cell_interval(measure, summary, passfail=passfail),
         interval_scope="checkpoint" if summary.test is None else summary.test.scope,
         per_seed=summary.per_seed,
         rank_low=ranks.low if ranks else None,
         rank_high=ranks.high if ranks else None,
         n_items=summary.items,
         unscored=int(measure.aligned.unscored[cell]),
+        left_out=measure.aligned.left_out[cell],
     )
 
 
-def _cell_interval(info: MeasureInfo, summary: CellSummary) -> Interval | None:
-    """Kept inside the scale; exact where every item lies at one end of it; None without spread elsewhere."""
-    low, high = scale_bounds(info.unit)
+def _cell_interval(measure: Measured, summary: CellSummary, *, passfail: bool) -> Interval | None:
+    """Kept inside the scale; Wilson's for one run of passes and fails; exact where all items lie at one end.
+
+    None without spread elsewhere.
+    """
+    low, high = measure.info.bounds
     if summary.test is not None:
-        ends = summary.test.interval
-        return Interval(low=max(ends[0], low), high=min(ends[1], high))
-    at_end = summary.mean in (low, high) and summary.items > 1 and not info.corpus
+        low_end, high_end = summary.test.interval
+        if passfail and not measure.clustered and summary.test.scope == "checkpoint":
+            passed = round((cast(float, summary.mean) - low) / (high - low) * summary.items)
+            low_end, high_end = (low + share * (high - low) for share in wilson(passed, summary.items))
+        return Interval(low=max(low_end, low), high=min(high_end, high))
+    at_end = summary.mean in (low, high) and summary.units > 1 and not measure.info.corpus
     if summary.mean is None or not at_end or not np.isfinite([low, high]).all():
         return None
-    ends = interval_at_bound(summary.items, low, high, at_high=summary.mean == high)
+    ends = interval_at_bound(summary.units, low, high, at_high=summary.mean == high)
     return Interval(low=ends[0], high=ends[1])
 
 
-def scale_bounds(unit: str) -> tuple[float, float]:
-    """(0, 100) from `0–100`; no bounds (minus and plus infinity) from a unit that names none."""
-    found = re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*[–-]\s*(-?\d+(?:\.\d+)?)\s*", unit)
-    return (float(found[1]), float(found[2])) if found else (-np.inf, np.inf)
+def _effects(layout: Layout, measure: Measured, means: Sequence[float | None]) -> tuple[FactorEffect, ...]:
+    """Each pair of levels of each axis, over the matched cells that have a score.
 
-
-def _effects(
-    layout: Layout, measure: Measured, alpha: float, means: Sequence[float | None]
-) -> tuple[FactorEffect, ...]:
-    """Each pair of levels of each axis, over the matched cells that have a score."""
+    Levels that never meet in otherwise equal cells are set against each other by an additive model, where that can.
+    """
     kept: list[tuple[Matched, list[tuple[int, int]]]] = []
+    adjusted: list[tuple[Matched, FloatArray]] = []
     for levels in matched_levels(layout.cells):
         if pairs := [(a, b) for a, b in levels.pairs if means[a] is not None and means[b] is not None]:
             kept.append((levels, pairs))
-    contrasts = contrast_all(measure, [pairs for _, pairs in kept])
+        elif (weights := adjusted_weights(layout.cells, levels)) is not None and _all_scored(weights, means):
+            adjusted.append((levels, weights))
+    contrasts = [*contrast_all(measure, [pairs for _, pairs in kept])]
     plain = [
-        _record(measure, alpha, (m.a, m.b), _fewest_seeds(layout, pairs), found)
+        record(measure, _sides(layout, pairs, (m.a, m.b)), found)
         for (m, pairs), found in zip(kept, contrasts, strict=True)
     ]
-    adjusted = _adjust(plain, f"{{n}} effects of axes on {measure.info.label}", measure.info, alpha)
+    modelled = contrast_weighted(measure, np.array([weights for _, weights in adjusted]))
+    for (m, weights), found in zip(adjusted, modelled, strict=True):
+        used = [(cell, cell) for cell in np.flatnonzero(weights).tolist()]
+        plain.append(_modelled(record(measure, _sides(layout, used, (m.a, m.b)), found)))
+    done = judged(measure, plain, [*contrasts, *modelled], f"{{n}} effects of axes on {measure.info.label}")
+    sizes = [*((m, len(pairs)) for m, pairs in kept), *((m, 0) for m, _ in adjusted)]
     return tuple(
-        FactorEffect(axis=m.axis, a=m.a, b=m.b, measure=measure.info.name, pairs=len(pairs), comparison=comparison)
-        for (m, pairs), comparison in zip(kept, adjusted, strict=True)
+        FactorEffect(axis=m.axis, a=m.a, b=m.b, measure=measure.info.name, pairs=size, comparison=comparison)
+        for (m, size), comparison in zip(sizes, done, strict=True)
         if comparison.n_items
     )
 
 
-def _fewest_seeds(layout: Layout, pairs: list[tuple[int, int]]) -> tuple[int, int]:
-    first, second = (min(len(layout.seeds(pair[side])) for pair in pairs) for side in (0, 1))
-    return first, second
+def _modelled(comparison: Comparison) -> Comparison:
+    note = "these levels never meet in otherwise equal cells: estimated by an additive model of all axes"
+    return comparison.model_copy(update={"note": f"{note}; {comparison.note}" if comparison.note else note})
+
+
+def _all_scored(weights: FloatArray, means: Sequence[float | None]) -> bool:
+    return all(means[cell] is not None for cell in np.flatnonzero(weights).tolist())
+
+
+def _interactions(layout: Layout, measure: Measured, means: Sequence[float | None]) -> tuple[Interaction, ...]:
+    """Does one axis matter more at one level of another? Difference of differences over complete squares of cells."""
+    kept = [
+        square
+        for square in squares(layout.cells)
+        if all(means[cell] is not None for pair in (*square.at_c, *square.at_d) for cell in pair)
+    ]
+    cells = len(layout.cells)
+    at_c, at_d = (contrast_weights([getattr(square, side) for square in kept], cells) for side in ("at_c", "at_d"))
+    found = contrast_weighted(measure, at_c - at_d)
+    simple = [contrast_weighted(measure, weights) for weights in (at_c, at_d)]
+    # Every contrast goes through the one place that knows when there is a p, and when a verdict.
+    judged_ = judged(
+        measure,
+        [record(measure, Sides("", "", 0, 0), contrast) for contrast in found],
+        found,
+        f"{{n}} interactions on {measure.info.label}",
+    )
+    return tuple(
+        Interaction(
+            axis=square.axis,
+            a=square.a,
+            b=square.b,
+            other_axis=square.other,
+            c=square.c,
+            d=square.d,
+            measure=measure.info.name,
+            at_c=c.delta,
+            at_d=d.delta,
+            delta=comparison.delta,
+            interval=comparison.interval,
+            p=comparison.p,
+            p_adjusted=comparison.p_adjusted,
+            family=comparison.family,
+            scope=comparison.scope,
+            shown=comparison.verdict in ("better", "worse"),
+        )
+        for square, comparison, c, d in zip(kept, judged_, *simple, strict=True)
+    )
 
 
 def _warnings(layout: Layout, measure: Measured, comparisons: list[Comparison]) -> list[str]:
@@ -267,5 +298,5 @@ def _unmatched(layout: Layout) -> list[str]:
     return [
         f"{m.axis}: {m.a} and {m.b} never meet in cells that are otherwise equal, so their effect cannot be told"
         for m in matched_levels(layout.cells)
-        if not m.pairs
+        if not m.pairs and adjusted_weights(layout.cells, m) is None
     ]

@@ -5,33 +5,45 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.align import Layout, VariantScores, lay_out
-from harness.board import MeasureBoard, Testing, best_first, measure_board
+from harness.align import Layout, VariantScores, align, lay_out
+from harness.board import Families, MeasureBoard, best_first, measure_board
+from harness.contrast import Measured, Testing, measured
 from harness.errors import HarnessError
 from harness.metrics import load_metric
 from harness.records.data import AuditSummary
 from harness.records.plan import FailedVariant
 from harness.records.result import BoardRow, MeasureInfo, Result, TrustReport
-from harness.stats.swap import CorpusScore
+from harness.stats.corpus import CorpusScore
+from harness.uncertainty import variance_table, winner
+from harness.verdict import Correction
 from harness.words import answer
 
 
 @dataclass(frozen=True, slots=True)
 class CompareSettings:
-    """`primary`: measure name; None takes the one flagged primary, else the first. `baseline`: cell name or None."""
+    """`primary`: measure name; None takes the one flagged primary, else the first. `baseline`: cell name or None.
+
+    `against_baseline`: correct over the pairs with the baseline instead of all. `margin`, `seed_sd`: points of the
+    primary measure that do not matter, and a standard deviation between training seeds that the user vouches for.
+    """
 
     primary: str | None = None
     baseline: str | None = None
     alpha: float = 0.05
     permutations: int = 10_000
     seed: int = 0
+    against_baseline: bool = False
+    correction: Correction = "holm"
+    margin: float | None = None
+    seed_sd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CompareInputs:
     """Everything a comparison is made from. The order of variants settles the default baseline; no other order matters.
 
-    `corpus_scores`: counts -> figure, for corpus measures that are no metric of the harness's own.
+    `corpus_scores`: counts -> figure, for corpus measures that are no metric of the harness's own. `clusters`: the
+    group of each item by example id, where items of a group stand or fall together; None where each stands for itself.
     """
 
     matrix: str
@@ -46,6 +58,7 @@ class CompareInputs:
     audit: AuditSummary | None = None
     leaked_left_out: bool = False
     corpus_scores: Mapping[str, CorpusScore] = field(default_factory=dict)
+    clusters: Mapping[str, str] | None = None
 
 
 def compare(inputs: CompareInputs) -> Result:
@@ -60,8 +73,12 @@ def compare(inputs: CompareInputs) -> Result:
     baseline = _baseline(inputs, layout)
     if inputs.settings.baseline not in (None, baseline):
         warnings.append(f"the baseline {inputs.settings.baseline} failed; {baseline} stands in for it")
-    boards = [_board(inputs, layout, info) for info in measures]
+    measured_ = [_measured(inputs, layout, info) for info in measures]
+    families = Families(baseline if inputs.settings.against_baseline else None, inputs.settings.correction)
+    boards = [measure_board(layout, each, families) for each in measured_]
     primary = next(board for board in boards if board.info.primary)
+    primary_measured = next(each for each in measured_ if each.info.primary)
+    tables = [variance_table(each) for each in measured_ if each.info.trusted]
     result = Result(
         matrix=inputs.matrix,
         matrix_digest=inputs.matrix_digest,
@@ -74,6 +91,9 @@ def compare(inputs: CompareInputs) -> Result:
         rows=_rows(layout, boards, primary),
         comparisons=tuple(comparison for board in boards for comparison in board.comparisons),
         effects=tuple(effect for board in boards for effect in board.effects),
+        interactions=primary.interactions,
+        variances=tuple(table for table in tables if table is not None),
+        winner=winner(layout, primary_measured, [score.mean for score in primary.scores]),
         trust=inputs.trust,
         failed=inputs.failed,
         answer=(),
@@ -138,10 +158,17 @@ def _baseline(inputs: CompareInputs, layout: Layout) -> str:
     return wanted
 
 
-def _board(inputs: CompareInputs, layout: Layout, info: MeasureInfo) -> MeasureBoard:
+def _measured(inputs: CompareInputs, layout: Layout, info: MeasureInfo) -> Measured:
     score = (inputs.corpus_scores.get(info.name) or load_metric(info.name).corpus_score) if info.corpus else None
     settings = inputs.settings
-    return measure_board(layout, info, score, Testing(settings.alpha, settings.permutations, settings.seed))
+    testing = Testing(
+        settings.alpha,
+        settings.permutations,
+        settings.seed,
+        margin=settings.margin if info.primary else None,
+        seed_sd=settings.seed_sd if info.primary else None,
+    )
+    return measured(info, align(layout, info, inputs.clusters), score, testing)
 
 
 def _rows(layout: Layout, boards: list[MeasureBoard], primary: MeasureBoard) -> tuple[BoardRow, ...]:

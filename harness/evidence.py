@@ -10,7 +10,7 @@ from harness.compare import CompareInputs, CompareSettings
 from harness.errors import HarnessError
 from harness.metrics.base import load_metric
 from harness.plan import baseline_cell
-from harness.records.data import AuditSummary, SplitExample
+from harness.records.data import AuditSummary, Example, SplitExample
 from harness.records.plan import FailedVariant, JudgePlan, Plan, VariantPlan
 from harness.records.result import MeasureInfo, TrustReport
 from harness.records.rows import Judgment, MetricRow
@@ -27,7 +27,8 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
         raise HarnessError(f"every variant failed ({reasons})", hint="mend the training settings and run again")
     audit = audit_summary(plan, store)
     left_out = frozenset(audit.leaked if audit and spec.compare.leaked_items == "leave out" else ())
-    n_test = sum(row.split == "test" for row in store.stream(plan.data, SplitExample)) - len(left_out)
+    tests = [row.example for row in store.stream(plan.data, SplitExample) if row.split == "test"]
+    n_test = len(tests) - len(left_out)
     if n_test == 0:
         raise HarnessError("every test item stands in train", hint="compare.leaked_items: count, or other test data")
     return CompareInputs(
@@ -47,7 +48,12 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
             alpha=spec.compare.alpha,
             permutations=spec.compare.permutations,
             seed=spec.compare.seed,
+            against_baseline=spec.compare.family == "baseline",
+            correction=spec.compare.correction,
+            margin=spec.compare.margin,
+            seed_sd=spec.compare.seed_sd,
         ),
+        clusters=None if spec.compare.clusters is None else cluster_of(tests, spec.compare.clusters),
     )
 
 
@@ -55,6 +61,19 @@ def audit_summary(plan: Plan, store: Store) -> AuditSummary | None:
     """What the audit of the split found; None for a plan without one."""
     seal = store.sealed(plan.audit) if plan.audit else None
     return seal.facts.summary if seal and isinstance(seal.facts, AuditFacts) else None
+
+
+def cluster_of(tests: list[Example], field: str) -> dict[str, str]:
+    """Each test example's cluster: the text of that field of its source row. Raises HarnessError where none has it."""
+    found = {example.id: example.meta[field] for example in tests if field in example.meta}
+    if not found:
+        known = sorted({name for example in tests for name in example.meta})
+        raise HarnessError(
+            f"no test example has the field {field!r}",
+            where="compare.clusters",
+            hint="fields: " + (", ".join(known) or "none besides the texts"),
+        )
+    return found
 
 
 def scores_of(each: VariantPlan, store: Store, left_out: frozenset[str]) -> VariantScores:

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, get_args
 
+import numpy as np
+
 from harness.records.variant import Cell
+from harness.stats.additive import level_contrast
+from harness.stats.panel import FloatArray
 
 Axis = Literal["model", "prompt_style", "masking", "prompt_loss_weight", "method"]
 AXES: tuple[Axis, ...] = get_args(Axis)
@@ -48,3 +52,55 @@ def _pairs(cells: Sequence[Cell], axis: Axis, a: str, b: str) -> tuple[tuple[int
     pairs = [(i, j) for i, cell in enumerate(cells) if cell.level(axis) == a for j in partners[cell.rest(free)]]
     trained = [(i, j) for i, j in pairs if "none" not in (cells[i].method, cells[j].method)]
     return tuple(trained if trained and axis != "method" else pairs)
+
+
+def adjusted_weights(cells: Sequence[Cell], matched: Matched) -> FloatArray | None:
+    """(C,): weights of `a` minus `b` over the trained cells, other axes held still by an additive model.
+
+    For levels that never meet in otherwise equal cells. None where the matrix cannot tell them from another axis.
+    """
+    trained = [index for index, cell in enumerate(cells) if cell.method != "none"]
+    # masking none stands at weight 0, as in `Cell.rest`: a level of its own could not be told from the masking
+    levels = [[cells[index].level(axis) or "0" for axis in AXES] for index in trained]
+    found = level_contrast(levels, AXES.index(matched.axis), matched.a, matched.b)
+    if found is None:
+        return None
+    weights = np.zeros(len(cells))
+    weights[trained] = found
+    return weights
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """Level `a` against `b` of one axis, at level `c` and at level `d` of another: pairs of cells, by index."""
+
+    axis: Axis
+    a: str
+    b: str
+    other: Axis
+    c: str
+    d: str
+    at_c: tuple[tuple[int, int], ...]
+    at_d: tuple[tuple[int, int], ...]
+
+
+def squares(cells: Sequence[Cell]) -> tuple[Square, ...]:
+    """Every pair of levels of every axis at every pair of levels of every later axis.
+
+    Only complete squares count: a pair of cells at `c` has its like at `d`.
+    """
+    found = []
+    for matched in matched_levels(cells):
+        for other in AXES[AXES.index(matched.axis) + 1 :]:
+            at: dict[str, dict[tuple[str | None, ...], tuple[int, int]]] = defaultdict(dict)
+            for i, j in matched.pairs:
+                level = cells[i].level(other)
+                if level is not None and level == cells[j].level(other):
+                    rest = tuple(cells[k].level(axis) for k in (i, j) for axis in AXES if axis != other)
+                    at[level][rest] = (i, j)
+            for c, d in combinations(at, 2):
+                both = [rest for rest in at[c] if rest in at[d]]
+                if both:
+                    pairs = (tuple(at[level][rest] for rest in both) for level in (c, d))
+                    found.append(Square(matched.axis, matched.a, matched.b, other, c, d, *pairs))
+    return tuple(found)

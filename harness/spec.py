@@ -215,6 +215,24 @@ class CompareSettings(Record):
     leaked_items: Literal["count", "leave out"] = Field(
         "count", description="Whether test items that the audit found in train count in the measures."
     )
+    margin: float | None = Field(
+        None, gt=0, description="Points of the primary measure that do not matter; needed to call two cells equivalent."
+    )
+    family: Literal["pairs", "baseline"] = Field(
+        "pairs", description="Which pairs are corrected together: all of them, or those with the baseline."
+    )
+    correction: Literal["holm", "max-t"] = Field(
+        "holm", description="How pairs on the primary measure are corrected; max-t uses how they hang together."
+    )
+    clusters: str | None = Field(
+        None, description="A field of the data that groups items which stand or fall together, e.g. source_id."
+    )
+    seed_sd: float | None = Field(
+        None,
+        ge=0,
+        description="Standard deviation of the primary measure between training seeds that you vouch for, in points; "
+        "used where no cell has two seeds.",
+    )
 
 
 class MatrixSpec(Record):

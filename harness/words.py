@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records.result import CellScore, Comparison, FactorEffect, Interval, MeasureInfo, Result
+from harness.records.result import CellScore, Comparison, FactorEffect, Interaction, Interval, MeasureInfo, Result
 
 _AXIS_NAMES = {
     "model": "model",
@@ -28,6 +28,7 @@ def answer(result: Result) -> tuple[str, ...]:
         *(_effect_sentence(effect, info, len(effects)) for effect in shown),
         *_best_sentences(result, info),
         *(_effect_sentence(effect, info, len(effects)) for effect in rest),
+        *_interaction_sentences(result),
         *left_out,
     )
 
@@ -47,9 +48,27 @@ def _effect_sentence(effect: FactorEffect, info: MeasureInfo, family: int) -> st
     a, b = (_level(effect.axis, level) for level in (effect.a, effect.b))
     if comparison.verdict == "identical":
         return f"{_capital(subject)}: {a} and {b} score the same on every item."
+    if comparison.verdict == "equivalent":
+        return f"{_capital(subject)}: {a} and {b} are {_equivalent(comparison, family)}."
     if comparison.verdict == "too few items":
-        return f"{_capital(subject)}: {a} and {b} share too few scored items to compare ({comparison.n_items})."
+        return f"{_capital(subject)}: {a} and {b} share {_too_few(comparison, family)}."
     return f"{_capital(subject)}: no difference shown between {a} and {b} ({_not_shown(comparison, family)})."
+
+
+def _equivalent(comparison: Comparison, family: int) -> str:
+    """`equivalent within ±2 points (+0.3, 95 % CI −0.9 to 1.5, p = 0.003 after Holm over 3 effects; …)`."""
+    digits = decimals(comparison.interval)
+    signed = _signed(comparison.delta, digits)
+    p = _corrected(comparison.p_equivalent, family)
+    inside = ", ".join(part for part in (signed, _interval_words(comparison.interval, digits), p) if part)
+    return f"equivalent within ±{comparison.margin:g} points ({inside}; {_scope(comparison)})"
+
+
+def _too_few(comparison: Comparison, family: int) -> str:
+    """Two words where there is no p; else what would have been said, and why it is not."""
+    if comparison.p_adjusted is None:
+        return f"too few scored items to compare ({comparison.n_items})"
+    return f"too few scored items for a verdict ({_not_shown(comparison, family)}): {comparison.note}"
 
 
 def _winner_clause(effect: FactorEffect) -> str:
@@ -74,22 +93,22 @@ def _gap(comparison: Comparison, info: MeasureInfo, family: int) -> str:
     if interval is not None and comparison.delta < 0:
         interval = Interval(low=-interval.high, high=-interval.low, level=interval.level)
     digits = decimals(interval)
-    corrected = _corrected(comparison, family)
+    corrected = _corrected(comparison.p_adjusted, family)
     inside = ", ".join(part for part in (_interval_words(interval, digits), corrected) if part)
     return f"{number(delta, digits)} {info.label} points ({inside}; {_scope(comparison)})"
 
 
-def _corrected(comparison: Comparison, family: int) -> str:
-    if comparison.p_adjusted is None:
+def _corrected(adjusted: float | None, family: int) -> str:
+    if adjusted is None:
         return ""
-    p = p_words(comparison.p_adjusted)
+    p = p_words(adjusted)
     return f"{p} after Holm over {family} effects" if family > 1 else p
 
 
 def _not_shown(comparison: Comparison, family: int) -> str:
     digits = decimals(comparison.interval)
-    signed = ("+" if comparison.delta > 0 else "") + number(comparison.delta, digits)
-    p = _corrected(comparison, family)
+    signed = _signed(comparison.delta, digits)
+    p = _corrected(comparison.p_adjusted, family)
     inside = ", ".join(part for part in (signed, _interval_words(comparison.interval, digits), p) if part)
     seen = "" if comparison.mde is None else f"; this run could have seen {number(comparison.mde, digits)} points"
     return f"{inside}{seen}; {_scope(comparison)}"
@@ -109,6 +128,25 @@ def _scope(comparison: Comparison) -> str:
     return f"these checkpoints only: {items}"
 
 
+def _interaction_sentences(result: Result) -> list[str]:
+    """Interactions that are shown: `Masking: prompt − none is +1.9 with alpaca and −0.4 with phi (…)`."""
+    return [_interaction_sentence(each, len(result.interactions)) for each in result.interactions if each.shown]
+
+
+def _interaction_sentence(found: Interaction, family: int) -> str:
+    digits = decimals(found.interval)
+    a, b = (_level(found.axis, level) for level in (found.a, found.b))
+    c, d = (_level(found.other_axis, level) for level in (found.c, found.d))
+    at_c, at_d = (_signed(value, digits) for value in (found.at_c, found.at_d))
+    p = "" if found.p_adjusted is None else p_words(found.p_adjusted)
+    p += f" after Holm over {family} interactions" if family > 1 else ""
+    inside = ", ".join(part for part in (_interval_words(found.interval, digits), p) if part)
+    axis = _capital(_AXIS_NAMES.get(found.axis, found.axis))
+    return (
+        f"{axis}: {a} − {b} is {at_c} with {c} and {at_d} with {d} (apart by {number(found.delta, digits)}, {inside})."
+    )
+
+
 # ---------------------------------------------------------------- the best cell
 
 
@@ -123,7 +161,17 @@ def _best_sentences(result: Result, info: MeasureInfo) -> list[str]:
     inside = _interval_words(best.interval, digits)
     sentence = "Highest" if info.higher_is_better else "Lowest"
     sentence += f" {info.label}: {name} with {number(mean, digits)}" + (f" ({inside})" if inside else "")
-    return [f"{sentence}; {_tied(scored)}."] if len(scored) > 1 else [f"{sentence}."]
+    if len(scored) == 1:
+        return [f"{sentence}."]
+    return [f"{sentence}; {_tied(scored)}{_picked(result, name)}."]
+
+
+def _picked(result: Result, name: str) -> str:
+    """What picking the best of many adds to its figure."""
+    winner = result.winner
+    if winner is None or winner.cell != name or number(winner.optimism, 1) == "0.0":
+        return ""
+    return f"; picked out of {winner.out_of}, its score is expected to be {number(winner.optimism, 1)} too good"
 
 
 def _score(scores: Sequence[CellScore], measure: str) -> CellScore:
@@ -174,6 +222,11 @@ def number(value: float, digits: int) -> str:
     """With a true minus sign, and no minus nil."""
     text = f"{value:.{digits}f}"
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def _signed(value: float, digits: int) -> str:
+    text = number(value, digits)
+    return f"+{text}" if value > 0 and float(text) else text
 
 
 def p_words(p: float) -> str:

@@ -15,12 +15,14 @@ from reports.wording import (
     figure,
     gibibytes,
     labels,
+    narrower,
     p_value,
     places,
     ranks,
     shared_levels,
     signed,
     span,
+    variance_shares,
     verdict,
     visible,
 )
@@ -52,6 +54,8 @@ def report_markdown(result: Result, ledger: Sequence[LedgerRow]) -> str:
         escape(data_audit(result)),
         _failed(result),
         _section("## Effects", _effects(result)),
+        _section("## Interactions", _interactions(result)),
+        _section("## Where chance comes from", _variances(result)),
         _section("## Judges", _judges(result)),
         _section("## What each variant was given", _ledger(result, ledger)),
         "## Provenance",
@@ -116,6 +120,39 @@ def _effects(result: Result) -> str:
         )
     header = ["effect", "measure", "difference [95 % interval]", "p (adjusted)", "better", "could have seen"]
     return table(header, rows, left=2) if rows else ""
+
+
+def _interactions(result: Result) -> str:
+    decimals = next((places(m) for m in result.measures if m.name == result.primary), 1)
+    rows = [
+        [
+            escape(f"{axis_name(i.axis)}: {i.a} − {i.b}"),
+            escape(f"{axis_name(i.other_axis)}: {i.c}, {i.d}"),
+            signed(i.at_c, decimals),
+            signed(i.at_d, decimals),
+            f"{signed(i.delta, decimals)} {span(i.interval, decimals)}",
+            p_value(i.p_adjusted),
+            "yes" if i.shown else "no",
+        ]
+        for i in result.interactions
+    ]
+    header = ["effect", "with", "at the first", "at the second", "apart by [95 % interval]", "p (adjusted)", "shown"]
+    return table(header, rows, left=2) if rows else ""
+
+
+def _variances(result: Result) -> str:
+    info = {m.name: m for m in result.measures}
+    rows = [
+        [
+            escape(info[v.measure].label),
+            ", ".join(f"{100 * share:.0f} % {name}" for name, share in variance_shares(v)),
+            "; ".join(f"{p.what}: {narrower(p)}" for p in v.purchases),
+            f"±{figure(v.half_width, places(info[v.measure]))}",
+        ]
+        for v in result.variances
+    ]
+    header = ["measure", "a typical difference varies by", "interval with", "interval today"]
+    return table(header, rows, left=3) if rows else ""
 
 
 def _judges(result: Result) -> str:

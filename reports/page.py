@@ -75,7 +75,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     names = ("figure", "signed", "span", "ranks", "p_value", "count", "duration", "gibibytes", "axis_name", "verdict")
-    environment.filters |= {name: getattr(wording, name) for name in names}
+    environment.filters |= {name: getattr(wording, name) for name in (*names, "variance_shares", "narrower")}
     environment.filters["visible"] = lambda text: wording.visible(text, wording.LONGEST_SHOWN)
     environment.filters["name"] = breakable
     environment.filters["cut_rows"] = cut_rows

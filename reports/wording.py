@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from harness.records.result import CellScore, Comparison, Interval, MeasureInfo, Result
+from harness.records.result import CellScore, Comparison, Interval, MeasureInfo, Purchase, Result, VarianceTable
 from harness.records.variant import Cell
 
 AXES = ("model", "prompt_style", "method", "masking", "prompt_loss_weight")
@@ -181,5 +181,24 @@ def axis_name(axis: str) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """The verdict as a reader of the table sees it: `a better`, `b better`, or the verdict itself."""
+    """The verdict as a reader of the table sees it: `a better`, `b better`, `equivalent within ±2`, or as it is."""
+    if comparison.verdict == "equivalent" and comparison.margin is not None:
+        return f"equivalent within ±{comparison.margin:g}"
     return {"better": "a better", "worse": "b better"}.get(comparison.verdict, comparison.verdict)
+
+
+def variance_shares(table: VarianceTable) -> list[tuple[str, float]]:
+    """(source of chance, its share) of a typical pair, those that are known."""
+    shares = {
+        "items": table.items,
+        "training seeds": table.seeds,
+        "seeds, item by item": table.seeds_by_items,
+        "samples": table.samples,
+        "judge": table.judge,
+    }
+    return [(name, share) for name, share in shares.items() if share is not None]
+
+
+def narrower(purchase: Purchase) -> str:
+    """`22 % narrower`."""
+    return f"{abs(100 * purchase.shrinks_by):.0f} % {'narrower' if purchase.shrinks_by >= 0 else 'wider'}"

@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # the list of names is part of the spec, and `harness --help`
     import numpy.typing as npt
 
 Language = Literal["en", "zh"]
-FloatArray: TypeAlias = "npt.NDArray[np.float64]"
+FloatArray: TypeAlias = "npt.NDArray[np.floating]"
+"""Single or double precision: a corpus figure keeps that of its counts."""
 Pair = tuple[str, str]
 """(hypothesis, reference)."""
 ItemScore = tuple[float, tuple[float, ...]]

@@ -45,16 +45,15 @@ class Chrf:
 
     def corpus_score(self, counts_sum: FloatArray) -> FloatArray:
         """(..., 18) -> (...): F-beta of precision and recall averaged over the orders that both sides have."""
-        precision, recall, orders = (np.zeros(counts_sum.shape[:-1]) for _ in range(3))
+        precision, recall, orders = (np.zeros_like(counts_sum[..., 0]) for _ in range(3))
         # A loop over the orders: reductions along so short an axis would take most of the time of a resampling run.
         for order in range(ORDER):
             hypothesis, reference, match = (counts_sum[..., 3 * order + place] for place in range(3))
             both = (hypothesis > 0) & (reference > 0)
-            precision += np.where(both, match, 0.0) / np.where(both, hypothesis, 1.0)
-            recall += np.where(both, match, 0.0) / np.where(both, reference, 1.0)
+            precision += np.where(both, match, 0) / np.where(both, hypothesis, 1)
+            recall += np.where(both, match, 0) / np.where(both, reference, 1)
             orders += both
-        orders = np.maximum(orders, 1.0)
+        orders = np.maximum(orders, 1)
         precision, recall = precision / orders, recall / orders
         below = BETA**2 * precision + recall
-        score = 100 * (1 + BETA**2) * precision * recall / np.where(below > 0, below, 1.0)
-        return np.asarray(score, dtype=np.float64)
+        return np.asarray(100 * (1 + BETA**2) * precision * recall / np.where(below > 0, below, 1))

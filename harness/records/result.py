@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Literal
 
 from harness.records.base import Record
@@ -33,6 +35,19 @@ class MeasureInfo(Record):
     untrusted_reason: str = ""
     primary: bool = False
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """(0, 100) from `0–100`; no bounds (minus and plus infinity) from a unit that names none."""
+        found = re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*[–-]\s*(-?\d+(?:\.\d+)?)\s*", self.unit)
+        return (float(found[1]), float(found[2])) if found else (-math.inf, math.inf)
+
+
+class LeftOut(Record):
+    """How many responses (items × seeds) have no score, for one reason. `missing`: there is no row at all."""
+
+    reason: Literal["unparsed", "refused", "failed", "missing"]
+    responses: int
+
 
 class CellScore(Record):
     """One cell on one measure: mean over seeds, 95 % interval, and the ranks that the data cannot exclude."""
@@ -49,6 +64,8 @@ class CellScore(Record):
     n_items: int
     unscored: int
     """Items × seeds left out of the mean (unparsed, refused, failed)."""
+    left_out: tuple[LeftOut, ...] = ()
+    """The same by reason."""
 
 
 class BoardRow(Record):
@@ -60,16 +77,21 @@ class BoardRow(Record):
 
 
 class TestResult(Record):
-    """One significance test. `assumes` says in a few words what it takes as random."""
+    """One test or interval beside the headline. `assumes` says in a few words what it takes as random.
+
+    `p` is None for a method that only gives an interval, `interval` for one that only gives a p.
+    """
 
     name: str
-    p: float
+    p: float | None
     statistic: float | None
     df: float | None
     assumes: str
+    interval: Interval | None = None
 
 
-Verdict = Literal["better", "worse", "not shown", "identical", "too few items"]
+Verdict = Literal["better", "worse", "equivalent", "not shown", "identical", "too few items"]
+"""`equivalent`: within ±margin, shown by two one-sided tests. `too few items`: no verdict, whatever p says."""
 
 
 class Comparison(Record):
@@ -102,6 +124,18 @@ class Comparison(Record):
     verdict: Verdict
     tests: tuple[TestResult, ...]
     note: str = ""
+    method: str = "crossed t"
+    """The test that decided: crossed t, bootstrap-t, permutation, or rule (identical scores)."""
+    margin: float | None = None
+    """Points that were said not to matter; None where nobody said."""
+    p_equivalent: float | None = None
+    """Two one-sided tests that the difference lies within ±margin, corrected over the same family."""
+    p_not_worse: float | None = None
+    """One-sided test that `a` is not worse than `b` by the margin or more; not corrected."""
+    p_not_better: float | None = None
+    """The same of `b` against `a`."""
+    left_out_a: tuple[LeftOut, ...] = ()
+    left_out_b: tuple[LeftOut, ...] = ()
 
 
 class FactorEffect(Record):
@@ -114,6 +148,79 @@ class FactorEffect(Record):
     pairs: int
     """Number of matched cell pairs averaged over."""
     comparison: Comparison
+
+
+class Interaction(Record):
+    """How much more level `a` gains over `b` on one axis at level `c` of another axis than at level `d`."""
+
+    axis: str
+    a: str
+    b: str
+    other_axis: str
+    c: str
+    d: str
+    measure: str
+    at_c: float
+    """`a` minus `b` at level `c`, averaged over everything else, points."""
+    at_d: float
+    delta: float
+    """at_c - at_d."""
+    interval: Interval | None
+    p: float | None
+    p_adjusted: float | None
+    family: str
+    scope: Literal["checkpoint", "recipe"]
+    shown: bool
+    """Significant after correction, on enough items for a verdict."""
+
+
+class Purchase(Record):
+    """What more of one thing would do to the interval of a typical pair: half the width, in points, and its change."""
+
+    what: str
+    """e.g. `3 more seeds`."""
+    half_width: float
+    shrinks_by: float
+    """Share of today's half width: 0.22 for an interval 22 % narrower."""
+
+
+class VarianceTable(Record):
+    """Where the uncertainty of a typical difference between two trained cells comes from, on one measure."""
+
+    measure: str
+    pairs: int
+    half_width: float
+    """Today's, of the 95 % interval of a typical pair, points."""
+    items: float
+    """Share (0 … 1) that comes from which items were asked; the shares add up to 1."""
+    seeds: float | None
+    """Which training seeds; None with one seed everywhere: not known, and not in the interval."""
+    seeds_by_items: float | None
+    """What a seed changes item by item, beyond the sampling and judging that is known apart."""
+    samples: float | None
+    """Which sample of a response was drawn; None with one sample an item."""
+    judge: float | None
+    """What the judge says when asked again; None without repeats."""
+    item_sd: float
+    """Standard deviation of what an item adds to a pair's difference whatever the seed, points."""
+    run_sd: float
+    """Of what one training run adds to one item, sampling and judging included, points; 0 where not known."""
+    seed_sd: float | None
+    """Of a cell's score between training seeds, item noise taken out, points."""
+    judge_sd: float | None
+    """Standard deviation of a judge's repeats on one response, points."""
+    purchases: tuple[Purchase, ...]
+
+
+class Winner(Record):
+    """The best of many cells looks better than it is: picking it picks its luck too."""
+
+    cell: str
+    measure: str
+    out_of: int
+    mean: float
+    optimism: float
+    """By how much the best cell's mean is expected to overstate it, points."""
 
 
 class ProbeResult(Record):
@@ -155,6 +262,10 @@ class Result(Record):
     comparisons: tuple[Comparison, ...]
     """All pairs of cells × measures."""
     effects: tuple[FactorEffect, ...]
+    interactions: tuple[Interaction, ...] = ()
+    """Two-way interactions of the axes on the primary measure."""
+    variances: tuple[VarianceTable, ...] = ()
+    winner: Winner | None = None
     trust: tuple[TrustReport, ...]
     failed: tuple[FailedVariant, ...]
     answer: tuple[str, ...]

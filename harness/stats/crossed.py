@@ -91,6 +91,11 @@ def pool_seed_variance(
     )
 
 
+def declared_seed_variance(sd: float, cells: int) -> SeedVariance:
+    """Seed variance that the user vouches for, where no cell has two seeds: known, so with as good as endless df."""
+    return SeedVariance(sd**2, 1_000_000, 0.0, (None,) * cells, (0,) * cells)
+
+
 def seed_variance(panel: Panel) -> SeedVariance | None:
     """Seed variance of a per-item measure, over items that all seeds of a cell have; None with one seed everywhere."""
     variances: list[float | None] = []
@@ -109,8 +114,15 @@ def seed_variance(panel: Panel) -> SeedVariance | None:
         variances.append(float(seed_means.var(ddof=1)))
         dfs.append(seeds - 1)
         residuals = scores - seed_means[:, None] - scores.mean(axis=0) + scores.mean()
-        interaction_ss += float((residuals**2).sum())
-        interaction_df += (seeds - 1) * (items - 1)
+        membership = panel.membership
+        if membership is None:
+            interaction_ss += float((residuals**2).sum())
+            interaction_df += (seeds - 1) * (items - 1)
+        else:  # the clusters' sums take the items' place, so that interaction / n is the CR1 variance again
+            sums = residuals @ membership[complete]
+            groups = int((membership[complete].sum(axis=0) > 0).sum())
+            interaction_ss += float((sums**2).sum()) * groups / max(groups - 1, 1)
+            interaction_df += (seeds - 1) * items
     return pool_seed_variance(variances, dfs, interaction_ss, interaction_df)
 
 
@@ -125,6 +137,7 @@ class CrossedTest:
     t: float
     p: float
     interval: tuple[float, float]
+    method: Literal["crossed t", "bootstrap-t"] = "crossed t"
 
 
 def crossed_t(
@@ -132,7 +145,7 @@ def crossed_t(
 ) -> tuple[CrossedTest | None, ...]:
     """Test every contrast against nil. None where a scope cannot be tested: see `variance_and_df`.
 
-    `scope` "checkpoint" is the paired t of the items (df = items - 1) and ignores `seeds`.
+    `scope` "checkpoint" is the paired t of the items (df = items - 1, or clusters - 1) and ignores `seeds`.
     """
     variance, df, testable = variance_and_df(moments, seeds, scope)
     safe_variance, safe_df = np.where(testable, variance, 1.0), np.where(testable, df, 1.0)
@@ -154,21 +167,29 @@ def variance_and_df(
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """(V, df, testable), each (K,).
 
-    Not testable: fewer than two items; no spread to test against (V = 0); or scope "recipe" where no seed variance is
-    known, or where the contrast has no trained cell (then checkpoint and recipe are the same).
+    Not testable: fewer than two items or clusters; no spread to test against (V = 0); or scope "recipe" where no seed
+    variance is known, or where the contrast has no trained cell (then checkpoint and recipe are the same).
     """
     item = moments.item_variance
-    item_df = np.maximum(moments.items - 1, 1).astype(np.float64)
+    item_df = np.maximum(moments.units - 1, 1).astype(np.float64)
     if scope == "checkpoint" or seeds is None:
-        testable = (moments.items >= 2) & (item > 0) & (scope == "checkpoint")
+        testable = (moments.units >= 2) & (item > 0) & (scope == "checkpoint")
         return item, item_df, testable
     seed, seed_spread = _seed_term(moments.seed_load, seeds)
     interaction = moments.seed_load.sum(axis=1) * seeds.interaction / np.maximum(moments.items, 1)
     variance = np.maximum(item + seed - interaction, item)
     spread = item**2 / item_df + seed_spread
-    testable = (moments.items >= 2) & (variance > 0) & (spread > 0) & (moments.seed_load.sum(axis=1) > 0)
+    testable = (moments.units >= 2) & (variance > 0) & (spread > 0) & (moments.seed_load.sum(axis=1) > 0)
     df = np.where(testable, variance**2 / np.where(testable, spread, 1.0), 1.0)
     return variance, df, testable
+
+
+def seed_noise(moments: Moments, seeds: SeedVariance) -> tuple[FloatArray, FloatArray]:
+    """(variance, df), each (K,): what the choice of seeds adds to T_item in scope "recipe"."""
+    variance, _, _ = variance_and_df(moments, seeds, "recipe")
+    term, spread = _seed_term(moments.seed_load, seeds)
+    df = np.where(spread > 0, term**2 / np.where(spread > 0, spread, 1.0), 1.0)
+    return variance - moments.item_variance, df
 
 
 def _seed_term(load: FloatArray, seeds: SeedVariance) -> tuple[FloatArray, FloatArray]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import stdtrit
 
-from harness.stats.panel import FloatArray
+from harness.stats.panel import RELATIVE_TOLERANCE, FloatArray
 
 
 def holm(p: Sequence[float] | FloatArray) -> FloatArray:
@@ -29,3 +30,25 @@ def _unsorted(values: FloatArray, order: np.ndarray[tuple[int], np.dtype[np.intp
     back = np.empty_like(values)
     back[order] = values
     return back
+
+
+def max_t(p: FloatArray, df: float, root: FloatArray, resamples: int, generator: np.random.Generator) -> FloatArray:
+    """Adjusted p-values (K,) from jointly drawn |t|, step by step (Hothorn, Bretz and Westfall 2008; Westfall, Young).
+
+    The largest |t| is held against the largest of all draws, the next against the largest of the rest, and so on.
+    `p` (K,): two-sided, each by its own degrees of freedom; the joint draws share one chi-square with `df`, and each p
+    is taken for the |t| that it is there. `root` (K, R): rows of length 1 whose products are the correlations of the
+    estimates. (c + 1) / (resamples + 1), so that no p is nil.
+    """
+    if not len(p):
+        return np.zeros(0)
+    order = np.argsort(p, kind="stable")
+    limits = -stdtrit(df, p[order] / 2) * (1 - RELATIVE_TOLERANCE)
+    scale = np.sqrt(generator.chisquare(df, resamples) / df)
+    normal = generator.standard_normal((resamples, root.shape[1]))
+    reached = np.zeros(len(p), dtype=np.int64)
+    for at in range(0, resamples, 500):
+        drawn = np.abs(normal[at : at + 500] @ root[order].T) / scale[at : at + 500, None]
+        rest = np.maximum.accumulate(drawn[:, ::-1], axis=1)[:, ::-1]
+        reached += np.count_nonzero(rest >= limits, axis=0)
+    return _unsorted(np.maximum.accumulate((reached + 1) / (resamples + 1)), order)

@@ -14,6 +14,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
+Reals = npt.NDArray[np.floating]
+"""Single or double precision."""
 CellPairs = Sequence[tuple[int, int]]
 """A contrast: the mean of the differences (first minus second) of these pairs of cells, by index."""
 
@@ -32,6 +34,15 @@ class Panel:
     values: FloatArray  # (C, S, n)
     present: BoolArray  # (C, S, n)
     seeded: BoolArray  # (C,)
+    clusters: IntArray | None = None
+    """(n,): the cluster of each item, 0 … G - 1, where items come in groups that stand or fall together."""
+
+    @property
+    def membership(self) -> FloatArray | None:
+        """(n, G): 1 where the item is in the cluster; None where every item stands for itself."""
+        if self.clusters is None:
+            return None
+        return np.eye(int(self.clusters.max(initial=-1)) + 1)[self.clusters]
 
     @property
     def scale(self) -> float:
@@ -72,7 +83,25 @@ class Moments:
     estimate: FloatArray  # (K,), points
     item_variance: FloatArray  # (K,): T_item, the variance of the estimate that comes from the choice of items
     items: IntArray  # (K,): items that every cell of the contrast has a score for
+    units: IntArray  # (K,): what is drawn independently: items, or clusters of items
     seed_load: FloatArray  # (K, C): what a cell's seed variance is multiplied with: w² / S_c
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What resampling draws, flips or counts for K contrasts: items, or clusters (G of them).
+
+    `values`: their mean over `counted` is the estimate and their paired t the test; for a cluster
+    estimate + G/n · (sum of its differences - its size · estimate), whose squares give the CR1 cluster variance.
+    `sums`: each unit's summed difference, what a sign flip turns round. Both 0 where not counted.
+    """
+
+    values: FloatArray  # (K, G)
+    sums: FloatArray  # (K, G)
+    counted: BoolArray  # (K, G)
+    factors: tuple[FloatArray, FloatArray] | None = None
+    """(K, C) and (C, G) whose product `values` and `sums` are, where there is one: C cells are fewer than K contrasts,
+    so that resampling sums over them first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +111,7 @@ class ItemContrasts:
     moments: Moments
     differences: FloatArray  # (K, n)
     included: BoolArray  # (K, n)
+    units: Units
 
 
 def item_contrasts(panel: Panel, weights: FloatArray) -> ItemContrasts:
@@ -89,16 +119,32 @@ def item_contrasts(panel: Panel, weights: FloatArray) -> ItemContrasts:
     folded = item_means(panel)
     included = ((weights != 0).astype(np.float64) @ (~folded.scored).astype(np.float64)) == 0
     items = included.sum(axis=1)
-    safe = np.maximum(items, 1)
     differences = np.where(included, weights @ folded.means, 0.0)
     # A sum of equal scores can leave rounding behind where the difference is nil.
     differences[np.abs(differences) <= RELATIVE_TOLERANCE * panel.scale] = 0.0
-    estimate = differences.sum(axis=1) / safe
-    deviations = np.where(included, differences - estimate[:, None], 0.0)
-    variance = (deviations**2).sum(axis=1) / np.maximum(items - 1, 1)
+    estimate = differences.sum(axis=1) / np.maximum(items, 1)
+    factors = (weights, folded.means) if included.all() else None
+    units = _units(panel, Units(differences, differences, included, factors), estimate)
+    counts = units.counted.sum(axis=1)
+    deviations = np.where(units.counted, units.values - estimate[:, None], 0.0)
+    variance = (deviations**2).sum(axis=1) / np.maximum(counts - 1, 1)
     variance[variance <= (RELATIVE_TOLERANCE * panel.scale) ** 2] = 0.0
-    moments = Moments(estimate, variance / safe, items, _seed_load(panel, folded, weights, included))
-    return ItemContrasts(moments, differences, included)
+    load = _seed_load(panel, folded, weights, included)
+    moments = Moments(estimate, variance / np.maximum(counts, 1), items, counts, load)
+    return ItemContrasts(moments, differences, included, units)
+
+
+def _units(panel: Panel, items: Units, estimate: FloatArray) -> Units:
+    """The items themselves, or their clusters."""
+    membership = panel.membership
+    if membership is None:
+        return items
+    sums, sizes = items.sums @ membership, items.counted.astype(np.float64) @ membership  # (K, G)
+    sums[np.abs(sums) <= RELATIVE_TOLERANCE * panel.scale] = 0.0
+    counted = sizes > 0
+    share = counted.sum(axis=1) / np.maximum(sizes.sum(axis=1), 1)
+    values = estimate[:, None] + share[:, None] * (sums - sizes * estimate[:, None])
+    return Units(np.where(counted, values, 0.0), sums, counted)
 
 
 def _seed_load(panel: Panel, folded: ItemMeans, weights: FloatArray, included: BoolArray) -> FloatArray:

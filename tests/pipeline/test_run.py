@@ -147,3 +147,27 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "goes on from there" in output
     assert "Traceback" not in output
+
+
+def test_statistics_of_a_finished_run(finished: tuple[Place, subprocess.CompletedProcess[str]]) -> None:
+    """Pair, ranking, effects and a power estimate from the run's own spread, all from sealed rows."""
+    place = finished[0]
+    pair = place.harness(
+        "compare", "tiny", "--a", "phi/full", "--b", "alpaca/full", "--measure", "chrf", "--margin", "50"
+    )
+    assert pair.returncode == 0, pair.stderr
+    assert "equivalent within ±50" in pair.stdout and "crossed t (recipe)" in pair.stdout
+    assert "percentile bootstrap" in pair.stdout and "Holm over" in pair.stdout
+    ranking = place.harness("compare", "matrix.yaml", "--measure", "scripted")
+    assert ranking.returncode == 0, ranking.stderr
+    assert "beats an average cell" in ranking.stdout and "untuned" in ranking.stdout
+    effects = place.harness("effects", "tiny", "--measure", "chrf")
+    assert effects.returncode == 0, effects.stderr
+    assert "chance in a typical pair" in effects.stdout and "training seeds" in effects.stdout
+    assert "interaction" in effects.stdout and "3 more seeds" in effects.stdout
+    power = place.harness("power", "matrix.yaml", "--pilot", "tiny", "--difference", "1")
+    assert power.returncode == 0, power.stderr
+    assert "measured in tiny" in power.stdout and "this matrix" in power.stdout
+    for bad in (("compare", "tiny", "--a", "zephyr"), ("compare", "tiny", "--measure", "blue"), ("effects", "tinny")):
+        refused = place.harness(*bad)
+        assert refused.returncode == 2 and "hint:" in refused.stderr and "Traceback" not in refused.stderr

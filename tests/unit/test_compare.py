@@ -189,7 +189,10 @@ def test_one_seed_speaks_of_checkpoints_and_gives_the_tipping_point() -> None:
     found = pair(result)
     assert found.scope == "checkpoint" and found.verdict == "better"
     assert found.tipping_point is not None and found.tipping_point > 0
-    assert [test.name for test in found.tests] == ["crossed t (checkpoint)", "sign-flip permutation"]
+    assert [test.name for test in found.tests] == [
+        "crossed t (checkpoint)", "sign-flip permutation", "percentile bootstrap", "BCa bootstrap",
+        "Wilcoxon signed-rank",
+    ]  # fmt: skip
     assert any("these checkpoints only" in warning for warning in result.warnings)
     assert "holds for the recipe unless seeds vary by more than" in result.answer[0]
 
@@ -213,7 +216,8 @@ def test_seed_luck_is_not_a_recipe_effect() -> None:
     shifts = np.array([[0.0, 10.0], [5.0, 15.0]])
     first, second = (base + shift[:, None] + draw.normal(0, 2, (2, 100)) for shift in shifts)
     found = pair(compare(two_cells(second, first)))
-    recipe, checkpoint, flip = found.tests
+    recipe, checkpoint, flip = found.tests[:3]
+    assert flip.p is not None and checkpoint.p is not None and recipe.p is not None
     assert found.verdict == "not shown" and recipe.p > 0.2
     assert checkpoint.p < 1e-6 and flip.p < 0.001
     assert found.p == recipe.p
@@ -285,8 +289,21 @@ def test_constant_scores_get_exact_intervals() -> None:
 def test_interval_stays_on_the_scale() -> None:
     few = np.zeros((1, 60))
     few[0, 0] = 100
+    few[0, 1] = 50
     interval = cell_score(compare(two_cells(few, np.zeros((1, 60)))), variant("alpaca").cell).interval
     assert interval is not None and interval.low == 0
+
+
+def test_one_run_of_passes_and_fails_gets_wilsons_interval_and_mcnemars_test() -> None:
+    """scipy's binomtest(2, 60).proportion_ci(method="wilson"); statsmodels' mcnemar with 9 and 2 apart: 0.0654297."""
+    first, second = np.zeros((1, 60)), np.zeros((1, 60))
+    first[0, :9], second[0, 9:11] = 100, 100
+    result = compare(two_cells(first, second))
+    interval = cell_score(result, variant("phi").cell).interval
+    expected = stats.binomtest(2, 60).proportion_ci(0.95, "wilson")
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx((100 * expected.low, 100 * expected.high))
+    assert next(test.p for test in pair(result).tests if test.name == "McNemar") == pytest.approx(0.0654297, abs=1e-7)
 
 
 def test_nothing_to_compare() -> None:
@@ -481,8 +498,12 @@ def test_corpus_measure() -> None:
         assert score.interval is not None and score.interval.low < np.mean(expected) < score.interval.high
     found = pair(result, "bleu")
     assert found.verdict == "better" and found.scope == "recipe" and found.wins > 40
-    assert [test.name for test in found.tests] == ["crossed t (recipe)", "crossed t (checkpoint)", "swap permutation"]
-    assert found.tests[-1].p == pytest.approx(1 / 2001)
+    assert [test.name for test in found.tests] == [
+        "crossed t (recipe)",
+        "crossed t (checkpoint)",
+        "swap permutation",
+    ] + ["percentile bootstrap"]
+    assert found.tests[2].p == pytest.approx(1 / 2001)
     assert effect(result, "prompt_style", "bleu").comparison.delta == pytest.approx(found.delta)
 
 

@@ -10,6 +10,7 @@ from scipy import stats
 
 from harness.errors import HarnessError
 from harness.stats.auc import auc, auc_variance
+from harness.stats.corpus import CorpusPanel, corpus_moments
 from harness.stats.crossed import crossed_t, seed_variance, tipping_point
 from harness.stats.families import benjamini_hochberg, holm
 from harness.stats.means import interval_at_bound
@@ -17,7 +18,7 @@ from harness.stats.panel import BoolArray, FloatArray, Panel, contrast_weights, 
 from harness.stats.power import smallest_detectable_difference
 from harness.stats.ranks import RankInterval, rank_intervals
 from harness.stats.signflip import exact_sign_flip, sign_flip
-from harness.stats.swap import CorpusPanel, corpus_moments, swap_test
+from harness.stats.swap import swap_test
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -251,7 +252,9 @@ def ratio(counts: FloatArray) -> FloatArray:
 def mean_corpus(scores: FloatArray) -> CorpusPanel:
     """(C, S, n) scores as (value, 1) counts."""
     counts = np.stack([scores, np.ones_like(scores)], axis=-1)
-    return CorpusPanel(counts, np.ones(scores.shape[:2], dtype=np.bool_), np.ones(len(scores), dtype=np.bool_))
+    return CorpusPanel(
+        counts, np.ones(scores.shape[:2], dtype=np.bool_), np.ones(len(scores), dtype=np.bool_), scores.shape[2]
+    )
 
 
 def test_corpus_moments_of_a_mean_are_the_items_moments() -> None:
@@ -300,7 +303,7 @@ def test_swap_test_with_unequal_numbers_of_seeds() -> None:
         return ratio(sums)
 
     (p,) = swap_test(
-        CorpusPanel(counts, used, np.array([True, True])), [[(0, 1)]], watch, 500, np.random.default_rng(0)
+        CorpusPanel(counts, used, np.array([True, True]), 30), [[(0, 1)]], watch, 500, np.random.default_rng(0)
     )
     assert 1 / 501 <= p <= 1
     assert max(seen) < 1e-12

@@ -1,0 +1,129 @@
+"""A finished matrix of the store, compared again: other measure, other margin, one pair of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from harness.compare import CompareInputs, compare
+from harness.errors import HarnessError
+from harness.evidence import gather
+from harness.records.result import Comparison, Interval, Result, TestResult, Verdict
+from harness.spec import load_spec
+from harness.store import MatrixRun, Store
+
+
+def find_run(store: Store, wanted: str) -> MatrixRun:
+    """The newest run of that matrix, by name, folder name or matrix file. Raises HarnessError if there is none."""
+    name = load_spec(Path(wanted)).name if wanted.endswith((".yaml", ".yml")) else wanted
+    runs = store.matrices()
+    found = next((run for run in runs if name in (run.name, run.folder.name)), None)
+    if found is None:
+        known = ", ".join(dict.fromkeys(run.name for run in runs)) or "none yet"
+        raise HarnessError(f"no matrix {name!r} in {store.root}", hint=f"`harness run` makes one; there are: {known}")
+    if found.result is None:
+        raise HarnessError(f"matrix {name!r} is not finished", hint="`harness run` goes on where it stopped")
+    return found
+
+
+def gathered(run: MatrixRun, store: Store, measure: str | None = None, margin: float | None = None) -> CompareInputs:
+    """What a finished matrix was compared from; `measure` becomes the primary one.
+
+    Raises HarnessError for a measure that is not there, or a margin that is not above 0.
+    """
+    if margin is not None and not margin > 0:
+        raise HarnessError(
+            f"a margin of {margin:g}", where="--margin", hint="give the points that do not matter, above 0"
+        )
+    failed = run.result.failed if run.result else ()
+    inputs = gather(load_spec(run.folder / "matrix.yaml"), run.plan, store, failed)
+    names = [info.name for info in inputs.measures]
+    if measure is not None and measure not in names:
+        near = get_close_matches(measure, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise HarnessError(f"no measure {measure!r}", where="--measure", hint=f"{hint}measured: {', '.join(names)}")
+    settings = inputs.settings
+    changed = replace(settings, primary=measure or settings.primary, margin=margin or settings.margin)
+    return replace(inputs, settings=changed)
+
+
+def compared(run: MatrixRun, store: Store, measure: str | None = None, margin: float | None = None) -> Result:
+    """Compare a finished matrix again, from its sealed rows."""
+    return compare(gathered(run, store, measure, margin))
+
+
+# ---------------------------------------------------------------- one pair
+
+
+def pick_pair(result: Result, a: str | None, b: str | None) -> Comparison:
+    """`a` minus `b` on the primary measure; a side that is not given is the baseline.
+
+    Raises HarnessError for a name that fits no cell or several, for a cell against itself, and for a pair that shares
+    no scored item.
+    """
+    first, second = (_cell(result, name, flag) for name, flag in ((a, "--a"), (b, "--b")))
+    if first == second:
+        raise HarnessError(f"{first} is on both sides", where="--a, --b", hint="name two cells")
+    for comparison in result.comparisons:
+        if comparison.measure == result.primary and {comparison.a, comparison.b} == {first, second}:
+            return comparison if comparison.a == first else turned_round(comparison)
+    raise HarnessError(f"{first} and {second} share no scored item on {result.primary}")
+
+
+def _cell(result: Result, wanted: str | None, flag: str) -> str:
+    names = [row.cell.name for row in result.rows]
+    if wanted is None:
+        if result.baseline is None:
+            raise HarnessError("no baseline to compare with", where=flag, hint="name a cell: " + ", ".join(names))
+        return result.baseline
+    found = [name for name in names if name == wanted] or [name for name in names if wanted in name]
+    if len(found) != 1:
+        what = f"{wanted!r} fits {len(found)} cells" if found else f"no cell {wanted!r}"
+        raise HarnessError(what, where=flag, hint="cells: " + ", ".join(found or names))
+    return found[0]
+
+
+_TURNED: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
+
+
+def turned_round(comparison: Comparison) -> Comparison:
+    """The same comparison, seen from the other side."""
+    return comparison.model_copy(
+        update={
+            "a": comparison.b,
+            "b": comparison.a,
+            "seeds_a": comparison.seeds_b,
+            "seeds_b": comparison.seeds_a,
+            "mean_a": comparison.mean_b,
+            "mean_b": comparison.mean_a,
+            "delta": -comparison.delta,
+            "interval": _negated(comparison.interval),
+            "effect_size": None if comparison.effect_size is None else -comparison.effect_size,
+            "wins": comparison.losses,
+            "losses": comparison.wins,
+            "verdict": _TURNED.get(comparison.verdict, comparison.verdict),
+            "p_not_worse": comparison.p_not_better,
+            "p_not_better": comparison.p_not_worse,
+            "left_out_a": comparison.left_out_b,
+            "left_out_b": comparison.left_out_a,
+            "tests": _turned_tests(comparison.tests),
+        }
+    )
+
+
+def _turned_tests(tests: Sequence[TestResult]) -> tuple[TestResult, ...]:
+    return tuple(
+        test.model_copy(
+            update={
+                "statistic": None if test.statistic is None else -test.statistic,
+                "interval": _negated(test.interval),
+            }
+        )
+        for test in tests
+    )
+
+
+def _negated(interval: Interval | None) -> Interval | None:
+    return None if interval is None else Interval(low=-interval.high, high=-interval.low, level=interval.level)

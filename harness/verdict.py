@@ -1,0 +1,242 @@
+"""From tested contrasts to comparisons with a verdict: corrected over their family, and guarded where items are few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from harness.contrast import FEW_ITEMS, Contrast, Measured
+from harness.records.result import Comparison, Interval, TestResult, Verdict
+from harness.stats.crossed import tipping_point
+from harness.stats.families import benjamini_hochberg, holm, max_t
+from harness.stats.means import unseen_reach
+from harness.stats.panel import FloatArray
+from harness.stats.power import smallest_detectable_difference
+
+Correction = Literal["holm", "max-t"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Whom a contrast sets against whom: names, and the (fewest) seeds of each side."""
+
+    a: str
+    b: str
+    seeds_a: int
+    seeds_b: int
+
+
+def record(measure: Measured, sides: Sides, found: Contrast) -> Comparison:
+    """A contrast as a record, not yet corrected for its family."""
+    headline = found.headline if found.units >= 2 and not found.identical else None
+    one_seed = measure.seeds is None and headline is not None
+    testing, within = measure.testing, found.within
+    return Comparison(
+        a=sides.a,
+        b=sides.b,
+        measure=measure.info.name,
+        scope="recipe" if measure.seeds is not None and found.seed_load > 0 else "checkpoint",
+        n_items=found.items,
+        seeds_a=sides.seeds_a,
+        seeds_b=sides.seeds_b,
+        mean_a=found.mean_a,
+        mean_b=found.mean_b,
+        delta=found.delta,
+        interval=_interval(headline.interval) if headline else None,
+        p=_headline_p(found),
+        p_adjusted=None,
+        family="",
+        effect_size=found.effect_size,
+        wins=found.wins,
+        ties=found.ties,
+        losses=found.losses,
+        mde=smallest_detectable_difference(headline.variance, headline.df, testing.alpha) if headline else None,
+        tipping_point=tipping_point(headline, found.seed_load, testing.alpha) if headline and one_seed else None,
+        verdict="not shown",
+        tests=_tests(measure, found),
+        note=_note(measure, found),
+        method=_method(found),
+        margin=testing.margin,
+        p_equivalent=within.equivalent if within and headline else None,
+        p_not_worse=within.not_worse(measure.info.higher_is_better) if within and headline else None,
+        p_not_better=within.not_worse(not measure.info.higher_is_better) if within and headline else None,
+    )
+
+
+def _interval(ends: tuple[float, float]) -> Interval:
+    return Interval(low=ends[0], high=ends[1])
+
+
+def _headline_p(found: Contrast) -> float | None:
+    """P-value of the headline test; of the permutation test where every item differs by the same amount."""
+    if found.units < 2:
+        return None
+    if found.identical:
+        return 1.0
+    return found.headline.p if found.headline else found.permutation_p
+
+
+def _method(found: Contrast) -> str:
+    if found.identical:
+        return "rule"
+    return found.headline.method if found.headline else "permutation"
+
+
+def _note(measure: Measured, found: Contrast) -> str:
+    if found.units < 2:
+        one_cluster = f"all {found.items} items are of one cluster, so there is no spread to test against"
+        return one_cluster if found.items > 1 else "fewer than two items were scored on both sides"
+    if found.identical:
+        return "every item has the same score on both sides; p = 1 by rule"
+    if found.headline is None:
+        return (
+            "every item differs by the same amount, so there is no spread to test against; p is the permutation test's"
+        )
+    if found.units < FEW_ITEMS:
+        return _few_note(measure, found)
+    if found.headline.method == "bootstrap-t":
+        return f"differences are skewed ({found.skewness:+.1f}): p and interval are the bootstrap-t's"
+    return ""
+
+
+def _few_note(measure: Measured, found: Contrast) -> str:
+    what = "clusters" if measure.clustered else "items"
+    reach = _reach(measure, found)
+    head = f"fewer than {FEW_ITEMS} {what}: a rare loss or gain may not have shown yet"
+    return f"{head}; a verdict needs an interval {reach:.1f} points away from nil" if np.isfinite(reach) else head
+
+
+def _reach(measure: Measured, found: Contrast) -> float:
+    """How far unseen differences may still pull the mean, points; infinite on a scale without ends."""
+    low, high = measure.info.bounds
+    if found.units < 1 or not np.isfinite([low, high]).all():
+        return np.inf
+    return unseen_reach(found.units, low, high)
+
+
+def _tests(measure: Measured, found: Contrast) -> tuple[TestResult, ...]:
+    if found.units < 2:
+        return ()
+    assumes = {"recipe": "items and training seeds vary", "checkpoint": "items vary; these checkpoints only"}
+    tests = [
+        TestResult(
+            name=f"{t.method} ({t.scope})",
+            p=t.p,
+            statistic=t.t,
+            df=t.df,
+            assumes=assumes[t.scope],
+            interval=_interval(t.interval),
+        )
+        for t in found.tests
+    ]
+    return (*tests, *_permutation(measure, found), *_beside(found))
+
+
+def _permutation(measure: Measured, found: Contrast) -> list[TestResult]:
+    name, what = ("swap", "the sides' outputs are") if measure.corpus else ("sign-flip", "each item's sides are")
+    p = 1.0 if found.identical else found.permutation_p
+    if p is None:
+        return []
+    about = f"{what} exchangeable item by item; these checkpoints only"
+    return [TestResult(name=f"{name} permutation", p=p, statistic=None, df=None, assumes=about)]
+
+
+def _beside(found: Contrast) -> list[TestResult]:
+    """Tests that are shown and decide nothing."""
+    if found.identical:
+        return []
+    tests = [
+        TestResult(name=name, p=None, statistic=None, df=None, interval=_interval(ends), assumes=ITEMS_ONLY)
+        for name, ends in found.bootstraps
+    ]
+    ranks = "whether gains outrank losses, not whether the mean moved; these checkpoints only"
+    passed = "which items only one side passed; these checkpoints only"
+    for name, p, about in (("Wilcoxon signed-rank", found.wilcoxon_p, ranks), ("McNemar", found.mcnemar_p, passed)):
+        if p is not None:
+            tests.append(TestResult(name=name, p=p, statistic=None, df=None, assumes=about))
+    return tests
+
+
+ITEMS_ONLY = "items vary; these checkpoints only"
+
+
+# ---------------------------------------------------------------- families
+
+
+def judged(
+    measure: Measured,
+    comparisons: Sequence[Comparison],
+    contrasts: Sequence[Contrast],
+    family: str,
+    root: FloatArray | None = None,
+) -> list[Comparison]:
+    """Correct all comparisons that have a p, as one family, and say what each shows.
+
+    Holm over the primary measure; Benjamini-Hochberg, labelled exploratory, over any other. `root`: max-T instead of
+    Holm, from the contrasts' joint distribution (see `max_t`). `family` has `{n}` for the family's size.
+    """
+    tested = [k for k, comparison in enumerate(comparisons) if comparison.p is not None]
+    pairs = [(comparisons[k], contrasts[k]) for k in tested]
+    adjusted = dict(zip(tested, _adjusted(measure, pairs, tested, root), strict=True))
+    bounded = [k for k in tested if comparisons[k].p_equivalent is not None]
+    equivalent = dict(zip(bounded, holm([comparisons[k].p_equivalent or 0.0 for k in bounded]), strict=True))
+    text = f"{_correction(measure, root)} over {family.format(n=len(tested))}"
+    text += "" if measure.info.primary else ", exploratory"
+    done = []
+    for k, (comparison, found) in enumerate(zip(comparisons, contrasts, strict=True)):
+        changes = {
+            "p_adjusted": float(adjusted[k]) if k in adjusted else None,
+            "p_equivalent": float(equivalent[k]) if k in equivalent else None,
+            "family": text,
+        }
+        corrected = comparison.model_copy(update=changes)
+        done.append(_with_verdict(measure, corrected, found))
+    return done
+
+
+def _correction(measure: Measured, root: FloatArray | None) -> str:
+    if not measure.info.primary:
+        return "Benjamini–Hochberg"
+    return "Holm" if root is None else "max-T"
+
+
+def _adjusted(
+    measure: Measured, tested: Sequence[tuple[Comparison, Contrast]], places: Sequence[int], root: FloatArray | None
+) -> FloatArray:
+    p = np.array([comparison.p for comparison, _ in tested], dtype=np.float64)
+    if not measure.info.primary:
+        return benjamini_hochberg(p)
+    df = [found.headline.df for _, found in tested if found.headline]
+    if root is None or not df:
+        return holm(p)
+    return max_t(p, min(df), root[list(places)], measure.testing.permutations, measure.generator())
+
+
+def _with_verdict(measure: Measured, comparison: Comparison, found: Contrast) -> Comparison:
+    verdict = _verdict(measure, comparison, found)
+    note, margin = comparison.note, comparison.margin
+    if verdict in ("better", "worse") and _within_margin(measure, comparison):
+        note = f"{note}; " if note else ""
+        note += f"a difference, but one within ±{margin:g}"
+    return comparison.model_copy(update={"verdict": verdict, "note": note})
+
+
+def _within_margin(measure: Measured, comparison: Comparison) -> bool:
+    return comparison.p_equivalent is not None and comparison.p_equivalent <= measure.testing.alpha
+
+
+def _verdict(measure: Measured, comparison: Comparison, found: Contrast) -> Verdict:
+    if comparison.p_adjusted is None:
+        return "too few items"
+    if found.identical:
+        return "identical"
+    few = found.units < FEW_ITEMS
+    if comparison.p_adjusted > measure.testing.alpha:
+        return "equivalent" if not few and _within_margin(measure, comparison) else "not shown"
+    nearest = min(map(abs, found.headline.interval)) if found.headline else abs(found.delta)
+    if few and nearest <= _reach(measure, found):
+        return "too few items"
+    return "better" if (comparison.delta > 0) == measure.info.higher_is_better else "worse"

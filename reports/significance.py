@@ -1,0 +1,189 @@
+"""Tests in the terminal: one pair of cells in full, the ranking, effects with their variance, sample sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.ranking import Strength
+from harness.records.result import Comparison, Interaction, LeftOut, MeasureInfo, Result, VarianceTable
+from harness.samplesize import SampleSize
+from harness.words import p_words
+from reports.wording import (
+    NONE,
+    axis_name,
+    figure,
+    narrower,
+    places,
+    ranks,
+    signed,
+    span,
+    variance_shares,
+    visible,
+)
+
+
+def print_pair(result: Result, comparison: Comparison, console: Console) -> None:
+    """Everything that is known of one pair on one measure."""
+    measure = _measure(result, comparison.measure)
+    digits = places(measure)
+    table = _grid()
+    for name, text in _pair_lines(comparison, digits):
+        table.add_row(name, visible(text))
+    console.print(f"[bold]{visible(comparison.a)}[/bold] − [bold]{visible(comparison.b)}[/bold]", highlight=False)
+    console.print(table)
+    tests = _table("test", "p", "interval", "what it takes as random")
+    for test in comparison.tests:
+        tests.add_row(test.name, NONE if test.p is None else p_words(test.p), span(test.interval, digits), test.assumes)
+    console.print()
+    console.print(tests)
+
+
+def _pair_lines(c: Comparison, digits: int) -> list[tuple[str, str]]:
+    margin = "" if c.margin is None else f" ±{c.margin:g}"
+    verdict = {"better": f"{c.a} is better", "worse": f"{c.b} is better", "equivalent": f"equivalent within{margin}"}
+    lines = [
+        ("verdict", verdict.get(c.verdict, c.verdict) + (f" ({c.note})" if c.note else "")),
+        ("scope", "this recipe: items and seeds vary" if c.scope == "recipe" else "these checkpoints: items vary"),
+        ("items", str(c.n_items)),
+        ("seeds", f"{c.seeds_a or NONE} and {c.seeds_b or NONE}"),
+        ("means", f"{figure(c.mean_a, digits)} and {figure(c.mean_b, digits)}"),
+        ("difference", f"{signed(c.delta, digits)} {span(c.interval, digits)}"),
+        ("p", f"{NONE if c.p is None else p_words(c.p)} ({c.method})"),
+        ("p, corrected", f"{NONE if c.p_adjusted is None else p_words(c.p_adjusted)}; {c.family}"),
+        ("effect size (d_z)", signed(c.effect_size, 2)),
+        ("wins/ties/losses", f"{c.wins}/{c.ties}/{c.losses}"),
+        ("could have seen", f"{figure(c.mde, digits)} points with 80 % power"),
+        ("left out", f"{_left_out(c.left_out_a)}; {_left_out(c.left_out_b)}"),
+    ]
+    if c.p_equivalent is not None:
+        lines.insert(8, ("equivalence", f"{p_words(c.p_equivalent)}, corrected"))
+    if c.p_not_worse is not None:
+        lines.insert(9, ("not worse by the margin", f"{p_words(c.p_not_worse)}"))
+    if c.tipping_point is not None:
+        lines.append(("holds unless", f"seeds vary by more than {figure(c.tipping_point, 2)} points"))
+    return lines
+
+
+def _left_out(found: Sequence[LeftOut]) -> str:
+    return ", ".join(f"{each.responses} {each.reason}" for each in found) or "none"
+
+
+def print_ranking(result: Result, strengths: Sequence[Strength], console: Console) -> None:
+    """Every cell with its mean, the ranks that the data allow, and its Bradley-Terry chance."""
+    measure = _measure(result, result.primary)
+    by_cell = {strength.cell: strength for strength in strengths}
+    table = _table("ranks", "cell", f"{measure.label} [95 %]", "beats an average cell [95 %]")
+    for row in result.rows:
+        score = next(score for score in row.scores if score.measure == measure.name)
+        strength = by_cell.get(row.cell.name)
+        chance = "" if strength is None else f"{figure(strength.chance, 2)} {span(strength.interval, 2)}"
+        mean = f"{figure(score.mean, places(measure))} {span(score.interval, places(measure))}"
+        table.add_row(ranks(score), visible(row.cell.name), mean, chance or NONE)
+    console.print(table)
+    if strengths:
+        note = f"chance to win an item (Bradley–Terry over {strengths[0].items} items; items vary, these checkpoints)"
+        console.print(note, style="dim", highlight=False)
+
+
+def print_effects(result: Result, console: Console) -> None:
+    """Main effects, interactions, and where the uncertainty comes from, on the primary measure."""
+    measure = _measure(result, result.primary)
+    digits = places(measure)
+    effects = [effect for effect in result.effects if effect.measure == measure.name]
+    table = _table(f"effect on {measure.label}", "difference [95 %]", "p, corrected", "verdict")
+    for effect in effects:
+        c = effect.comparison
+        better = {"better": f"{effect.a} is better", "worse": f"{effect.b} is better"}
+        name = f"{axis_name(effect.axis)}: {effect.a} − {effect.b}"
+        p = NONE if c.p_adjusted is None else p_words(c.p_adjusted)
+        words = better.get(c.verdict, c.verdict)
+        table.add_row(visible(name), f"{signed(c.delta, digits)} {span(c.interval, digits)}", p, words)
+    console.print(table if effects else "No axis has two levels that can be set against each other.", highlight=False)
+    if result.interactions:
+        console.print()
+        console.print(_interactions(result.interactions, digits))
+    for variance in result.variances:
+        if variance.measure == measure.name:
+            console.print()
+            console.print(_variance(variance, digits))
+
+
+def _interactions(found: Sequence[Interaction], digits: int) -> Table:
+    table = _table("interaction", "at the first", "at the second", "apart by [95 %]", "p, corrected", "")
+    for each in found:
+        name = f"{axis_name(each.axis)} {each.a} − {each.b}, with {axis_name(each.other_axis)} {each.c} or {each.d}"
+        p = NONE if each.p_adjusted is None else p_words(each.p_adjusted)
+        apart = f"{signed(each.delta, digits)} {span(each.interval, digits)}"
+        shown = "shown" if each.shown else "not shown"
+        table.add_row(visible(name), signed(each.at_c, digits), signed(each.at_d, digits), apart, p, shown)
+    return table
+
+
+def _variance(found: VarianceTable, digits: int) -> Table:
+    table = _table("chance in a typical pair", "share", "bought next", "interval")
+    shares = variance_shares(found)
+    offers = [(p.what, f"±{figure(p.half_width, digits)} ({narrower(p)})") for p in found.purchases]
+    offers.insert(0, ("nothing", f"±{figure(found.half_width, digits)}"))
+    for place in range(max(len(shares), len(offers))):
+        name, share = (shares[place][0], f"{100 * shares[place][1]:.0f} %") if place < len(shares) else ("", "")
+        what, width = offers[place] if place < len(offers) else ("", "")
+        table.add_row(name, share, what, width)
+    return table
+
+
+def print_sample_size(found: SampleSize, console: Console) -> None:
+    """What the planned design could find, and what it would take to find the difference asked for."""
+    spread = found.spread
+    console.print(
+        f"An item's difference varies by {spread.item:.1f} points, a variant's score between seeds by "
+        f"{spread.seed:.2f} ({spread.source}).",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = _table("seeds", "items", "finds with 80 % power", f"power for {found.difference:g} points", "")
+    for line in found.lines:
+        mark = "this matrix" if line.planned else ""
+        table.add_row(str(line.seeds), str(line.items), f"{line.seen:.2f} points", f"{100 * line.power:.0f} %", mark)
+    console.print(table)
+    console.print(_needed(found), highlight=False, soft_wrap=True)
+    if found.cells > 2:
+        pairs = found.cells * (found.cells - 1) // 2
+        console.print(
+            f"One pair at alpha {found.alpha:g}; Holm over all {pairs} pairs of trained cells asks for more.",
+            style="dim",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _needed(found: SampleSize) -> str:
+    items = f"{found.items_needed} items" if found.items_needed else "no number of items"
+    seeds = f"{found.seeds_needed} seeds" if found.seeds_needed else "no number of seeds"
+    planned = next(line for line in found.lines if line.planned)
+    head = f"For {found.difference:g} points with 80 % power: {items} at {_count(planned.seeds, 'seed')}"
+    return f"{head}, or {seeds} on {_count(planned.items, 'item')}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _measure(result: Result, name: str) -> MeasureInfo:
+    return next(info for info in result.measures if info.name == name)
+
+
+def _grid() -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _table(*header: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for number, name in enumerate(header):
+        table.add_column(name, overflow="fold", no_wrap=number == 0 and name in ("ranks", "seeds"))
+    return table
