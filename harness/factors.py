@@ -60,7 +60,8 @@ def adjusted_weights(cells: Sequence[Cell], matched: Matched) -> FloatArray | No
     For levels that never meet in otherwise equal cells. None where the matrix cannot tell them from another axis.
     """
     trained = [index for index, cell in enumerate(cells) if cell.method != "none"]
-    levels = [[cells[index].level(axis) or "" for axis in AXES] for index in trained]
+    # masking none stands at weight 0, as in `Cell.rest`: a level of its own could not be told from the masking
+    levels = [[cells[index].level(axis) or "0" for axis in AXES] for index in trained]
     found = level_contrast(levels, AXES.index(matched.axis), matched.a, matched.b)
     if found is None:
         return None

@@ -16,10 +16,14 @@ import torch
 from datasets import Dataset
 from transformers import DataCollatorForSeq2Seq, LlamaConfig, LlamaForCausalLM
 
-from harness.data import catalog, load
+from harness.data import catalog
+from harness.data.dataset import whole
+from harness.data.source import sources
 from harness.prompts import STYLES, render
 from harness.records.data import Example
+from harness.records.settings import FieldMap
 from harness.records.variant import Masking
+from harness.spec import DataSpec
 from trainers.masking import IGNORE, EncodedRow, MaskPolicy, encode
 from trainers.models import locate, read_tokenizer
 
@@ -41,7 +45,7 @@ def smollm2() -> Any:
 
 @lru_cache
 def entries(data: str) -> tuple[Example, ...]:
-    return tuple(load.examples(load.source(catalog.find(data, Path()))))
+    return tuple(row.example for row in whole(sources(DataSpec(path=data), Path()), FieldMap()))
 
 
 def ours(tokenizer: Any, data: str, style: str, masking: Masking) -> list[EncodedRow]:

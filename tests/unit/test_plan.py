@@ -9,13 +9,13 @@ import pytest
 from harness.data.dataset import Dataset
 from harness.data.source import Source
 from harness.errors import SpecError
-from harness.factors import matched_levels
+from harness.factors import adjusted_weights, matched_levels
 from harness.plan import Resolved, ResolvedJudge, ResolvedModel, baseline_cell, expand, variants
 from harness.prompts import STYLES
 from harness.records.inputs import BaseInput, SourceInput
 from harness.records.plan import Plan
 from harness.records.settings import FieldMap
-from harness.records.variant import Variant
+from harness.records.variant import Cell, Masking, Method, Variant
 from harness.spec import MatrixSpec, parse_spec
 
 MATRIX = """\
@@ -133,6 +133,12 @@ def test_a_metric_more_makes_only_its_scores() -> None:
 # ---------------------------------------------------------------- the weight of masked tokens
 
 
+HALF_FRACTION: list[tuple[str, Method, Masking]] = [
+    ("alpaca", "lora", "none"),
+    ("phi", "lora", "prompt"),
+    ("phi", "full", "none"),
+    ("alpaca", "full", "prompt"),
+]
 WEIGHTS = MATRIX.replace("masking: [prompt, none]", "masking: [prompt, none], prompt_loss_weight: [0, 0.1, 1.0]")
 
 
@@ -152,6 +158,16 @@ def test_levels_of_the_weight_are_matched_and_none_stands_at_weight_0() -> None:
     [*maskings] = pairs["masking", "prompt", "none"]
     assert len(maskings) == 2
     assert {cells[i].prompt_loss_weight for i, _ in maskings} == {0.0}
+
+
+def test_a_weight_that_is_always_0_does_not_hide_the_masking_where_it_never_meets() -> None:
+    cells = [
+        Cell(model="a", prompt_style=style, method=method, masking=masking) for style, method, masking in HALF_FRACTION
+    ]
+    [masking] = [found for found in matched_levels(cells) if found.axis == "masking"]
+    weights = adjusted_weights(cells, masking)
+    assert not masking.pairs and weights is not None
+    assert weights.tolist() == pytest.approx([0.5, -0.5, 0.5, -0.5])
 
 
 def test_a_baseline_by_weight_means_one_cell() -> None:
