@@ -203,7 +203,7 @@ def contest(name: str, folder: Path, steps: int) -> dict[str, Any]:
     torch.set_num_threads(os.cpu_count() or 1)
     if name == "matmul peak":
         return {"gflops": matmul_peak()}
-    from harness.cli import quiet_libraries
+    from harness.commands.parsing import quiet_libraries
 
     quiet_libraries()
     kind, *how = name.split()

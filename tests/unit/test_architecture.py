@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("harness", "trainers", "judges", "reports", "leaderboard")
 HEAVY = {"torch", "transformers", "peft", "openai", "ollama", "streamlit", "xllamacpp", "accelerate"}
-COMMANDS = {"harness/cli.py", "harness/judge_commands.py"}
+COMMANDS = {f"harness/commands/{path.name}" for path in (ROOT / "harness" / "commands").glob("*.py")}
 LAZY_ONLY = {
     *COMMANDS,
     *(f"harness/{name}.py" for name in ("pipeline", "stages", "resolve", "evidence", "preview")),

@@ -1,0 +1,90 @@
+"""`harness run` and `harness plan`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.commands.parsing import (
+    Commands,
+    add_limits,
+    add_matrix,
+    prepared,
+    quiet_libraries,
+    warn_of_foreign_packages,
+)
+
+
+def add(commands: Commands) -> None:
+    """Add them to the parser."""
+    run = commands.add("run", run_matrix, "train, generate, score, judge, compare and publish a matrix", on_store=True)
+    add_matrix(run)
+    add_limits(run)
+    run.add_argument("--plain", action="store_true", help="one line a finished piece of work instead of bars")
+    plan = commands.add(
+        "plan", show_plan, "show variants, stages, what is sealed, and an estimate of the cost", on_store=True
+    )
+    add_matrix(plan)
+
+
+def run_matrix(arguments: argparse.Namespace) -> int:
+    """`harness run`."""
+    from rich.console import Console
+
+    from harness import pipeline
+    from harness.commands.judging import budget_of, check_judges
+    from harness.progress import Bars, Lines
+    from harness.store import Store
+
+    warn_of_foreign_packages()
+    console = Console(stderr=False)
+    spec, plan, resolved, text = prepared(arguments.matrix)
+    store = Store(arguments.store)
+    budget = budget_of(resolved, arguments.max_calls, arguments.max_cost)
+    result = pipeline.finished_result(plan, store)
+    if result is not None:
+        console.print(f"Nothing to do: all {len(plan.stages)} stages of {plan.matrix!r} are sealed.", highlight=False)
+    else:
+        undone = pipeline.missing(plan, store)
+        check_judges(plan, resolved, {stage.key for stage in undone})
+        total, done = pipeline.pieces(plan, undone)
+        plain = arguments.plain or not console.is_terminal
+        watcher = Lines(console, total, done) if plain else Bars(console, total, done)
+        quiet_libraries()
+        with watcher:
+            result = pipeline.run(spec, plan, resolved, store, text, watcher, budget).result
+    show_result(result, store.matrix_folder(plan), arguments.store)
+    spent = budget.spent
+    if spent.cost:
+        console.print(f"Judges       {spent.calls:,} calls in this run, ${spent.cost:.2f}", highlight=False)
+    return 1 if result.failed else 0
+
+
+def show_result(result, folder: Path, store: Path) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Leaderboard, answer, and where to look further."""
+    from rich.console import Console
+
+    from reports.terminal import print_result
+
+    console = Console()
+    print_result(result, console)
+    where = "" if store == Path("runs") else f" {store}"
+    console.print()
+    console.print(f"Report       {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print(f"Markdown     {folder / 'report.md'}", highlight=False, soft_wrap=True)
+    console.print(f"Leaderboard  harness leaderboard{where}", highlight=False, soft_wrap=True)
+
+
+def show_plan(arguments: argparse.Namespace) -> int:
+    """`harness plan`."""
+    from rich.console import Console
+
+    from harness.pipeline import missing
+    from harness.plan import estimate
+    from harness.plan_table import print_plan
+    from harness.store import Store
+
+    spec, plan, resolved, _ = prepared(arguments.matrix)
+    undone = {stage.key for stage in missing(plan, Store(arguments.store))}
+    print_plan(plan, resolved, undone, estimate(spec, plan, resolved, undone), Console())
+    return 0
