@@ -124,7 +124,7 @@ def our_split(file: Path) -> Any:
     """The data set as a matrix would have it."""
     from harness.data.dataset import dataset
     from harness.records.settings import SplitSettings
-    from harness.spec import DataSpec
+    from harness.spec.data import DataSpec
 
     return dataset(DataSpec(path=str(file)), SplitSettings(**PARTS), file.parent)
 

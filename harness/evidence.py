@@ -12,15 +12,16 @@ from harness.align import VariantScores
 from harness.compare import CompareInputs, CompareSettings
 from harness.errors import HarnessError
 from harness.metrics.base import load_metric
-from harness.plan import baseline_cell
 from harness.records.data import AuditSummary, Example, SplitExample
 from harness.records.inputs import AskInput, StageKey
 from harness.records.plan import FailedVariant, JudgePlan, Plan, VariantPlan
 from harness.records.result import JudgeAgreement, MeasureInfo, TrustReport, WinRate
 from harness.records.rows import Generation, Judgment, MetricRow, Scored
 from harness.records.seal import AuditFacts, ScoreFacts
-from harness.spec import MatrixSpec, PanelSpec
+from harness.spec.judges import PanelSpec
+from harness.spec.matrix import MatrixSpec
 from harness.store import Store
+from harness.variants import baseline_cell
 
 
 def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVariant, ...]) -> CompareInputs:

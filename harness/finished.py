@@ -11,7 +11,7 @@ from harness.compare import CompareInputs, compare
 from harness.errors import HarnessError
 from harness.evidence import gather
 from harness.records.result import Comparison, Interval, Result, TestResult, Verdict
-from harness.spec import load_spec
+from harness.spec.reading import load_spec
 from harness.store import MatrixRun, Store
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, StoreError, TrainingFailed
-from harness.plan import Resolved
 from harness.progress import BAR_OF, Watcher
 from harness.records.inputs import AskInput, JudgeInput, StageKey
 from harness.records.plan import FailedVariant, Plan, PlannedStage, VariantPlan
 from harness.records.result import Result
-from harness.spec import MatrixSpec
+from harness.resolved import Resolved
+from harness.spec.matrix import MatrixSpec
 from harness.stages import Workshop, make, units
 from harness.store import MatrixRun, Store
 

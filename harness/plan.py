@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from harness.data.dataset import Dataset
 from harness.errors import SpecError
-from harness.metrics.base import Language
-from harness.prompts import STYLES, PromptStyle, render
+from harness.estimate import MOST_PROBED
 from harness.records.base import canonical_json
 from harness.records.inputs import (
     AskInput,
     AuditInput,
-    BaseInput,
     DataInput,
     Dropping,
     GenerateInput,
@@ -27,61 +23,14 @@ from harness.records.inputs import (
     TrainInput,
 )
 from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
-from harness.records.settings import Price
 from harness.records.variant import Variant
-from harness.spec import AXES, Assignment, JudgeSpec, MatrixSpec
+from harness.resolved import Resolved, ResolvedJudge
+from harness.spec.matrix import MatrixSpec
 from harness.store import planned
+from harness.variants import baseline_cell, opponent, variants
 
 COMPARE_VERSION = 1
 """Raised when the same records would give another comparison or another report."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedModel:
-    """A base model by content. `name` finds its weights on this machine; `parameters` is rough, for estimates only.
-
-    `licence`: where the program knows it (packaged models).
-    """
-
-    name: str
-    input: BaseInput
-    parameters: float
-    licence: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedJudge:
-    """A judge by content: model identity, what it is asked, how its replies are read.
-
-    `options`: those that decide replies. `prompt_tokens`, `reply_tokens`: of one question, roughly; `price` of a
-    million of them, None where it is not known.
-    """
-
-    spec: JudgeSpec
-    rubric: str
-    """Built-in name, or path of the rubric's file."""
-    model_identity: str
-    prompt_sha256: str
-    parser_sha256: str
-    options: dict[str, str | int | float | bool] = field(default_factory=dict)
-    pairwise: bool = False
-    scale: tuple[int, int] = (0, 1)
-    prompt_tokens: float = 0.0
-    reply_tokens: float = 0.0
-    price: Price | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """Everything that a matrix's names mean, here and now."""
-
-    data: Dataset
-    language: Language
-    """Of the reference answers: decides the tokenizers of metrics."""
-    models: dict[str, ResolvedModel]
-    styles: dict[str, PromptStyle]
-    metric_signatures: dict[str, str]
-    judges: tuple[ResolvedJudge, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,70 +40,6 @@ class Judging:
     plan: JudgePlan
     resolved: ResolvedJudge
     stages: tuple[PlannedStage, PlannedStage, PlannedStage]
-
-
-def variants(spec: MatrixSpec) -> list[Variant]:
-    """The product of the axes, with include and exclude; untuned combinations that coincide are one variant.
-
-    Raises SpecError where nothing is left.
-    """
-    found = dict.fromkeys(
-        variant(values)
-        for combination in [*product(spec, None), *itertools.chain(*(product(spec, extra) for extra in spec.include))]
-        if not any(matches(combination, rule) for rule in spec.exclude)
-        for values in [combination]
-    )
-    if not found:
-        raise SpecError([f"matrix {spec.name!r}: `exclude` leaves no variant"], hint="loosen or remove an exclude rule")
-    return list(found)
-
-
-def product(spec: MatrixSpec, fixed: Assignment | None) -> Iterator[dict[str, Any]]:
-    """Every combination of axis values, with the fixed ones fixed."""
-    choices = []
-    for axis in AXES:
-        given = None if fixed is None else getattr(fixed, axis)
-        choices.append(getattr(spec.axes, axis) if given is None else (given,))
-    return (dict(zip(AXES, values, strict=True)) for values in itertools.product(*choices))
-
-
-def matches(combination: dict[str, Any], rule: Assignment) -> bool:
-    """Whether every value that the rule names is the combination's."""
-    return all(getattr(rule, axis) in (None, value) for axis, value in combination.items())
-
-
-def variant(values: dict[str, Any]) -> Variant:
-    """A variant; training choices of an untuned model mean nothing and are dropped, as is a weight of no tokens."""
-    if values["method"] == "none":
-        values = values | {"masking": None, "seed": None}
-    if values["masking"] in (None, "none"):
-        values = values | {"prompt_loss_weight": 0.0}
-    return Variant(**values)
-
-
-def baseline_cell(spec: MatrixSpec) -> str | None:
-    """Name of the cell that `compare.baseline` means. Raises SpecError if not exactly one matches."""
-    wanted = spec.compare.baseline
-    if wanted is None:
-        return None
-    cells = dict.fromkeys(each.cell for each in variants(spec))
-    given = {axis: value for axis, value in wanted.model_dump().items() if value is not None and axis != "seed"}
-    found = [cell.name for cell in cells if all(getattr(cell, axis) == value for axis, value in given.items())]
-    if len(found) != 1:
-        raise SpecError(
-            [f"compare.baseline: {len(found)} cells match {given}"],
-            hint="name enough axes to mean exactly one of: " + ", ".join(cell.name for cell in cells),
-        )
-    return found[0]
-
-
-def opponent(spec: MatrixSpec) -> Variant:
-    """Whom pairwise judges compare every variant with: the baseline, else the first untuned variant, else the first."""
-    name = baseline_cell(spec)
-    every = variants(spec)
-    first = next((each for each in every if each.method == "none"), every[0])
-    wanted = first.cell.name if name is None else name
-    return next(each for each in every if each.cell.name == wanted)
 
 
 def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
@@ -341,81 +226,3 @@ def judge_input(judge: ResolvedJudge, replies: StageKey) -> JudgeInput:
     return JudgeInput(
         replies=replies.digest, parser_sha256=judge.parser_sha256, expected_score=judge.spec.expected_score
     )
-
-
-# ---------------------------------------------------------------- estimate
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """Rough cost of the stages that are not sealed: seconds by stage on about 2 CPU cores, and the judges' bills."""
-
-    seconds: dict[str, float]
-    judges: tuple[JudgeEstimate, ...] = ()
-
-    @property
-    def judge_calls(self) -> int:
-        """Calls to all judges."""
-        return sum(judge.calls for judge in self.judges)
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeEstimate:
-    """What is left to ask one judge. `cost`: US dollars; None: no price is known."""
-
-    name: str
-    calls: int
-    prompt_tokens: int
-    reply_tokens: int
-    cost: float | None
-
-
-FLOPS = 1e11
-"""Assumed floating-point operations a second of two CPU cores in fp32; a GPU is far faster."""
-CALL_SECONDS = 0.6
-PROBES_AN_ITEM = 8
-MOST_PROBED = 50
-"""Items whose answers are made into probes: enough for intervals of ±0.1 about an AUC."""
-CHARACTERS_A_TOKEN = 4.0
-
-
-def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[StageKey]) -> Estimate:
-    """Time from floating-point operations: 6 a parameter and token for full training, 4 for LoRA, 2 for decoding."""
-    seconds: dict[str, float] = {}
-    n_train, n_test = resolved.data.count("train"), resolved.data.count("test")
-    tokens = mean_tokens(resolved)
-    for each in plan.variants:
-        parameters = resolved.models[each.variant.model].parameters
-        if each.train in missing:
-            rows = min(spec.train.epochs * n_train, (spec.train.max_steps or 10**9) * spec.train.batch_size)
-            cost = (6 if each.variant.method == "full" else 4) * parameters * rows * tokens / FLOPS
-            seconds["train"] = seconds.get("train", 0) + cost
-        if each.generate in missing:
-            decoded = n_test * spec.generate.max_new_tokens * 0.7
-            seconds["generate"] = seconds.get("generate", 0) + 2 * parameters * (decoded + n_test * tokens) / FLOPS
-    judges = tuple(judge_estimate(judge, plan, n_test, missing) for judge in resolved.judges)
-    calls = sum(judge.calls for judge in judges)
-    if calls:
-        seconds["judge"] = calls * CALL_SECONDS
-    return Estimate(seconds, judges)
-
-
-def judge_estimate(judge: ResolvedJudge, plan: Plan, n_test: int, missing: set[StageKey]) -> JudgeEstimate:
-    """What is left to ask one judge, retries left out."""
-    name = judge.spec.column
-    turns = judge.spec.repeats * (2 if judge.pairwise else 1)
-    items = min(judge.spec.items or n_test, n_test)
-    variants_left = {v.asks[name] for v in plan.variants} & missing
-    probes_left = sum(p.probe_ask in missing for p in plan.judges if p.name == name)
-    calls = turns * (items * len(variants_left) + PROBES_AN_ITEM * min(items, MOST_PROBED) * probes_left)
-    prompt, reply = round(calls * judge.prompt_tokens), round(calls * judge.reply_tokens)
-    cost = None if judge.price is None else (judge.price.input * prompt + judge.price.output * reply) / 1e6
-    return JudgeEstimate(name, calls, prompt, reply, cost)
-
-
-def mean_tokens(resolved: Resolved) -> float:
-    """Mean tokens of a training row over the styles, from its characters."""
-    rows = list(itertools.islice((row.example for row in resolved.data if row.split == "train"), 200))
-    written = [STYLES["chatml"] if style.kind == "chat-template" else style for style in resolved.styles.values()]
-    lengths = [sum(len(segment.text) for segment in render(style, row)) for style in written for row in rows]
-    return sum(lengths) / max(1, len(lengths)) / CHARACTERS_A_TOKEN

@@ -6,9 +6,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.plan import Estimate, JudgeEstimate, Resolved
+from harness.estimate import Estimate, JudgeEstimate
 from harness.records.inputs import StageKey
 from harness.records.plan import Plan
+from harness.resolved import Resolved
 
 
 def print_plan(plan: Plan, resolved: Resolved, undone: set[StageKey], cost: Estimate, console: Console) -> None:

@@ -7,10 +7,10 @@ from difflib import get_close_matches
 from itertools import islice
 
 from harness.errors import HarnessError
-from harness.plan import Resolved
 from harness.records.inputs import TrainInput
 from harness.records.masks import MaskPreview
 from harness.records.plan import Plan, VariantPlan
+from harness.resolved import Resolved
 from harness.store import Store
 
 

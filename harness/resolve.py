@@ -9,13 +9,16 @@ from pathlib import Path
 
 from harness.data.dataset import Dataset, dataset
 from harness.errors import DataError, HarnessError, SpecError
+from harness.estimate import CHARACTERS_A_TOKEN
 from harness.metrics.base import detect_language, load_metric
-from harness.plan import CHARACTERS_A_TOKEN, Resolved, ResolvedJudge, ResolvedModel, variants
 from harness.prompts import PromptStyle, load_style, refuse_another_style
 from harness.records.data import Example
 from harness.records.inputs import BaseInput
 from harness.records.variant import Variant
-from harness.spec import JudgeSpec, MatrixSpec
+from harness.resolved import Resolved, ResolvedJudge, ResolvedModel
+from harness.spec.judges import JudgeSpec
+from harness.spec.matrix import MatrixSpec
+from harness.variants import variants
 
 MEASURED = 100
 """Test items whose questions are measured, for the estimate."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from harness.errors import HarnessError
-from harness.plan import Resolved, variants
 from harness.records.result import Result
-from harness.spec import MatrixSpec
+from harness.resolved import Resolved
+from harness.spec.matrix import MatrixSpec
 from harness.stats.components import Components, Design
 from harness.stats.power import power, smallest_detectable_difference
+from harness.variants import variants
 
 ASSUMED_ITEM_SD, ASSUMED_SEED_SD = 20.0, 1.0
 """Points: of an item's difference between two variants on a 0–100 scale, and of a variant's score between seeds."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.data.split import PARTS, check_parts
-from harness.plan import Resolved, ResolvedJudge
 from harness.prompts import PromptStyle
 from harness.records.base import digest
 from harness.records.data import Example, SplitExample, SplitName
@@ -33,6 +32,7 @@ from harness.records.plan import PlannedStage
 from harness.records.rows import Generation, LossRow, MetricRow, ReplyRow
 from harness.records.seal import AskFacts, AuditFacts, DataFacts, Facts, ScoreFacts
 from harness.records.settings import AuditKind
+from harness.resolved import Resolved, ResolvedJudge
 from harness.store import ObjectWriter, Store
 
 if TYPE_CHECKING:

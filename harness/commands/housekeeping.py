@@ -34,7 +34,7 @@ def print_schema(_: argparse.Namespace) -> int:
     """`harness schema`."""
     import json
 
-    from harness.spec import json_schema
+    from harness.spec.reading import json_schema
 
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     return 0

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from harness.commands.parsing import Commands, add_limits, add_matrix, prepared, quiet_libraries
 
 if TYPE_CHECKING:
-    from harness.plan import Resolved
     from harness.records.inputs import StageKey
     from harness.records.plan import Plan
+    from harness.resolved import Resolved
     from judges.budget import Budget
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.plan import Resolved
     from harness.records.plan import Plan
-    from harness.spec import MatrixSpec
+    from harness.resolved import Resolved
+    from harness.spec.matrix import MatrixSpec
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -65,7 +65,7 @@ def prepared(matrix: Path) -> tuple[MatrixSpec, Plan, Resolved, str]:
     """(spec, plan, resolved, text) of a matrix file."""
     from harness.plan import expand
     from harness.resolve import resolve
-    from harness.spec import load_spec
+    from harness.spec.reading import load_spec
 
     spec = load_spec(matrix)
     resolved = resolve(spec, matrix)

@@ -79,8 +79,8 @@ def show_plan(arguments: argparse.Namespace) -> int:
     """`harness plan`."""
     from rich.console import Console
 
+    from harness.estimate import estimate
     from harness.pipeline import missing
-    from harness.plan import estimate
     from harness.plan_table import print_plan
     from harness.store import Store
 

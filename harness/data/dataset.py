@@ -13,7 +13,7 @@ from harness.data.split import LEFT_OUT, PARTS, assign, check_parts
 from harness.errors import DataError
 from harness.records.data import SplitExample, SplitName
 from harness.records.settings import FieldMap, SplitSettings
-from harness.spec import DataSpec
+from harness.spec.data import DataSpec
 
 NAMED = 100
 """Broken rows that are named; the others are counted."""

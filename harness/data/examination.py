@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from harness.data.dataset import Dataset, dataset, scan, whole
 from harness.data.source import sources
 from harness.errors import DataError
-from harness.plan import variants
 from harness.prompts import PromptStyle, load_style
 from harness.records.settings import AuditSettings, FieldMap, SplitSettings
-from harness.spec import DataSpec, load_spec
+from harness.spec.data import DataSpec
+from harness.spec.reading import load_spec
+from harness.variants import variants
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from harness.data.formats import RawRow
 from harness.errors import DataError
 from harness.records.data import SplitName
 from harness.records.inputs import DataFormat, SourceInput
-from harness.spec import DataSpec
+from harness.spec.data import DataSpec
 
 FORMATS: dict[str, DataFormat] = {
     ".json": "json",

@@ -24,7 +24,7 @@ from harness.errors import DataError
 from harness.prompts import STYLES, render
 from harness.records.data import AuditFinding, Example, SplitExample, SplitName, Turn
 from harness.records.settings import AuditSettings, SplitSettings
-from harness.spec import DataSpec
+from harness.spec.data import DataSpec
 
 NOUNS = (
     "apple bridge castle desert engine forest garden harbour island jungle kitchen ladder mirror needle orchard".split()

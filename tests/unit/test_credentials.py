@@ -6,7 +6,7 @@ import pytest
 
 from harness.credentials import REMOVED, redact
 from harness.errors import SpecError
-from harness.spec import parse_spec
+from harness.spec.reading import parse_spec
 
 MATRIX = """\
 name: m

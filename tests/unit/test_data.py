@@ -19,7 +19,7 @@ from harness.data.source import file_source
 from harness.errors import DataError
 from harness.records.data import Example, Turn
 from harness.records.settings import FieldMap, SplitSettings
-from harness.spec import DataSpec
+from harness.spec.data import DataSpec
 
 HALVES = SplitSettings(train=0.5, test=0.5)
 

@@ -25,7 +25,7 @@ import json, sys
 from pathlib import Path
 from harness.data.dataset import dataset
 from harness.records.settings import SplitSettings
-from harness.spec import DataSpec
+from harness.spec.data import DataSpec
 from harness.errors import DataError
 try:
     found = dataset(DataSpec.model_validate(json.loads(sys.argv[1])), SplitSettings(), Path())

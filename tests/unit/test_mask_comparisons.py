@@ -23,7 +23,7 @@ from harness.prompts import STYLES, render
 from harness.records.data import Example
 from harness.records.settings import FieldMap
 from harness.records.variant import Masking
-from harness.spec import DataSpec
+from harness.spec.data import DataSpec
 from trainers.masking import IGNORE, EncodedRow, MaskPolicy, encode
 from trainers.models import locate, read_tokenizer
 

@@ -10,13 +10,16 @@ from harness.data.dataset import Dataset
 from harness.data.source import Source
 from harness.errors import SpecError
 from harness.factors import adjusted_weights, matched_levels
-from harness.plan import Resolved, ResolvedJudge, ResolvedModel, baseline_cell, expand, variants
+from harness.plan import expand
 from harness.prompts import STYLES
 from harness.records.inputs import BaseInput, SourceInput
 from harness.records.plan import Plan
 from harness.records.settings import FieldMap
 from harness.records.variant import Cell, Masking, Method, Variant
-from harness.spec import MatrixSpec, parse_spec
+from harness.resolved import Resolved, ResolvedJudge, ResolvedModel
+from harness.spec.matrix import MatrixSpec
+from harness.spec.reading import parse_spec
+from harness.variants import baseline_cell, variants
 
 MATRIX = """\
 name: m

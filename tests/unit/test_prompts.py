@@ -246,7 +246,7 @@ def test_a_damaged_record_is_no_permission(tmp_path: Path) -> None:
 
 def test_a_matrix_over_a_checkpoint_is_refused_while_planning_unless_forced(tiny_folder: Path, tmp_path: Path) -> None:
     from harness.resolve import resolve
-    from harness.spec import parse_spec
+    from harness.spec.reading import parse_spec
 
     shutil.copytree(tiny_folder, tmp_path / "tuned")
     freeze(STYLES["phi"], tmp_path / "tuned")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import SpecError
-from harness.spec import json_schema, load_spec, parse_spec
+from harness.spec.reading import json_schema, load_spec, parse_spec
 
 GOOD = """\
 name: small

@@ -15,7 +15,7 @@ from harness.data import split
 from harness.data.dataset import dataset
 from harness.errors import DataError
 from harness.records.settings import SplitSettings
-from harness.spec import DataSpec
+from harness.spec.data import DataSpec
 
 
 def parts(n: int, keys: list[int], **settings: Any) -> list[str]:

@@ -1,0 +1,62 @@
+"""What a matrix's names mean, here and now: each by its content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness.data.dataset import Dataset
+from harness.metrics.base import Language
+from harness.prompts import PromptStyle
+from harness.records.inputs import (
+    BaseInput,
+)
+from harness.records.settings import Price
+from harness.spec.judges import JudgeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A base model by content. `name` finds its weights on this machine; `parameters` is rough, for estimates only.
+
+    `licence`: where the program knows it (packaged models).
+    """
+
+    name: str
+    input: BaseInput
+    parameters: float
+    licence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedJudge:
+    """A judge by content: model identity, what it is asked, how its replies are read.
+
+    `options`: those that decide replies. `prompt_tokens`, `reply_tokens`: of one question, roughly; `price` of a
+    million of them, None where it is not known.
+    """
+
+    spec: JudgeSpec
+    rubric: str
+    """Built-in name, or path of the rubric's file."""
+    model_identity: str
+    prompt_sha256: str
+    parser_sha256: str
+    options: dict[str, str | int | float | bool] = field(default_factory=dict)
+    pairwise: bool = False
+    scale: tuple[int, int] = (0, 1)
+    prompt_tokens: float = 0.0
+    reply_tokens: float = 0.0
+    price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Everything that a matrix's names mean, here and now."""
+
+    data: Dataset
+    language: Language
+    """Of the reference answers: decides the tokenizers of metrics."""
+    models: dict[str, ResolvedModel]
+    styles: dict[str, PromptStyle]
+    metric_signatures: dict[str, str]
+    judges: tuple[ResolvedJudge, ...]

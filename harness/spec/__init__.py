@@ -1,0 +1,1 @@
+"""matrix.yaml as frozen types: the only place, with yaml_record, that sees raw dicts."""

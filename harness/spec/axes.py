@@ -1,0 +1,66 @@
+"""The axes of a matrix."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from harness.prompts import STYLES
+from harness.records.base import Record
+from harness.records.variant import Masking, Method
+from harness.spec.names import Seed, Style, Weight, listed
+
+
+class Axes(Record):
+    """The axes of the matrix; every combination becomes a variant. An untrained model ignores masking and seed."""
+
+    model: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
+        min_length=1, description="Base models: smollm2-135m, gemma3-270m, a Hub id (org/name), or a local folder."
+    )
+    prompt_style: Annotated[tuple[Style, ...], BeforeValidator(listed)] = Field(
+        ("alpaca",),
+        min_length=1,
+        description="How an instruction is put to the model: " + ", ".join(STYLES) + ", or the path of a style file.",
+    )
+    masking: Annotated[tuple[Masking, ...], BeforeValidator(listed)] = Field(
+        ("prompt",),
+        min_length=1,
+        description="Where the loss starts. none: every token; instruction: from the response header on; "
+        "prompt: from the first response token on.",
+    )
+    prompt_loss_weight: Annotated[tuple[Weight, ...], BeforeValidator(listed)] = Field(
+        (0.0,),
+        min_length=1,
+        description="Weight of the loss on the tokens that the masking leaves out, 0 to 1. With masking `prompt`, 0 is"
+        " `prompt` itself and 1 is `none`.",
+    )
+    method: Annotated[tuple[Method, ...], BeforeValidator(listed)] = Field(
+        ("none", "full"), min_length=1, description="none: the untuned base; full: all weights; lora: adapters."
+    )
+    seed: Annotated[tuple[Seed, ...], BeforeValidator(listed)] = Field(
+        (1,), min_length=1, description="Training seeds: replicates of a cell. Two or more let you speak of the recipe."
+    )
+
+    @field_validator("model", "prompt_style", "masking", "prompt_loss_weight", "method", "seed")
+    @classmethod
+    def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        repeated = sorted({str(v) for v in values if values.count(v) > 1})
+        if repeated:
+            raise PydanticCustomError("repeated", "listed twice: {values}", {"values": ", ".join(repeated)})
+        return values
+
+
+AXES = tuple(Axes.model_fields)
+
+
+class Assignment(Record):
+    """Values for some of the axes."""
+
+    model: str | None = Field(None, description="A model of axes.model, or another one (include).")
+    prompt_style: Style | None = Field(None, description="A prompt style.")
+    masking: Masking | None = Field(None, description="A masking policy.")
+    prompt_loss_weight: Weight | None = Field(None, description="A weight of the tokens that the masking leaves out.")
+    method: Method | None = Field(None, description="A training method.")
+    seed: Seed | None = Field(None, description="A training seed.")

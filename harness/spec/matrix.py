@@ -1,0 +1,103 @@
+"""A whole matrix."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from harness.metrics.base import known_metrics
+from harness.records.base import Record
+from harness.records.settings import (
+    AuditSettings,
+    GenerateSettings,
+    SplitSettings,
+)
+from harness.spec.axes import Assignment, Axes
+from harness.spec.compare import CompareSettings
+from harness.spec.data import DataSpec, short_data
+from harness.spec.judges import JudgeSpec, PanelSpec
+from harness.spec.names import MetricName, TrackerName, known, listed
+from harness.spec.training import TrainSpec
+
+
+class MatrixSpec(Record):
+    """A matrix of fine-tuning variants, and how to measure them. `harness run FILE` does all of it."""
+
+    name: str = Field(pattern=r"^[\w][\w.-]{0,63}$", description="Short name: letters, digits, dot, dash, underscore.")
+    data: Annotated[DataSpec, BeforeValidator(short_data, json_schema_input_type=str | DataSpec)] = Field(
+        description="Name or path of the data set, or a mapping that says more about it."
+    )
+    split: SplitSettings = Field(default_factory=SplitSettings, description="How the data set is cut into parts.")
+    audit: AuditSettings = Field(
+        default_factory=AuditSettings,
+        description="What is done about duplicates, leaks and oddities of the data: report, drop or fail.",
+    )
+    axes: Axes = Field(description="What varies.")
+    include: tuple[Assignment, ...] = Field(
+        (), description="Variants beyond the product; axes left out take all values."
+    )
+    exclude: tuple[Assignment, ...] = Field((), description="Leave out every variant that matches one of these.")
+    train: TrainSpec = Field(default_factory=lambda: TrainSpec(), description="Training settings of all variants.")
+    generate: GenerateSettings = Field(default_factory=GenerateSettings, description="How responses are decoded.")
+    metrics: tuple[MetricName, ...] = Field(
+        ("bleu", "chrf", "rouge1", "rouge2", "rougeL"), min_length=1, description="Reference metrics."
+    )
+    judges: tuple[JudgeSpec, ...] = Field((), description="LLM judges.")
+    panels: tuple[PanelSpec, ...] = Field((), description="Measures made of several judges.")
+    compare: CompareSettings = Field(default_factory=CompareSettings, description="Comparison and significance.")
+    track: Annotated[tuple[TrackerName, ...], BeforeValidator(listed)] = Field(
+        (), description="Show training curves in these tools too. They decide no result."
+    )
+    trust_remote_code: bool = Field(False, description="Let a Hub model run code of its own on this machine.")
+
+    @field_validator("split")
+    @classmethod
+    def _split_or_parts(cls, split: SplitSettings, info: Any) -> SplitSettings:
+        data = info.data.get("data")
+        if data is not None and data.parts is not None and split.model_fields_set:
+            raise PydanticCustomError("split", "data.parts gives the parts as they are: leave `split` out")
+        return split
+
+    @field_validator("judges")
+    @classmethod
+    def _judges_told_apart(cls, judges: tuple[JudgeSpec, ...]) -> tuple[JudgeSpec, ...]:
+        names = [judge.column for judge in judges]
+        for name in names:
+            if names.count(name) > 1 or name in known_metrics():
+                raise PydanticCustomError(
+                    "same_name", "two measures are called '{name}'; give a judge a `name:`", {"name": name}
+                )
+        return judges
+
+    @field_validator("panels")
+    @classmethod
+    def _panels_are_of_judges(cls, panels: tuple[PanelSpec, ...], info: Any) -> tuple[PanelSpec, ...]:
+        judges = [judge.column for judge in info.data.get("judges", ())]
+        taken = {*known_metrics(), *judges}
+        for panel in panels:
+            for name in panel.judges:
+                known(name, judges, "judge")
+            if panel.name in taken:
+                raise PydanticCustomError(
+                    "same_name", "two measures are called '{name}'; give the panel another name", {"name": panel.name}
+                )
+            taken.add(panel.name)
+        return panels
+
+    @field_validator("compare")
+    @classmethod
+    def _primary_is_measured(cls, compare: CompareSettings, info: Any) -> CompareSettings:
+        measured = [
+            *info.data.get("metrics", ()),
+            *(judge.column for judge in info.data.get("judges", ())),
+            *(panel.name for panel in info.data.get("panels", ())),
+        ]
+        if measured and compare.primary not in measured:
+            raise PydanticCustomError(
+                "primary",
+                "primary '{primary}' is not measured in this matrix; measured: {measured}",
+                {"primary": compare.primary, "measured": ", ".join(measured)},
+            )
+        return compare
