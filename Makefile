@@ -9,7 +9,7 @@ quickstart: .venv/installed
 	$(BIN)/harness run examples/quickstart.yaml
 
 test: .venv/installed-dev lint
-	$(BIN)/python -m pytest -m "not slow and not browser"
+	$(BIN)/python -m pytest -n logical -m "not slow and not browser"
 
 # CI's second part: whole runs and a real browser (needs Debian's chromium package, or another at /usr/bin/chromium)
 test-slow: .venv/installed-dev
