@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from harness.credentials import redact
@@ -46,10 +46,15 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """A request's outcome. `passing`: it failed by trouble of the endpoint, which may pass."""
+    """A request's outcome. `passing`: it failed by trouble of the endpoint, which may pass.
+
+    `heard` is set once the row is where a kill cannot take it: until then its thread asks nothing further, so that no
+    more replies can be lost than there are threads.
+    """
 
     row: ReplyRow
     passing: bool = False
+    heard: threading.Event = field(default_factory=threading.Event)
 
 
 def ask(  # noqa: PLR0913 - what is asked, of whom, and within which limits
@@ -185,6 +190,8 @@ class _Crew:
         except JudgeError:
             self.hand_over(delivery)
             raise
+        finally:
+            ended.heard.set()
 
     def end(self) -> None:
         """Send no further request."""
@@ -208,6 +215,8 @@ class _Crew:
                 ended = self._outcome(self._queue.get_nowait())
                 if ended is not None:
                     self._results.put(ended)
+                    while not (ended.heard.wait(0.1) or self._stop.is_set()):
+                        pass
         except Empty:
             pass
         except BaseException as e:  # noqa: BLE001 - must reach the caller, or it would wait for ever

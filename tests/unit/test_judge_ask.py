@@ -234,7 +234,7 @@ def test_an_interrupted_run_stops_at_once_and_loses_no_reply() -> None:
 
     started = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
-        ask(Programmed(five_then_hang, concurrency=2), planned(), on_reply=on_reply)
+        ask(Programmed(five_then_hang, concurrency=5), planned(), on_reply=on_reply)
     assert time.perf_counter() - started < 5
     assert len(rows) == 5
     hang.set()
