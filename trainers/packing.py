@@ -62,11 +62,20 @@ class FlatRows:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What carries loss: at flat index `sources[i]` the model predicts `tokens[i]`, with weight `weights[i]`."""
+    """What carries loss: at flat index `sources[rows[i]]` the model predicts `tokens[i]`, with weight `weights[i]`.
 
-    sources: Tensor  # (N,)
+    No source comes twice, and no pair of row and token: gradients then never meet in one place, where the order of
+    threads would decide their last bits.
+    """
+
+    sources: Tensor  # (U,)
+    rows: Tensor  # (N,)
     tokens: Tensor  # (N,)
     weights: Tensor  # (N,) float32
+
+    def to(self, device: torch.device) -> Targets:
+        """The same with all tensors on `device`."""
+        return Targets(*(tensor.to(device) for tensor in (self.sources, self.rows, self.tokens, self.weights)))
 
 
 def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:
@@ -109,17 +118,20 @@ def _layout(prefix: int, starts: Sequence[int], lengths: Sequence[int], total: i
 
 
 def targets(rows: Sequence[EncodedRow], flat: FlatRows) -> Targets:
-    """Loss-bearing predictions of a flat batch; a prefix token weighs the sum of its weights in all rows."""
+    """Loss-bearing predictions of a flat batch; what several rows predict alike at one place adds up its weights."""
     found: dict[tuple[int, int], float] = {}
     for number, row in enumerate(rows):
         for position in range(1, len(row.ids)):
             if row.weights[position] > 0:
-                key = flat.index(number, position - 1), flat.index(number, position)
+                key = flat.index(number, position - 1), row.ids[position]
                 found[key] = found.get(key, 0.0) + row.weights[position]
-    ids = flat.input_ids[0]
-    sources = torch.tensor([source for source, _ in found])
-    tokens = ids[torch.tensor([target for _, target in found])]
-    return Targets(sources, tokens, torch.tensor(list(found.values())))
+    places = {source: place for place, source in enumerate(dict.fromkeys(source for source, _ in found))}
+    return Targets(
+        torch.tensor(list(places)),
+        torch.tensor([places[source] for source, _ in found]),
+        torch.tensor([token for _, token in found]),
+        torch.tensor(list(found.values())),
+    )
 
 
 # ---------------------------------------------------------------- attention over a flat sequence
@@ -210,15 +222,16 @@ def weighted_loss(model: Any, rows: Sequence[EncodedRow], *, share_prefix: bool 
 
 def _flat_loss(model: Any, rows: Sequence[EncodedRow], share_prefix: bool) -> Tensor:
     flat = flatten([row.ids for row in rows], share_prefix=share_prefix)
-    wanted, device = targets(rows, flat), model.device
+    device = model.device
+    wanted = targets(rows, flat).to(device)
     logits = model(
         input_ids=flat.input_ids.to(device),
         position_ids=flat.position_ids.to(device),
         packing=flat.layout.to(device),
-        logits_to_keep=wanted.sources.to(device),
+        logits_to_keep=wanted.sources,
         use_cache=False,
-    ).logits[0]  # (N, V)
-    return _cross_entropy(logits, wanted.tokens.to(device), wanted.weights.to(device))
+    ).logits[0]  # (U, V)
+    return _cross_entropy(logits, wanted.rows, wanted.tokens, wanted.weights)
 
 
 def _padded_loss(model: Any, rows: Sequence[EncodedRow]) -> Tensor:
@@ -229,9 +242,32 @@ def _padded_loss(model: Any, rows: Sequence[EncodedRow]) -> Tensor:
     weights = torch.tensor([[*row.weights, *[0.0] * (width - len(row.ids))] for row in rows], device=device)
     logits = model(input_ids=ids, attention_mask=seen, use_cache=False).logits[:, :-1]  # position t predicts t + 1
     learns = labels[:, 1:] != IGNORE
-    return _cross_entropy(logits[learns], labels[:, 1:][learns], weights[:, 1:][learns])
+    each = torch.arange(int(learns.sum()), device=device)
+    return _cross_entropy(logits[learns], each, labels[:, 1:][learns], weights[:, 1:][learns])
 
 
-def _cross_entropy(logits: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
-    losses = functional.cross_entropy(logits.float(), tokens, reduction="none")
-    return torch.dot(losses, weights)
+def _cross_entropy(logits: Tensor, rows: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
+    """Sum of weights[i] × cross entropy of logits[rows[i]] (U, V) against tokens[i]; see Targets."""
+    return _WeightedCrossEntropy.apply(logits, rows, tokens, weights)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _WeightedCrossEntropy(torch.autograd.Function):
+    """Several targets a row of logits (the softmax's own gradient, written out)."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, rows: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
+        highest = logits.amax(dim=-1, keepdim=True).float()
+        shifted = logits.float() - highest  # (U, V); small where it matters: nothing large is subtracted later
+        log_sums = shifted.exp().sum(dim=-1).log()  # (U,)
+        ctx.save_for_backward(shifted, log_sums, rows, tokens, weights)
+        ctx.dtype = logits.dtype
+        return torch.dot(log_sums[rows] - shifted[rows, tokens], weights)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        shifted, log_sums, rows, tokens, weights = ctx.saved_tensors
+        scaled = weights * gradients[0]
+        of_row = torch.zeros_like(log_sums).index_add_(0, rows, scaled)
+        found = (shifted - log_sums[:, None]).exp_().mul_(of_row[:, None])
+        found[rows, tokens] -= scaled
+        return found.to(ctx.dtype), None, None, None

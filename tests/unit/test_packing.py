@@ -13,7 +13,7 @@ from harness.records.data import Example
 from harness.records.variant import Masking
 from tests.tiny import FLAT_ARCHITECTURES, tiny_model
 from trainers.masking import EncodedRow, MaskPolicy, encode
-from trainers.packing import PADDING_FREE_MODELS, flatten, padding_free, shared_prefix, weighted_loss
+from trainers.packing import PADDING_FREE_MODELS, flatten, padding_free, shared_prefix, targets, weighted_loss
 
 EXAMPLES = [
     Example(id="a", instruction="Rewrite the sentence.", input="The cat sleeps.", output="The cat slept."),
@@ -75,6 +75,18 @@ def test_weights_scale_the_loss_of_their_token(tokenizer: Any) -> None:
         expected = -sum(w * logits[t, row.ids[t + 1]].item() for t, w in enumerate(weights[1:]))
         with padding_free(model):
             assert weighted_loss(model, [weighted]).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("masking", get_args(Masking))
+def test_no_place_is_written_twice(tokenizer: Any, masking: Masking) -> None:
+    """Where threads add into one place, their order decides the last bits, and equal trainings differ."""
+    rows = rows_for(tokenizer, masking)
+    wanted = targets(rows, flatten([row.ids for row in rows]))
+    pairs = list(zip(wanted.rows.tolist(), wanted.tokens.tolist(), strict=True))
+    assert len(set(wanted.sources.tolist())) == len(wanted.sources)
+    assert len(set(pairs)) == len(pairs)
+    assert wanted.weights.sum().item() == sum(row.loss_tokens for row in rows)
+    assert masking != "none" or len(pairs) < sum(row.loss_tokens for row in rows)  # the prefix is shared
 
 
 def test_every_architecture_that_is_declared_is_tested() -> None:
