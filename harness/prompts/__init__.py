@@ -1,7 +1,8 @@
 """Prompt styles: training, generation and preview all render through `render`, so they cannot drift apart."""
 
 from harness.prompts.frozen import freeze, frozen_style, refuse_another_style
-from harness.prompts.rendering import Role, Segment, answer, inference_prompt, render, stop_strings
+from harness.prompts.rendering import answer, inference_prompt, render, stop_strings
+from harness.prompts.segments import Role, Segment
 from harness.prompts.style_file import STYLES, is_path, load_style, style_file
 from harness.records.style import ChatTemplateStyle, PromptStyle, TextStyle
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import DataError, ModelError
-from harness.prompts.rendering import Role, Segment, conversation
+from harness.prompts.segments import Role, Segment, conversation
 from harness.records.data import Example
 
 FIXED_DATE = "26 Jul 2024"

@@ -4,39 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 from harness.errors import DataError
+from harness.prompts.chat_template import render_chat_template
+from harness.prompts.segments import Exchange, Role, Segment, conversation
 from harness.records.data import Example
 from harness.records.style import PLACEHOLDERS, ChatTemplateStyle, PromptStyle, TextStyle
-
-Role = Literal["prompt", "header", "response", "end"]
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A stretch of text with one role. Tokenised apart and joined, so that a mask is exact by construction.
-
-    `prompt`: whatever is asked; `header`: the marker that opens an answer; `response`: the answer; `end`: what closes
-    it (the last one, and one without text, is followed by the end-of-sequence token). `past`: part of an exchange
-    before the last. `literal`: (start, end) of what the entry itself says; no control token is read there.
-    """
-
-    text: str
-    role: Role
-    past: bool = False
-    literal: tuple[tuple[int, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """A question and its answer."""
-
-    instruction: str
-    input: str
-    output: str
 
 
 def render(style: PromptStyle, example: Example, tokenizer: Any = None) -> tuple[Segment, ...]:
@@ -46,8 +21,6 @@ def render(style: PromptStyle, example: Example, tokenizer: Any = None) -> tuple
     conversation that the style cannot put, ModelError for a tokenizer without a usable template.
     """
     if isinstance(style, ChatTemplateStyle):
-        from harness.prompts.chat_template import render_chat_template
-
         return render_chat_template(example, tokenizer)
     return _render_text(style, example)
 
@@ -56,24 +29,6 @@ def inference_prompt(segments: Sequence[Segment]) -> tuple[Segment, ...]:
     """The segments before the last answer: what a model is given to answer."""
     last = max(index for index, segment in enumerate(segments) if segment.role == "response")
     return tuple(segments[:last])
-
-
-def conversation(example: Example) -> tuple[str | None, tuple[Exchange, ...]]:
-    """(system message, exchanges). Raises DataError where user and assistant do not take turns."""
-    turns = list(example.history)
-    system = turns.pop(0).text if turns and turns[0].role == "system" else None
-    roles = [turn.role for turn in turns]
-    if roles != ["user", "assistant"] * (len(turns) // 2):
-        raise DataError(
-            f"the turns before the last question are {', '.join(roles)}; user and assistant have to take turns",
-            where=f"example {example.id}",
-            hint="drop the entry, or mend the order of its messages",
-        )
-    past = [Exchange(turns[i].text, "", turns[i + 1].text) for i in range(0, len(turns), 2)]
-    return system, (*past, Exchange(example.instruction, example.input, example.output))
-
-
-# ---------------------------------------------------------------- what was generated
 
 
 def stop_strings(style: PromptStyle) -> tuple[str, ...]:
@@ -92,8 +47,6 @@ def answer(style: PromptStyle, generated: str) -> str:
     before, after = style.response.split("{output}")
     return text.removeprefix(before).removesuffix(after)
 
-
-# ---------------------------------------------------------------- templates
 
 Piece = tuple[str, bool]
 """Text, and whether an entry says it (and not the style)."""
