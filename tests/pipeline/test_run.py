@@ -146,7 +146,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     output = process.communicate(timeout=60)[0].decode()
     assert "goes on from there" in output
     assert "Traceback" not in output
-    # Interrupted inside code that an extension module runs, Python ends itself by SIGINT, which a shell shows as 130 too.
+    # Interrupted in code that an extension module runs, Python ends itself by SIGINT, which a shell shows as 130 too.
     assert process.returncode in (130, -signal.SIGINT)
 
 
