@@ -315,7 +315,7 @@ class ObjectWriter:
             self.seal = Seal(
                 store_version=STORE_VERSION,
                 key=self.planned.key,
-                rows=sum(1 for _ in rows.open("rb")) if rows.exists() else None,
+                rows=_count_lines(rows) if rows.exists() else None,
                 files=tuple(sealed_files(self.folder)),
                 versions=dict(installed_versions()),
                 device=device,
@@ -329,6 +329,11 @@ class ObjectWriter:
 
 
 # ---------------------------------------------------------------- files
+
+
+def _count_lines(path: Path) -> int:
+    with path.open("rb") as f:
+        return sum(1 for _ in f)
 
 
 def planned(stage_input: Any) -> PlannedStage:

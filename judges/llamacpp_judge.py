@@ -115,7 +115,11 @@ class _Engine:
     def __init__(self, path: Path, options: LlamaCppOptions, threads: int) -> None:
         key = secrets.token_hex(16)
         self._folder = tempfile.TemporaryDirectory(prefix="sft-harness-heads-")
-        self._server = _start(path, options, threads, Path(self._folder.name), key)
+        try:
+            self._server = _start(path, options, threads, Path(self._folder.name), key)
+        except BaseException:
+            self._folder.cleanup()
+            raise
         self._heads = _Heads(self._server, key) if options.reuse_head else None
 
     def complete(self, system: str, body: dict[str, Any], slot: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -140,14 +141,14 @@ def test_a_variant_that_explodes_stands_as_failed_and_the_others_go_on(tmp_path:
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     place = make_place(tmp_path / "p")
     process = place.start("run", "matrix.yaml")
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.communicate(timeout=4)
+    objects = place.folder / "runs" / "objects"
+    while process.poll() is None and not list(objects.glob("train/*/seal.json")):
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=60)[0].decode()
     assert "goes on from there" in output
     assert "Traceback" not in output
-    # Interrupted in code that an extension module runs, Python ends itself by SIGINT, which a shell shows as 130 too.
-    assert process.returncode in (130, -signal.SIGINT)
+    assert process.returncode == 130
 
 
 def test_statistics_of_a_finished_run(finished: tuple[Place, subprocess.CompletedProcess[str]]) -> None:

@@ -31,7 +31,8 @@ from harness.records.rows import Failed, Judgment, MetricRow, Refused, Scored, U
 from harness.records.variant import Cell, Masking, Method, Variant
 from harness.words import decimals, number, p_words
 
-pytestmark = pytest.mark.filterwarnings("error")
+# Garbage of other tests may be collected while one of these runs: a socket left open is not theirs.
+pytestmark = pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 
 Scores = npt.NDArray[np.float64]
 ROUGE = MeasureInfo(

@@ -77,6 +77,7 @@ def endpoint() -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+    server.server_close()
 
 
 def read(spec: dict[str, object], endpoint: str, home: Path) -> object:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from harness.errors import JudgeError
 from harness.records.rows import NoReply, Reply, ReplyRow
 from harness.records.settings import AskLimits, Price
 from judges.ask import MOST_CHARACTERS, ask
-from judges.base import Request, load_judge
+from judges.base import Request
 from judges.bill import bill
 from judges.budget import Budget, BudgetSpent, Spent, cost_of, listed_price
 from judges.pace import Pace
@@ -31,6 +32,7 @@ from tests.servers.loopback import Asked, Loopback, Said, serve
 from tests.unit.test_judge_ask import Programmed
 
 RUBRIC = load_rubric("correctness-5")
+Open = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
 
 
@@ -38,18 +40,23 @@ def questions(n: int) -> list[PlannedRequest]:
     return [PlannedRequest(Request("Grade.", f"item {i}", None, 16), f"e{i}", 0, 0) for i in range(n)]
 
 
-def judge_at(server: Loopback, **options: Any) -> Any:
-    return load_judge("openai", "m", {"base_url": f"{server.address}/v1", "timeout": 1.0, "logprobs": False, **options})
+def judge_at(server: Loopback, load: Open, **options: Any) -> Any:
+    return load("openai", "m", {"base_url": f"{server.address}/v1", "timeout": 1.0, "logprobs": False, **options})
 
 
 @pytest.mark.slow
-def test_two_thousand_items_through_a_server_that_fails_three_calls_in_ten() -> None:
+def test_two_thousand_items_through_a_server_that_fails_three_calls_in_ten(open_judge: Open) -> None:
     rows: list[Any] = []
     price = Price(input=1, output=10)
     budget = Budget()
     with serve(chaos) as server:
         tally = ask(
-            judge_at(server), questions(2000), on_reply=rows.append, price=price, budget=budget, first_wait=0.001
+            judge_at(server, open_judge),
+            questions(2000),
+            on_reply=rows.append,
+            price=price,
+            budget=budget,
+            first_wait=0.001,
         )
         served = len(server.asked)
         met = Counter(fault_of(asked) for asked in server.asked)
@@ -77,12 +84,13 @@ from harness.store import Store, planned
 from harness.records.rows import ReplyRow
 from judges.ask import ask
 from judges.questions import pending
+from judges.base import load_judge
 from tests.unit.test_judge_chaos import judge_at, questions
 from tests.servers.loopback import Loopback
 stage = planned(AskInput(generations="g", data="d", backend="openai", model_identity="m", prompt_sha256="p"))
 with Store(Path(sys.argv[1])).making(stage) as writer:
     left = pending(questions(400), writer.kept_rows(ReplyRow))
-    judge = judge_at(Loopback(sys.argv[2], []), timeout=30.0, concurrency=8)
+    judge = judge_at(Loopback(sys.argv[2], []), load_judge, timeout=30.0, concurrency=8)
     ask(judge, left, on_reply=lambda row: writer.append([row]))
     writer.finish()
 """
@@ -114,7 +122,7 @@ def test_killed_at_any_point_and_resumed_nothing_is_asked_twice_but_what_was_und
     assert len(times) == 400
 
 
-def test_an_outage_is_nobodys_verdict_and_the_next_run_goes_on() -> None:
+def test_an_outage_is_nobodys_verdict_and_the_next_run_goes_on(open_judge: Open) -> None:
     down = threading.Event()
 
     def sometimes(asked: Asked) -> Said:
@@ -128,7 +136,7 @@ def test_an_outage_is_nobodys_verdict_and_the_next_run_goes_on() -> None:
             down.set()
 
     with serve(sometimes) as server:
-        judge, limits = judge_at(server), AskLimits(retries=1)
+        judge, limits = judge_at(server, open_judge), AskLimits(retries=1)
         with pytest.raises(JudgeError, match="left 12 questions in a row unanswered; the last one: HTTP 503: down"):
             ask(judge, questions(300), on_reply=on_reply, limits=limits, first_wait=0.001)
         assert 60 <= len(rows) < 300
@@ -141,21 +149,27 @@ def test_an_outage_is_nobodys_verdict_and_the_next_run_goes_on() -> None:
 # ---------------------------------------------------------------- limits
 
 
-def test_a_limit_of_calls_stops_cleanly_and_keeps_everything() -> None:
+def test_a_limit_of_calls_stops_cleanly_and_keeps_everything(open_judge: Open) -> None:
     rows: list[Any] = []
     with serve(lambda asked: Said.of(completion("3"))) as server:
         with pytest.raises(BudgetSpent, match="limit of 50 calls") as caught:
-            ask(judge_at(server), questions(300), on_reply=rows.append, budget=Budget(max_calls=50))
+            ask(judge_at(server, open_judge), questions(300), on_reply=rows.append, budget=Budget(max_calls=50))
         assert len(rows) == len(server.asked) == 50
     assert "--max-calls" in str(caught.value)
 
 
-def test_a_limit_of_money_is_never_passed_even_with_many_calls_under_way() -> None:
+def test_a_limit_of_money_is_never_passed_even_with_many_calls_under_way(open_judge: Open) -> None:
     price = Price(input=0, output=1e6 / 5)  # a reply of 5 tokens costs a dollar, one of 16 at most 3.20
     rows: list[Any] = []
     budget = Budget(max_cost=20.0)
     with serve(lambda asked: Said.of(completion("3"))) as server, pytest.raises(BudgetSpent, match="limit of \\$20"):
-        ask(judge_at(server, concurrency=16), questions(300), on_reply=rows.append, price=price, budget=budget)
+        ask(
+            judge_at(server, open_judge, concurrency=16),
+            questions(300),
+            on_reply=rows.append,
+            price=price,
+            budget=budget,
+        )
     assert budget.spent == Spent(len(rows), float(len(rows)))
     assert 20 - 3.2 < budget.spent.cost <= 20
 
@@ -224,7 +238,7 @@ def test_a_wish_to_be_left_alone_holds_everyone_and_closing_lets_go() -> None:
     assert got == [None]
 
 
-def test_an_overloaded_server_is_asked_less_at_once() -> None:
+def test_an_overloaded_server_is_asked_less_at_once(open_judge: Open) -> None:
     """A server that takes 6 at once and refuses the rest: the window settles about there, and all are answered."""
     now, most, refused = [0], [0], [0]
     lock = threading.Lock()
@@ -242,7 +256,7 @@ def test_an_overloaded_server_is_asked_less_at_once() -> None:
 
     rows: list[Any] = []
     with serve(narrow) as server:
-        ask(judge_at(server, timeout=5.0), questions(600), on_reply=rows.append, first_wait=0.005)
+        ask(judge_at(server, open_judge, timeout=5.0), questions(600), on_reply=rows.append, first_wait=0.005)
     assert len(rows) == 600
     assert all(isinstance(row, Reply) for row in rows)
     assert most[0] > 4

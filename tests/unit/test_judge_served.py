@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ollama as ollama_sdk
@@ -22,6 +22,7 @@ from tests.servers.ollama import DIGEST, MODEL, VERSION, ollama
 from tests.unit.test_judge_parse import reply
 
 RUBRIC = load_rubric("correctness-5")
+Open = Callable[..., Judge]
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +48,23 @@ def options_of(backend: str, engine: str, ollama_server: Loopback) -> dict[str, 
 
 @needs_engine
 @pytest.mark.parametrize("backend", ["openai", "ollama"])
-def test_served_backends_keep_the_contract(backend: str, engine: str, ollama_server: Loopback) -> None:
+def test_served_backends_keep_the_contract(
+    backend: str, engine: str, ollama_server: Loopback, open_judge: Open
+) -> None:
     options = options_of(backend, engine, ollama_server)
-    judge = load_judge(backend, MODEL, options)
+    judge = open_judge(backend, MODEL, options)
     trial = Trial(judge, backend, MODEL, options)
     problems = {check.__doc__: trial.run(check) for check in CHECKS}
-    judge.close()
     assert not {name: problem for name, problem in problems.items() if problem}
 
 
 @needs_engine
 @pytest.mark.parametrize("backend", ["openai", "ollama"])
-def test_log_probabilities_give_an_expected_score(backend: str, engine: str, ollama_server: Loopback) -> None:
-    judge = load_judge(backend, MODEL, options_of(backend, engine, ollama_server))
+def test_log_probabilities_give_an_expected_score(
+    backend: str, engine: str, ollama_server: Loopback, open_judge: Open
+) -> None:
+    judge = open_judge(backend, MODEL, options_of(backend, engine, ollama_server))
     answer = judge.answer(question())
-    judge.close()
     row = reply(answer.text, answer.finish_reason).model_copy(update={"tokens": answer.tokens})
     plain, expected = parse(row, RUBRIC), parse(row, RUBRIC, expected=True)
     assert plain.kind == expected.kind == "scored"
@@ -72,14 +75,19 @@ def test_log_probabilities_give_an_expected_score(backend: str, engine: str, oll
 
 
 @needs_engine
-def test_a_question_beyond_the_context_fails_for_good(engine: str) -> None:
-    judge = load_judge("openai", "m", {"base_url": f"{engine}/v1"})
+def test_a_question_beyond_the_context_fails_for_good(engine: str, open_judge: Open) -> None:
+    judge = open_judge("openai", "m", {"base_url": f"{engine}/v1"})
     with pytest.raises(RequestFailed, match="context"):
         judge.answer(question("word " * 900))
 
 
-def openai_judge(server: Loopback, **options: Any) -> Judge:
-    return load_judge("openai", "m", {"base_url": f"{server.address}/v1", "timeout": 5.0, **options})
+@pytest.fixture
+def openai_judge(open_judge: Open) -> Open:
+    def at(server: Loopback, **options: Any) -> Judge:
+        judge: Judge = open_judge("openai", "m", {"base_url": f"{server.address}/v1", "timeout": 5.0, **options})
+        return judge
+
+    return at
 
 
 def refusing(*names: str) -> Any:
@@ -96,7 +104,7 @@ def refusing(*names: str) -> Any:
     return answer
 
 
-def test_what_a_server_refuses_is_left_out_and_learned_once() -> None:
+def test_what_a_server_refuses_is_left_out_and_learned_once(openai_judge: Open) -> None:
     with serve(refusing("response_format", "logprobs", "seed", "max_tokens", "temperature")) as server:
         judge = openai_judge(server)
         assert judge.answer(question()).text == '{"score": 4}'
@@ -106,7 +114,7 @@ def test_what_a_server_refuses_is_left_out_and_learned_once() -> None:
         assert server.asked[-1].body.keys() == {"model", "messages", "max_completion_tokens"}
 
 
-def test_a_schema_falls_back_to_json_and_then_to_words() -> None:
+def test_a_schema_falls_back_to_json_and_then_to_words(openai_judge: Open) -> None:
     def answer(asked: Asked) -> Said:
         if asked.body.get("response_format", {}).get("type") == "json_schema":
             return Said.of({"error": {"message": "response_format json_schema is not supported"}}, 400)
@@ -138,7 +146,7 @@ def test_a_schema_falls_back_to_json_and_then_to_words() -> None:
         (Said(200, b"{", {"Content-Type": "application/json"}, promised=500), ConnectionError, None),
     ],
 )
-def test_what_a_status_means(said: Said, error: type[Exception], match: str | None) -> None:
+def test_what_a_status_means(said: Said, error: type[Exception], match: str | None, openai_judge: Open) -> None:
     with serve(lambda asked: said) as server:
         with pytest.raises(error, match=match) as caught:
             openai_judge(server).answer(question())
@@ -146,7 +154,7 @@ def test_what_a_status_means(said: Said, error: type[Exception], match: str | No
             assert caught.value.retry_after == (7.0 if match is not None and "wait" in match else None)
 
 
-def test_a_silent_server_times_out_and_an_absent_one_is_no_connection() -> None:
+def test_a_silent_server_times_out_and_an_absent_one_is_no_connection(openai_judge: Open, open_judge: Open) -> None:
     import time
 
     with serve(lambda asked: time.sleep(0.6) or Said()) as server:  # type: ignore[func-returns-value]
@@ -154,10 +162,12 @@ def test_a_silent_server_times_out_and_an_absent_one_is_no_connection() -> None:
             openai_judge(server, timeout=0.2).answer(question())
         address = server.address
     with pytest.raises(ConnectionError):
-        load_judge("openai", "m", {"base_url": address}).answer(question())
+        open_judge("openai", "m", {"base_url": address}).answer(question())
 
 
-def test_the_key_comes_from_the_environment_and_openai_itself_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_comes_from_the_environment_and_openai_itself_needs_one(
+    monkeypatch: pytest.MonkeyPatch, openai_judge: Open
+) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     for call in (load_judge, preflight):
         with pytest.raises(JudgeError, match="OPENAI_API_KEY holds no key") as caught:
@@ -180,11 +190,10 @@ def test_options_of_the_connection_decide_no_reply() -> None:
 
 
 @needs_engine
-def test_ollama_is_really_sent_its_options(ollama_server: Loopback) -> None:
+def test_ollama_is_really_sent_its_options(ollama_server: Loopback, open_judge: Open) -> None:
     options = {"host": ollama_server.address, "num_ctx": 512, "keep_alive": "3m", "think": False}
-    judge = load_judge("ollama", MODEL, options)
+    judge = open_judge("ollama", MODEL, options)
     judge.answer(question())
-    judge.close()
     body = ollama_server.asked[-1].body
     assert body["options"] == {"seed": 0, "temperature": 0.0, "num_ctx": 512, "num_predict": 16}
     assert (body["format"], body["keep_alive"], body["think"]) == (RUBRIC.schema_, "3m", False)
@@ -208,9 +217,9 @@ def test_an_ollama_that_is_not_there_says_how_to_start_it() -> None:
 
 
 @needs_engine
-def test_a_loading_ollama_is_busy_and_says_for_how_long(engine: str) -> None:
+def test_a_loading_ollama_is_busy_and_says_for_how_long(engine: str, open_judge: Open) -> None:
     with serve(ollama(engine, busy=1)) as server:
-        judge = load_judge("ollama", MODEL, {"host": server.address})
+        judge = open_judge("ollama", MODEL, {"host": server.address})
         with pytest.raises(Busy, match="server busy") as caught:
             judge.answer(question())
         assert caught.value.retry_after == 0.05
@@ -228,17 +237,20 @@ def test_a_loading_ollama_is_busy_and_says_for_how_long(engine: str) -> None:
         (Said(cut=True), ConnectionError),
     ],
 )
-def test_what_ollama_statuses_mean(said: Said, error: type[Exception]) -> None:
+def test_what_ollama_statuses_mean(said: Said, error: type[Exception], open_judge: Open) -> None:
     listing = ollama("http://127.0.0.1:9")
     with serve(lambda asked: listing(asked) if asked.path == "/api/tags" else said) as server:
-        judge = load_judge("ollama", MODEL, {"host": server.address})
+        judge = open_judge("ollama", MODEL, {"host": server.address})
         with pytest.raises(error):
             judge.answer(question())
 
 
 @needs_engine
-def test_the_protocol_of_the_test_server_is_the_one_that_the_official_client_speaks(ollama_server: Loopback) -> None:
+def test_the_protocol_of_the_test_server_is_the_one_that_the_official_client_speaks(
+    ollama_server: Loopback, request: pytest.FixtureRequest
+) -> None:
     client = ollama_sdk.Client(ollama_server.address)
+    request.addfinalizer(client.close)
     assert [each.model for each in client.list().models] == [MODEL]
     assert client.show(MODEL).details is not None
     chat = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "options": {"num_predict": 4, "seed": 1}}

@@ -20,7 +20,8 @@ from harness.stats.ranks import RankInterval, rank_intervals
 from harness.stats.signflip import exact_sign_flip, sign_flip
 from harness.stats.swap import swap_test
 
-pytestmark = pytest.mark.filterwarnings("error")
+# Garbage of other tests may be collected while one of these runs: a socket left open is not theirs.
+pytestmark = pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 
 A = np.array([85.0, 90, 70, 95, 60, 80, 75, 100, 85, 90])
 B = np.array([80.0, 90, 75, 85, 60, 70, 75, 95, 80, 75])

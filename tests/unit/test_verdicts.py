@@ -31,7 +31,8 @@ from tests.unit.test_compare import (
     variant,
 )
 
-pytestmark = pytest.mark.filterwarnings("error")
+# Garbage of other tests may be collected while one of these runs: a socket left open is not theirs.
+pytestmark = pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 
 
 def settled(given: CompareInputs, **settings: object) -> Result:
