@@ -411,7 +411,7 @@ def cramped(megabytes: str) -> list[float]:
 
 
 def test_out_of_memory_halves_the_micro_batch_and_keeps_the_mathematics() -> None:
-    roomy, tight = cramped("-"), cramped("200")
+    roomy, tight = cramped("-"), cramped("300")
     assert roomy[0] == 8
     assert tight[0] < 8
     assert tight[1:] == pytest.approx(roomy[1:], rel=1e-5)
