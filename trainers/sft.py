@@ -92,10 +92,12 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
             checkpoints=checkpoints,
             on_step=on_step,
         )
-    save_final(model, base.tokenizer, folder, input.base)
-    freeze(style, folder)
-    write_preview(preview_of(base.tokenizer, rows, style, policy), folder)
-    checkpoints.clear()
+    if rank() == 0:
+        save_final(model, base.tokenizer, folder, input.base)
+        freeze(style, folder)
+        write_preview(preview_of(base.tokenizer, rows, style, policy), folder)
+        checkpoints.clear()
+    wait_for_all()
     return _facts(report, rows, input, Size(parameters, trained, head), meter)
 
 
