@@ -77,6 +77,7 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
         store,
         resolved,
         lambda count: watcher.advance(bar, count),
+        remark=lambda text: watcher.remark(bar, text),
         matrix=plan.matrix,
         track=spec.track,
         devices=spec.train.devices,

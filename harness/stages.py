@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.data.split import PARTS, check_parts
+from harness.loss_curve import loss_curve
 from harness.prompts import PromptStyle
 from harness.records.base import digest
 from harness.records.data import Example, SplitExample, SplitName
@@ -38,6 +39,8 @@ from harness.store import ObjectWriter, Store
 if TYPE_CHECKING:
     from harness.data.audit import TokenLimit
 
+CURVE_UPDATES = 200
+"""How often a training's loss curve is drawn anew."""
 PROBE_SEED = 0
 """Of the choice of other items' references."""
 
@@ -49,6 +52,8 @@ class Workshop:
     store: Store
     resolved: Resolved
     advance: Callable[[int], None]
+    remark: Callable[[str], None] = lambda text: None
+    """How the stage at work goes, in a few words."""
     matrix: str = ""
     track: tuple[str, ...] = ()
     devices: int = 1
@@ -224,9 +229,11 @@ def make_training(workshop: Workshop, given: TrainInput, writer: ObjectWriter) -
     losses: list[LossRow] = []
     trackers = open_trackers(workshop, given)
 
-    def on_step(row: LossRow, _total: int) -> None:
+    def on_step(row: LossRow, total: int) -> None:
         losses.append(row)
         workshop.advance(given.settings.batch_size)
+        if row.step % max(1, total // CURVE_UPDATES) == 0 or row.step == total:
+            workshop.remark(loss_curve(losses))
         for tracker in trackers:
             tracker.log(row, sum(each.loss_tokens for each in losses))
 
