@@ -27,7 +27,7 @@ from sacrebleu.significance import PairedTest
 
 from harness.align import Aligned
 from harness.contrast import Testing, contrast_all, measured
-from harness.metrics import load_metric
+from harness.metrics import Item, load_metric
 from harness.records.result import MeasureInfo
 from harness.stats.bootstrap import percentile_interval
 from harness.stats.components import Replicates
@@ -125,7 +125,12 @@ def paired_bleu(number: int, round_: int) -> tuple[float, float]:
     plain = [" ".join(text) for text in references]
     theirs = PairedTest(systems, {"BLEU": BLEU(references=[plain])}, references=None, test_type="bs", n_samples=1000)
     metric = load_metric("bleu")
-    counts = np.array([[[row for _, row in metric.rows(list(zip(texts, plain, strict=True)))]] for _, texts in systems])
+    counts = np.array(
+        [
+            [[row for _, row in metric.rows([Item(text, (own,)) for text, own in zip(texts, plain, strict=True)])]]
+            for _, texts in systems
+        ]
+    )
     panel = CorpusPanel(counts, np.ones((number, 1), dtype=np.bool_), np.ones(number, dtype=np.bool_), ITEMS)
     began = time.perf_counter()
     _, scores = theirs()

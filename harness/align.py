@@ -12,13 +12,13 @@ import numpy as np
 
 from harness.errors import HarnessError
 from harness.records.result import LeftOut, MeasureInfo
-from harness.records.rows import Judgment, MetricRow, Scored
+from harness.records.rows import Judgment, MetricRow, NoMetricRow, Scored, ScoreRow
 from harness.records.variant import Cell, Variant
 from harness.stats.components import Replicates
 from harness.stats.corpus import CorpusPanel
 from harness.stats.panel import BoolArray, FloatArray, IntArray, Panel
 
-Reason = Literal["unparsed", "refused", "failed", "missing"]
+Reason = Literal["unscorable", "unparsed", "refused", "failed", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class VariantScores:
     """One variant's rows: metric rows and judgments, by measure name, each in any order."""
 
     variant: Variant
-    metrics: Mapping[str, Sequence[MetricRow]] = field(default_factory=dict)
+    metrics: Mapping[str, Sequence[ScoreRow]] = field(default_factory=dict)
     judgments: Mapping[str, Sequence[Judgment]] = field(default_factory=dict)
 
 
@@ -122,6 +122,9 @@ def _left_out(group: Sequence[VariantScores], measure: MeasureInfo, items: tuple
         for judgment in scores.judgments.get(measure.name, ()) if measure.kind == "judge" else ():
             if judgment.kind != "scored" and judgment.example_id not in values:
                 reasons.setdefault(judgment.example_id, judgment.kind)
+        for row in scores.metrics.get(measure.name, ()) if measure.kind == "metric" else ():
+            if isinstance(row, NoMetricRow) and row.example_id not in values:
+                reasons[row.example_id] = "unscorable"
         counts.update(reasons.values())
     return tuple(LeftOut(reason=reason, responses=n) for reason, n in sorted(counts.items()) if n)
 
@@ -131,7 +134,8 @@ def _replicates(scores: VariantScores, measure: MeasureInfo) -> Iterator[list[li
     found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     if measure.kind == "metric":
         for row in scores.metrics.get(measure.name, ()):
-            found[row.example_id][row.sample].append(row.value)
+            if isinstance(row, MetricRow):
+                found[row.example_id][row.sample].append(row.value)
     for judgment in scores.judgments.get(measure.name, ()) if measure.kind == "judge" else ():
         if isinstance(judgment, Scored):
             found[judgment.example_id][judgment.sample].append(judgment.value)
@@ -148,9 +152,9 @@ def _fold(scores: VariantScores, measure: MeasureInfo) -> tuple[set[str], ItemVa
     return {judgment.example_id for judgment in judgments}, _fold_judgments(judgments)
 
 
-def _fold_metric(rows: Sequence[MetricRow], where: str) -> ItemValues:
-    """Mean over the samples of each item, of value and counts."""
-    samples: dict[str, dict[int, MetricRow]] = defaultdict(dict)
+def _fold_metric(rows: Sequence[ScoreRow], where: str) -> ItemValues:
+    """Mean over the scored samples of each item, of value and counts."""
+    samples: dict[str, dict[int, ScoreRow]] = defaultdict(dict)
     for row in rows:
         if row.sample in samples[row.example_id]:
             raise HarnessError(
@@ -159,13 +163,12 @@ def _fold_metric(rows: Sequence[MetricRow], where: str) -> ItemValues:
                 hint="`harness store verify` finds damaged objects",
             )
         samples[row.example_id][row.sample] = row
-    return {
-        example: (
-            _mean([row.value for row in found.values()]),
-            tuple(_mean(column) for column in zip(*(row.counts for row in found.values()), strict=True)),
-        )
-        for example, found in samples.items()
-    }
+    folded: ItemValues = {}
+    for example, found in samples.items():
+        if scored := [row for row in found.values() if isinstance(row, MetricRow)]:
+            counts = zip(*(row.counts for row in scored), strict=True)
+            folded[example] = (_mean([row.value for row in scored]), tuple(_mean(column) for column in counts))
+    return folded
 
 
 def _fold_judgments(judgments: Sequence[Judgment]) -> ItemValues:

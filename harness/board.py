@@ -61,7 +61,7 @@ def measure_board(layout: Layout, measure: Measured, families: Families) -> Meas
     summaries = summarise_cells(measure)
     means = [summary.mean for summary in summaries]
     scored = [cell for cell in best_first(layout, info, means) if means[cell] is not None]
-    pairs = list(combinations(scored, 2))
+    pairs = [] if info.descriptive else list(combinations(scored, 2))
     found = _comparisons(layout, measure, families, pairs)
     ranks = dict(zip(scored, _ranks(scored, pairs, found.for_ranks), strict=True)) if info.ranks else {}
     binary = measure.pass_or_fail
@@ -217,7 +217,7 @@ def _effects(layout: Layout, measure: Measured, means: Sequence[float | None]) -
     """
     kept: list[tuple[Matched, list[tuple[int, int]]]] = []
     adjusted: list[tuple[Matched, FloatArray]] = []
-    for levels in matched_levels(layout.cells):
+    for levels in [] if measure.info.descriptive else matched_levels(layout.cells):
         if pairs := [(a, b) for a, b in levels.pairs if means[a] is not None and means[b] is not None]:
             kept.append((levels, pairs))
         elif (weights := adjusted_weights(layout.cells, levels)) is not None and _all_scored(weights, means):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from harness.align import Layout, VariantScores, align, lay_out
@@ -145,8 +145,13 @@ def _measures(inputs: CompareInputs) -> tuple[tuple[MeasureInfo, ...], list[str]
     primary = wanted if wanted in ranking or not ranking else ranking[0]
     warnings = []
     if primary != wanted:
-        warnings.append(f"{wanted} is not trusted and cannot decide: {primary} is the primary measure instead")
+        why = "is a description" if _descriptive(measures, wanted) else "is not trusted"
+        warnings.append(f"{wanted} {why} and cannot decide: {primary} is the primary measure instead")
     return tuple(info.model_copy(update={"primary": info.name == primary}) for info in measures), warnings
+
+
+def _descriptive(measures: Iterable[MeasureInfo], name: str) -> bool:
+    return any(info.descriptive for info in measures if info.name == name)
 
 
 def _wanted_primary(inputs: CompareInputs) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
@@ -11,12 +11,13 @@ from typing import Any
 from harness.align import VariantScores
 from harness.compare import CompareInputs, CompareSettings
 from harness.errors import HarnessError
-from harness.metrics.base import load_metric
+from harness.metrics.base import Metric
+from harness.metrics.registry import load_metric
 from harness.records.data import AuditSummary, Example, SplitExample
 from harness.records.inputs import AskInput, StageKey
 from harness.records.plan import FailedVariant, JudgePlan, Plan, VariantPlan
 from harness.records.result import JudgeAgreement, MeasureInfo, TrustReport, WinRate
-from harness.records.rows import Generation, Judgment, MetricRow, Scored
+from harness.records.rows import Generation, Judgment, Scored, ScoreRow
 from harness.records.seal import AuditFacts, ScoreFacts
 from harness.spec.judges import PanelSpec
 from harness.spec.matrix import MatrixSpec
@@ -41,6 +42,7 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
     for panel in spec.panels:
         variants = tuple(with_panel(each, panel) for each in variants)
         reports[panel.name] = panel_report(panel, plan, store)
+    metrics = {each.column: load_metric(each.metric, options=each.options) for each in spec.metrics}
     return CompareInputs(
         matrix=plan.matrix,
         matrix_digest=plan.matrix_digest,
@@ -49,7 +51,7 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
         audit=audit,
         leaked_left_out=bool(left_out),
         measures=(
-            *metric_infos(finished[0], store),
+            *metric_infos(metrics, finished[0], store),
             *(judge_info(judge) for judge in plan.judges),
             *(panel_info(panel, plan) for panel in spec.panels),
         ),
@@ -58,6 +60,7 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
         agreement=agreements(plan, variants),
         win_rates=win_rates(plan, finished, store, left_out),
         failed=failed,
+        corpus_scores={name: metric.corpus_score for name, metric in metrics.items() if metric.corpus},
         settings=CompareSettings(
             primary=spec.compare.primary,
             baseline=baseline_cell(spec),
@@ -108,7 +111,7 @@ def scores_of(each: VariantPlan, store: Store, left_out: frozenset[str]) -> Vari
     judgment_type: Any = Judgment
     return VariantScores(
         variant=each.variant,
-        metrics={name: kept(store.stream(key, MetricRow), left_out) for name, key in each.scores.items()},
+        metrics={name: kept(store.stream(key, ScoreRow), left_out) for name, key in each.scores.items()},
         judgments={
             name: kept(store.stream(key, judgment_type), left_out)
             for name, key in each.judgments.items()
@@ -122,20 +125,22 @@ def kept(rows: Iterable[Any], left_out: frozenset[str]) -> list[Any]:
     return [row for row in rows if row.example_id not in left_out]
 
 
-def metric_infos(each: VariantPlan, store: Store) -> list[MeasureInfo]:
+def metric_infos(metrics: Mapping[str, Metric], each: VariantPlan, store: Store) -> list[MeasureInfo]:
     """A column a metric, as the seals of one variant know them: signatures are the same for all."""
     infos = []
     for name, key in each.scores.items():
         seal = store.sealed(key)
-        metric = load_metric(name)
+        metric, descriptive = metrics[name], bool(getattr(metrics[name], "descriptive", False))
         infos.append(
             MeasureInfo(
                 name=name,
-                label=metric.label,
+                label=metric.label if name == metric.name else f"{metric.label} ({name})",
                 kind="metric",
                 unit=metric.unit,
                 corpus=metric.corpus,
                 higher_is_better=metric.higher_is_better,
+                ranks=not descriptive,
+                descriptive=descriptive,
                 signature=seal.facts.signature if seal and isinstance(seal.facts, ScoreFacts) else metric.signature(),
             )
         )

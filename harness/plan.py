@@ -146,10 +146,16 @@ def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
     """(train, generate, scores), (ask, judgment) by judge, and the variant's plan."""
     train, generate = planned_generation(spec, resolved, each, data, base)
     scores = {
-        metric: planned(
-            ScoreInput(generations=generate.key.digest, data=data.digest, metric=metric, signature=signature)
+        column: planned(
+            ScoreInput(
+                generations=generate.key.digest,
+                data=data.digest,
+                metric=each_metric.metric.name,
+                signature=each_metric.metric.signature(),
+                language=resolved.language,
+            )
         )
-        for metric, signature in resolved.metric_signatures.items()
+        for column, each_metric in resolved.metrics.items()
     }
     asks = {judge.plan.name: planned(ask_input(judge.resolved, generate.key, data, against.digest)) for judge in judges}
     judgments = {judge.plan.name: planned(judge_input(judge.resolved, asks[judge.plan.name].key)) for judge in judges}

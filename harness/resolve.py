@@ -11,12 +11,14 @@ from pathlib import Path
 from harness.data.dataset import Dataset, dataset
 from harness.errors import DataError, HarnessError, MissingExtra, SpecError
 from harness.estimate import CHARACTERS_A_TOKEN
-from harness.metrics.base import detect_language, load_metric
+from harness.metrics.base import Recipe, References
+from harness.metrics.language import AUTO, main_language
+from harness.metrics.registry import load_metric
 from harness.prompts import PromptStyle, load_style, refuse_another_style
 from harness.records.data import Example
 from harness.records.inputs import BaseInput
 from harness.records.variant import Variant
-from harness.resolved import Resolved, ResolvedJudge, ResolvedModel
+from harness.resolved import Resolved, ResolvedJudge, ResolvedMetric, ResolvedModel
 from harness.spec.judges import JudgeSpec
 from harness.spec.matrix import MatrixSpec
 from harness.variants import variants
@@ -65,17 +67,39 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
             problems.append(_located(e, matrix, f"judges[{index}]"))
     problems += [_located(e, matrix, "train") for e in _untrainable(spec, chosen, data)]
     problems += [_located(e, matrix, "track") for e in _missing_trackers(spec)]
+    metrics = resolve_metrics(spec, known_references(spec, data), matrix, problems)
     if problems or data is None:
         raise SpecError(problems)
-    language = detect_language(row.example.output for row in itertools.islice(data, LANGUAGE_ROWS))
     return Resolved(
         data=data,
-        language=language,
+        language=None if spec.language == AUTO else spec.language,
         models=models,
         styles=styles,
-        metric_signatures={name: load_metric(name, language).signature() for name in spec.metrics},
+        metrics=metrics,
         judges=tuple(judges),
     )
+
+
+def known_references(spec: MatrixSpec, data: Dataset | None) -> References:
+    """What the matrix and the first entries say of the reference answers."""
+    first = [row.example for row in itertools.islice(data or (), LANGUAGE_ROWS)]
+    given = spec.language != AUTO
+    language = spec.language if given else main_language(example.output for example in first)
+    return References(language, given, several=any(example.alternatives for example in first))
+
+
+def resolve_metrics(
+    spec: MatrixSpec, references: References, matrix: Path, problems: list[str]
+) -> dict[str, ResolvedMetric]:
+    """The metrics by column; what is wrong with one is added to the problems."""
+    metrics = {}
+    for index, metric in enumerate(spec.metrics):
+        try:
+            made = load_metric(metric.metric, references, metric.options)
+            metrics[metric.column] = ResolvedMetric(made, Recipe(metric.metric, references, metric.options))
+        except HarnessError as e:
+            problems.append(_located(e, matrix, f"metrics[{index}]"))
+    return metrics
 
 
 def _located(error: HarnessError, matrix: Path, place: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.data.dataset import Dataset
-from harness.metrics.base import Language
+from harness.metrics.base import Metric, Recipe
 from harness.prompts import PromptStyle
 from harness.records.inputs import (
     BaseInput,
@@ -50,13 +50,22 @@ class ResolvedJudge:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolvedMetric:
+    """A metric with its settings, and what makes it anew in another process."""
+
+    metric: Metric
+    recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """Everything that a matrix's names mean, here and now."""
 
     data: Dataset
-    language: Language
-    """Of the reference answers: decides the tokenizers of metrics."""
+    language: str | None
+    """Of all reference answers, where the matrix gives it; None: each has its own."""
     models: dict[str, ResolvedModel]
     styles: dict[str, PromptStyle]
-    metric_signatures: dict[str, str]
+    metrics: dict[str, ResolvedMetric]
+    """By the name of their column."""
     judges: tuple[ResolvedJudge, ...]

@@ -5,6 +5,7 @@ trainers, generators, judges and metrics are imported inside the functions that 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,10 +31,10 @@ from harness.records.inputs import (
     TrainInput,
 )
 from harness.records.plan import PlannedStage
-from harness.records.rows import Generation, LossRow, MetricRow, ReplyRow
+from harness.records.rows import Generation, LossRow, MetricRow, NoMetricRow, ReplyRow
 from harness.records.seal import AskFacts, AuditFacts, DataFacts, Facts, ScoreFacts
 from harness.records.settings import AuditKind
-from harness.resolved import Resolved, ResolvedJudge
+from harness.resolved import Resolved, ResolvedJudge, ResolvedMetric
 from harness.store import ObjectWriter, Store
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Workshop:
     """Processes that train a variant together."""
     labels: dict[StageKey, str] = field(default_factory=dict)
     """Name of the variant that a stage works for."""
+    detected: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Languages of the test examples, by digest of the data."""
     engine: tuple[ResolvedJudge, Any] | None = None
     """The judge that is loaded; one at a time is kept."""
     budget: Any = None
@@ -82,6 +85,14 @@ class Workshop:
     def tests(self, data_digest: str) -> list[Example]:
         """The test examples, in file order."""
         return [row.example for row in SealedSplit(self.store, data_digest) if row.split == "test"]
+
+    def languages(self, data_digest: str) -> dict[str, str]:
+        """Language of each test example's reference: as the matrix says, else detected once."""
+        if data_digest not in self.detected:
+            from harness.metrics.language import item_languages
+
+            self.detected[data_digest] = item_languages(self.tests(data_digest), self.resolved.language)
+        return self.detected[data_digest]
 
     def generations(self, generations_digest: str) -> list[Generation]:
         """The rows of a generate or probe object, ordered by example and sample."""
@@ -319,24 +330,38 @@ def make_generations(workshop: Workshop, generate: GenerateInput, writer: Object
 
 def make_scores(workshop: Workshop, score: ScoreInput, writer: ObjectWriter) -> ScoreFacts:
     """One metric over one variant's responses."""
-    import numpy as np
+    from harness.metrics.base import Item, ItemScore
+    from harness.metrics.scoring import score as score_items
 
-    from harness.metrics.base import load_metric
-
-    references = {example.id: example.output for example in workshop.tests(score.data)}
-    metric = load_metric(score.metric, workshop.resolved.language)
+    tests = {example.id: example for example in workshop.tests(score.data)}
+    languages = workshop.languages(score.data)
+    resolved = next(each for each in workshop.resolved.metrics.values() if scores_as(each, score))
     generations = workshop.generations(score.generations)
-    items = metric.rows([(row.text, references[row.example_id]) for row in generations])
+    items = [Item(row.text, tests[row.example_id].references, languages[row.example_id]) for row in generations]
+    scored = score_items(resolved.metric, items, resolved.recipe, processes=usable_cores())
     writer.replace_rows(
-        MetricRow(example_id=row.example_id, sample=row.sample, value=value, counts=counts)
-        for row, (value, counts) in zip(generations, items, strict=True)
+        MetricRow(example_id=row.example_id, sample=row.sample, value=outcome.value, counts=outcome.counts)
+        if isinstance(outcome, ItemScore)
+        else NoMetricRow(example_id=row.example_id, sample=row.sample, reason=outcome.reason)
+        for row, outcome in zip(generations, scored.outcomes, strict=True)
     )
-    if metric.corpus:
-        corpus = float(metric.corpus_score(np.asarray([counts for _, counts in items]).sum(axis=0)))
-    else:
-        corpus = float(np.mean([value for value, _ in items]))
     workshop.advance(len(items))
-    return ScoreFacts(corpus=corpus, signature=metric.signature())
+    return ScoreFacts(
+        corpus=scored.corpus,
+        signature=resolved.metric.signature(),
+        empty=scored.empty,
+        unscored=scored.unscored,
+    )
+
+
+def scores_as(each: ResolvedMetric, score: ScoreInput) -> bool:
+    """Whether this metric of the matrix is the one that is asked for."""
+    return (each.metric.name, each.metric.signature()) == (score.metric, score.signature)
+
+
+def usable_cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make_probe(workshop: Workshop, probe: ProbeInput, writer: ObjectWriter) -> None:

@@ -11,7 +11,17 @@ from typing import Any
 from harness.records.data import Example, SplitExample
 from harness.records.inputs import StageKey
 from harness.records.plan import VariantPlan
-from harness.records.rows import Failed, FinishReason, Generation, Judgment, MetricRow, Refused, Scored, Unparsed
+from harness.records.rows import (
+    Failed,
+    FinishReason,
+    Generation,
+    Judgment,
+    MetricRow,
+    Refused,
+    Scored,
+    ScoreRow,
+    Unparsed,
+)
 from harness.records.variant import Variant
 from harness.store import MatrixRun, Store
 
@@ -58,9 +68,9 @@ def generations(plan: VariantPlan, store: Store) -> dict[str, Generation]:
 def item_values(plan: VariantPlan, store: Store, measure: str) -> dict[str, float]:
     """Example id -> the variant's value on a measure, mean over samples and repeats; an unscored item is absent."""
     found: dict[str, list[float]] = defaultdict(list)
-    metric_rows: list[MetricRow] = sealed_rows(store, plan.scores.get(measure), MetricRow)
-    for row in metric_rows:
-        found[row.example_id].append(row.value)
+    for row in sealed_rows(store, plan.scores.get(measure), ScoreRow):
+        if isinstance(row, MetricRow):
+            found[row.example_id].append(row.value)
     for judgment in judgments(plan, store, measure):
         if isinstance(judgment, Scored):
             found[judgment.example_id].append(judgment.value)

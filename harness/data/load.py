@@ -70,6 +70,7 @@ def example(found: Entry, seen: dict[int, int]) -> Example:
         instruction=found.instruction,
         input=found.input,
         output=found.output,
+        alternatives=found.alternatives,
         history=found.history,
         meta=found.meta,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from harness.data.formats import Broken
@@ -39,6 +39,7 @@ class Entry:
     instruction: str
     input: str
     output: str
+    alternatives: tuple[str, ...] = ()
     history: tuple[Turn, ...] = ()
     meta: dict[str, str] = field(default_factory=dict)
 
@@ -46,7 +47,7 @@ class Entry:
 def recognise(row: Any, given: FieldMap) -> FieldMap | None:
     """The fields of a row: those given, the rest as the known shape has them; None for a row of no known shape.
 
-    A given field other than `system` settles the shape: Alpaca's, under the names given.
+    A given field other than `system` and `references` settles the shape: Alpaca's, under the names given.
     """
     if given.messages is not None:
         return given
@@ -56,7 +57,7 @@ def recognise(row: Any, given: FieldMap) -> FieldMap | None:
         return None
     for fields in SHAPES.values():
         if all(name in row for name in required(fields)):
-            return fields.model_copy(update={"system": given.system})
+            return fields.model_copy(update={"system": given.system, "references": given.references})
     return None
 
 
@@ -82,6 +83,8 @@ def entry(row: Any, fields: FieldMap) -> Entry:
         found = conversation(row[fields.messages], fields.messages, opening, meta)
     else:
         found = single(row, fields, opening, meta)
+    if fields.references is not None:
+        found = replace(found, alternatives=(*found.alternatives, *answers(row, fields.references)))
     check_characters(found)
     return found
 
@@ -93,11 +96,22 @@ def single(row: dict[str, Any], fields: FieldMap, opening: tuple[Turn, ...], met
     if isinstance(prompt, list) and isinstance(answer, list):
         return conversation([*prompt, *answer], fields.instruction, opening, meta)
     given = text(row, fields.input) if fields.input else ""
-    instruction, output = text(row, fields.instruction), text(row, fields.output)
-    for name, value in ((fields.instruction, instruction), (fields.output, output)):
-        if not value.strip():
-            raise BadRow(f"`{name}` is empty")
-    return Entry(instruction, given, output, opening, meta)
+    instruction, outputs = text(row, fields.instruction), answers(row, fields.output)
+    if not instruction.strip() or not outputs:
+        raise BadRow(f"`{fields.output if instruction.strip() else fields.instruction}` is empty")
+    return Entry(instruction, given, outputs[0], outputs[1:], opening, meta)
+
+
+def answers(row: dict[str, Any], name: str) -> tuple[str, ...]:
+    """A text, or each of a list of texts; none of them empty. Raises BadRow."""
+    value = row.get(name)
+    if not isinstance(value, list):
+        return (given,) if (given := text(row, name)).strip() else ()
+    for number, each in enumerate(value):
+        if not isinstance(each, str) or not each.strip():
+            what = "empty" if isinstance(each, str) else f"{type(each).__name__}, not text"
+            raise BadRow(f"`{name}[{number}]` is {what}")
+    return tuple(value)
 
 
 def text(row: dict[str, Any], name: str) -> str:
@@ -119,7 +133,7 @@ def conversation(messages: Any, name: str, opening: tuple[Turn, ...], meta: dict
         raise BadRow(f"`{name}` is {type(messages).__name__}, not a list of messages")
     turns = [*opening, *(turn(message, f"{name}[{number}]") for number, message in enumerate(messages))]
     check_order(turns, name)
-    return Entry(turns[-2].text, "", turns[-1].text, tuple(turns[:-2]), meta)
+    return Entry(turns[-2].text, "", turns[-1].text, history=tuple(turns[:-2]), meta=meta)
 
 
 def turn(message: Any, where: str) -> Turn:
@@ -166,6 +180,7 @@ def check_characters(found: Entry) -> None:
             found.input,
             found.output,
             *(t.text for t in found.history),
+            *found.alternatives,
             *found.meta,
             *found.meta.values(),
         )

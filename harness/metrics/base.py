@@ -1,12 +1,12 @@
-"""What a reference metric is, and the list of those that ship with the harness."""
+"""What a reference metric is: a value per item, sufficient statistics, a signature. The list is in registry.py."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
-from importlib import import_module
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.errors import HarnessError
 
@@ -14,25 +14,75 @@ if TYPE_CHECKING:  # the list of names is part of the spec, and `harness --help`
     import numpy as np
     import numpy.typing as npt
 
-Language = Literal["en", "zh"]
 FloatArray: TypeAlias = "npt.NDArray[np.floating]"
 """Single or double precision: a corpus figure keeps that of its counts."""
-Pair = tuple[str, str]
-"""(hypothesis, reference)."""
-ItemScore = tuple[float, tuple[float, ...]]
-"""(the item's value in points, its sufficient statistics; empty where the corpus figure is the mean of the values)."""
+Options = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is scored: a response, its reference answers (one at least), and their language (ISO 639-1)."""
+
+    response: str
+    references: tuple[str, ...]
+    language: str = "en"
+
+
+class ItemScore(NamedTuple):
+    """An item's value in points, and its sufficient statistics; none where the corpus figure is the values' mean."""
+
+    value: float
+    counts: tuple[float, ...] = ()
+
+
+class NoScore(NamedTuple):
+    """An item that the metric cannot score, and why."""
+
+    reason: str
+
+
+Outcome = ItemScore | NoScore
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What is known of all reference answers of a data set before any is scored.
+
+    `language`: of most (ISO 639-1; `en` stands for any that puts spaces between words); `given`: the matrix said so,
+    and it holds for every item; `several`: some items have more than one reference.
+    """
+
+    language: str = "en"
+    given: bool = False
+    several: bool = False
+
+    @property
+    def number(self) -> str:
+        """As sacrebleu's signatures have it."""
+        return "nrefs:var" if self.several else "nrefs:1"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a metric is made from."""
+
+    name: str
+    references: References
+    options: Options
 
 
 class Metric(Protocol):
-    """A reference metric: a value per item, sufficient statistics, a signature. All values are points on 0–100.
+    """A reference metric. Values are points, on 0–100 where the scale has ends.
 
-    Making one is cheap: packages are imported when the first item is scored.
+    Making one is cheap: packages are imported when the first item is scored. One whose extra is missing, or whose
+    options make no sense, is refused then and there.
     """
 
     name: str
     label: str
     """As a reader sees it, e.g. `ROUGE-L`."""
     unit: str
+    """The scale, e.g. `0–100`; without two ends, e.g. `0–100+`, nothing is assumed about what is possible."""
     corpus: bool
     """True: the corpus figure is formed from summed statistics (BLEU, chrF), not from the mean of the items' values."""
     higher_is_better: bool
@@ -41,8 +91,8 @@ class Metric(Protocol):
         """Everything that decides a value: settings, tokenizer, and versions of the packages that compute it."""
         ...
 
-    def rows(self, pairs: Sequence[Pair]) -> list[ItemScore]:
-        """Score each (hypothesis, reference), in order. An empty hypothesis scores 0."""
+    def rows(self, items: Sequence[Item]) -> Sequence[Outcome]:
+        """Score each item, in order, each by itself. An empty response has the worst value of the scale."""
         ...
 
     def corpus_score(self, counts_sum: FloatArray) -> FloatArray:
@@ -50,60 +100,41 @@ class Metric(Protocol):
         ...
 
 
-_METRICS = {
-    "bleu": "harness.metrics.bleu:Bleu",
-    "chrf": "harness.metrics.chrf:Chrf",
-    "rouge1": "harness.metrics.rouge:Rouge1",
-    "rouge2": "harness.metrics.rouge:Rouge2",
-    "rougeL": "harness.metrics.rouge:RougeL",
-    "exact_match": "harness.metrics.exact_match:ExactMatch",
-}
+class MeanMetric:
+    """Base of metrics whose corpus figure is the mean of the items' values: 0 to 100, the more the better."""
 
+    name: str
+    label: str
+    unit = "0–100"
+    corpus = False
+    higher_is_better = True
 
-def known_metrics() -> tuple[str, ...]:
-    """Names that `load_metric` accepts."""
-    return tuple(_METRICS)
-
-
-def load_metric(name: str, language: Language = "en") -> Metric:
-    """The metric of that name, with the tokenizer for `language`.
-
-    Raises HarnessError for a name that is not in `known_metrics`, with the nearest one that is.
-    """
-    if name not in _METRICS:
-        near = _nearest(name)
+    def corpus_score(self, counts_sum: FloatArray) -> FloatArray:
+        """There are no counts: raises HarnessError."""
         raise HarnessError(
-            f"unknown metric {name!r}" + (f"; did you mean {near!r}?" if near else ""),
-            hint="known: " + ", ".join(_METRICS),
+            f"metric {self.name!r} has no counts", hint="its corpus figure is the mean of its items' values"
         )
-    module, attribute = _METRICS[name].split(":")
-    return cast(Metric, getattr(import_module(module), attribute)(language))
 
 
-def _nearest(name: str) -> str | None:
-    by_plain = {known.lower().replace("_", ""): known for known in _METRICS}
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    found = get_close_matches(plain, by_plain, n=1)
-    return by_plain[found[0]] if found else None
+class MetricOptions(BaseModel):
+    """Base of a metric's options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def no_corpus_score(name: str) -> HarnessError:
-    """The error of asking a mean-of-items metric for a figure from counts."""
-    return HarnessError(f"metric {name!r} has no counts", hint="its corpus figure is the mean of its items' values")
+OptionsT = TypeVar("OptionsT", bound=MetricOptions)
 
 
-# Han, kana, Hangul syllables and the compatibility ideographs: scripts that do not put spaces between words (or whose
-# words rouge-score would drop).
-CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0002fa1f]")
-
-
-def detect_language(references: Iterable[str], threshold: float = 0.3) -> Language:
-    """`zh` where at least `threshold` of all word characters of the references are CJK, else `en`.
-
-    A Chinese character carries about as much as a short English word, hence a threshold below one half.
-    """
-    letters = cjk = 0
-    for reference in references:
-        letters += sum(character.isalnum() for character in reference)
-        cjk += len(CJK.findall(reference))
-    return "zh" if letters and cjk / letters >= threshold else "en"
+def read_options(kind: type[OptionsT], options: Options, metric: str) -> OptionsT:
+    """The options as typed values. Raises HarnessError that names each unknown or ill-typed one."""
+    try:
+        return kind.model_validate(dict(options))
+    except ValidationError as e:
+        problems = [
+            f"unknown option {error['loc'][0]!r}"
+            if error["type"] == "extra_forbidden"
+            else f"option {error['loc'][0]!r}: {error['msg']}, got {error['input']!r}"
+            for error in e.errors()
+        ]
+        known = ", ".join(kind.model_fields) or "none"
+        raise HarnessError(f"metric {metric!r}: " + "; ".join(problems), hint=f"options it knows: {known}") from e

@@ -23,10 +23,17 @@ class Example(Record):
     instruction: str
     input: str = ""
     output: str
+    alternatives: tuple[str, ...] = ()
+    """Further reference answers; training knows `output` only."""
     history: tuple[Turn, ...] = ()
     """Turns before `instruction`, oldest first: an optional system message, then user and assistant in turn."""
     meta: dict[str, str] = {}
     """Any further text fields of the source row (family, language, …), for slices."""
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """All reference answers, the one that is trained on first."""
+        return (self.output, *self.alternatives)
 
 
 SplitName = Literal["train", "validation", "test"]

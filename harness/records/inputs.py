@@ -112,7 +112,10 @@ class ProbeInput(Record):
 
 
 class ScoreInput(Record):
-    """One metric over one variant's responses. `metric` carries the metric's own version in its signature."""
+    """One metric over one variant's responses. `signature` carries the metric's settings and version.
+
+    `language`: of all references, where the matrix gives it; None: each item's own.
+    """
 
     stage: Literal["score"] = "score"
     version: int = 1
@@ -120,6 +123,7 @@ class ScoreInput(Record):
     data: str
     metric: str
     signature: str
+    language: str | None = None
 
 
 class AskInput(Record):

@@ -35,7 +35,9 @@ class MeasureInfo(Record):
     untrusted_reason: str = ""
     primary: bool = False
     ranks: bool = True
-    """It may rank and answer: it is trusted, or the matrix says `rank_untrusted`."""
+    """It may rank and answer: it is trusted, or the matrix says `rank_untrusted`; never where it is descriptive."""
+    descriptive: bool = False
+    """Neither more nor less is better (a length): shown, never ranked or tested."""
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -45,9 +47,12 @@ class MeasureInfo(Record):
 
 
 class LeftOut(Record):
-    """How many responses (items × seeds) have no score, for one reason. `missing`: there is no row at all."""
+    """How many responses (items × seeds) have no score, for one reason.
 
-    reason: Literal["unparsed", "refused", "failed", "missing"]
+    `unscorable`: the metric cannot score the item; `missing`: there is no row at all.
+    """
+
+    reason: Literal["unscorable", "unparsed", "refused", "failed", "missing"]
     responses: int
 
 
@@ -65,7 +70,7 @@ class CellScore(Record):
     rank_high: int | None
     n_items: int
     unscored: int
-    """Items × seeds left out of the mean (unparsed, refused, failed)."""
+    """Items × seeds left out of the mean (unscorable, unparsed, refused, failed)."""
     left_out: tuple[LeftOut, ...] = ()
     """The same by reason."""
     worst: float | None = None

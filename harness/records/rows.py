@@ -43,6 +43,17 @@ class MetricRow(Record):
     counts: tuple[float, ...] = ()
 
 
+class NoMetricRow(Record):
+    """An item that the metric cannot score (a reference without words, for one that counts words)."""
+
+    example_id: str
+    sample: int
+    reason: str
+
+
+ScoreRow = MetricRow | NoMetricRow
+
+
 class TokenLogprob(Record):
     """Natural-log probability of one candidate for a token of a reply."""
 

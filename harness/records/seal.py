@@ -51,11 +51,16 @@ class TrainFacts(Record):
 
 
 class ScoreFacts(Record):
-    """The corpus figure of one metric, on the metric's own scale."""
+    """The corpus figure of one metric, on the metric's own scale; None where no item could be scored.
+
+    `empty`: responses without text, which have the scale's worst value; `unscored`: items that it cannot score.
+    """
 
     kind: Literal["score"] = "score"
-    corpus: float
+    corpus: float | None
     signature: str
+    empty: int = 0
+    unscored: int = 0
 
 
 class AskFacts(Record):

@@ -153,7 +153,12 @@ class FieldMap(Record):
     input: str | None = Field(
         None, description="Field with the material that the task is about; may be missing in a row."
     )
-    output: str | None = Field(None, description="Field with the reference answer.")
+    output: str | None = Field(
+        None, description="Field with the reference answer, or a list of them: the first is trained on."
+    )
+    references: str | None = Field(
+        None, description="Field with further reference answers, a text or a list; may be missing in a row."
+    )
     system: str | None = Field(None, description="Field with a system message; may be missing in a row.")
     messages: str | None = Field(
         None, description="Field with a list of messages (role and content, or from and value)."

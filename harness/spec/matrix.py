@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from harness.metrics.base import known_metrics
 from harness.records.base import Record
 from harness.records.settings import (
     AuditSettings,
@@ -18,6 +17,7 @@ from harness.spec.axes import Assignment, Axes
 from harness.spec.compare import CompareSettings
 from harness.spec.data import DataSpec, short_data
 from harness.spec.judges import JudgeSpec, PanelSpec
+from harness.spec.metrics import MetricSpec, short_metric
 from harness.spec.names import MetricName, TrackerName, known, listed
 from harness.spec.training import TrainSpec
 
@@ -41,8 +41,17 @@ class MatrixSpec(Record):
     exclude: tuple[Assignment, ...] = Field((), description="Leave out every variant that matches one of these.")
     train: TrainSpec = Field(default_factory=lambda: TrainSpec(), description="Training settings of all variants.")
     generate: GenerateSettings = Field(default_factory=GenerateSettings, description="How responses are decoded.")
-    metrics: tuple[MetricName, ...] = Field(
-        ("bleu", "chrf", "rouge1", "rouge2", "rougeL"), min_length=1, description="Reference metrics."
+    metrics: tuple[
+        Annotated[MetricSpec, BeforeValidator(short_metric, json_schema_input_type=MetricName | MetricSpec)], ...
+    ] = Field(
+        tuple(MetricSpec(metric=name) for name in ("bleu", "chrf", "rouge1", "rouge2", "rougeL")),
+        min_length=1,
+        description="Reference metrics.",
+    )
+    language: str = Field(
+        "auto",
+        pattern="^(auto|[a-z]{2,3})$",
+        description="Of the reference answers (ISO 639 code), for metrics that count words; auto: each item's own.",
     )
     judges: tuple[JudgeSpec, ...] = Field((), description="LLM judges.")
     panels: tuple[PanelSpec, ...] = Field((), description="Measures made of several judges.")
@@ -60,12 +69,24 @@ class MatrixSpec(Record):
             raise PydanticCustomError("split", "data.parts gives the parts as they are: leave `split` out")
         return split
 
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_told_apart(cls, metrics: tuple[MetricSpec, ...]) -> tuple[MetricSpec, ...]:
+        names = [each.column for each in metrics]
+        for name in names:
+            if names.count(name) > 1:
+                raise PydanticCustomError(
+                    "same_name", "two metrics are called '{name}'; give one a `name:`", {"name": name}
+                )
+        return metrics
+
     @field_validator("judges")
     @classmethod
-    def _judges_told_apart(cls, judges: tuple[JudgeSpec, ...]) -> tuple[JudgeSpec, ...]:
+    def _judges_told_apart(cls, judges: tuple[JudgeSpec, ...], info: Any) -> tuple[JudgeSpec, ...]:
         names = [judge.column for judge in judges]
+        metrics = {each.column for each in info.data.get("metrics", ())}
         for name in names:
-            if names.count(name) > 1 or name in known_metrics():
+            if names.count(name) > 1 or name in metrics:
                 raise PydanticCustomError(
                     "same_name", "two measures are called '{name}'; give a judge a `name:`", {"name": name}
                 )
@@ -75,7 +96,7 @@ class MatrixSpec(Record):
     @classmethod
     def _panels_are_of_judges(cls, panels: tuple[PanelSpec, ...], info: Any) -> tuple[PanelSpec, ...]:
         judges = [judge.column for judge in info.data.get("judges", ())]
-        taken = {*known_metrics(), *judges}
+        taken = {*(each.column for each in info.data.get("metrics", ())), *judges}
         for panel in panels:
             for name in panel.judges:
                 known(name, judges, "judge")
@@ -90,7 +111,7 @@ class MatrixSpec(Record):
     @classmethod
     def _primary_is_measured(cls, compare: CompareSettings, info: Any) -> CompareSettings:
         measured = [
-            *info.data.get("metrics", ()),
+            *(each.column for each in info.data.get("metrics", ())),
             *(judge.column for judge in info.data.get("judges", ())),
             *(panel.name for panel in info.data.get("panels", ())),
         ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from harness.metrics.base import known_metrics
+from harness.metrics.registry import known_metrics
 from harness.prompts import STYLES, is_path
 
 
@@ -22,7 +22,7 @@ def _style(name: str) -> str:
 
 
 def _metric(name: str) -> str:
-    return known(name, known_metrics(), "metric")
+    return name if ":" in name else known(name, known_metrics(), "metric")
 
 
 def known(name: str, names: Any, what: str) -> str:

@@ -14,7 +14,8 @@ from scipy import stats
 
 from harness.compare import CompareInputs, CompareSettings, VariantScores, compare
 from harness.errors import HarnessError
-from harness.metrics import load_metric
+from harness.metrics import Item, ItemScore, load_metric
+from harness.metrics.scoring import score
 from harness.records.base import canonical_json
 from harness.records.plan import FailedVariant
 from harness.records.result import (
@@ -472,8 +473,12 @@ def test_trusted_judge_can_be_primary() -> None:
 
 
 def bleu_rows(texts: Sequence[str], references: Sequence[str]) -> list[MetricRow]:
-    scores = load_metric("bleu").rows(list(zip(texts, references, strict=True)))
-    return [MetricRow(example_id=f"e{i}", sample=0, value=v, counts=counts) for i, (v, counts) in enumerate(scores)]
+    items = [Item(text, (own,)) for text, own in zip(texts, references, strict=True)]
+    return [
+        MetricRow(example_id=f"e{i}", sample=0, value=outcome.value, counts=outcome.counts)
+        for i, outcome in enumerate(score(load_metric("bleu"), items).outcomes)
+        if isinstance(outcome, ItemScore)
+    ]
 
 
 def corpus_inputs() -> tuple[CompareInputs, dict[str, list[list[str]]], list[str]]:

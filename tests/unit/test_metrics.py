@@ -7,15 +7,18 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics import BLEU, CHRF, TER
 
-from harness.errors import HarnessError
-from harness.metrics import Pair, detect_language, known_metrics, load_metric
+from harness.errors import HarnessError, MissingExtra
+from harness.metrics import Item, ItemScore, NoScore, References, known_metrics, load_metric
+from harness.metrics.base import Recipe
+from harness.metrics.scoring import BATCH, WORTH_PROCESSES, score
 
 BUILT_IN = [
     'The spelling of the given phrase is incorrect, the correct spelling is "friend".',
@@ -25,19 +28,22 @@ BUILT_IN = [
     "The chemical symbol for gold is Au.",
     "Yes.",
     "The cake was baked by the chef; it was sold within 2.5 hours!",
-    "The three primary colors are red, blue, and yellow.",
+    "The three primary colors are:\n- red,\n- blue,\n- and yellow.",
 ]
 
 
-def references() -> list[str]:
+def texts() -> list[str]:
     folder = os.environ.get("HARNESS_DATA_DIR") or Path(__file__).parents[3] / "shared" / "data"
     path = Path(folder) / "instruction-data.json"
-    return [row["output"] for row in json.loads(path.read_text())][:400] if path.exists() else BUILT_IN * 4
+    return [row["output"] for row in json.loads(path.read_text())] if path.exists() else BUILT_IN * 4
+
+
+Pair = tuple[str, str]
 
 
 def make_pairs() -> list[Pair]:
-    """(hypothesis, reference): equal, another item's, words dropped, words shuffled, case changed, empty."""
-    texts = references()
+    """(response, reference): equal, another item's, words dropped, words shuffled, case changed, lines, empty."""
+    references = texts()
     draw = random.Random(7)
     makers = [
         lambda own, other: own,
@@ -45,83 +51,170 @@ def make_pairs() -> list[Pair]:
         lambda own, other: " ".join(word for word in own.split() if draw.random() < 0.8),
         lambda own, other: " ".join(draw.sample(own.split(), len(own.split()))),
         lambda own, other: own.upper(),
-        lambda own, other: own + " " + other,
+        lambda own, other: f"{own}\n{other}",
         lambda own, other: "",
     ]
-    others = texts[1:] + texts[:1]
+    others = references[1:] + references[:1]
     return [
-        (makers[i % len(makers)](own, other), own) for i, (own, other) in enumerate(zip(texts, others, strict=True))
+        (makers[i % len(makers)](own, other), own)
+        for i, (own, other) in enumerate(zip(references, others, strict=True))
     ]
 
 
 PAIRS = make_pairs()
+ITEMS = [Item(response, (reference,)) for response, reference in PAIRS]
 CHINESE = [
     ("北京是中国的首都。", "北京是中国的首都。"),
     ("上海是一座城市。", "北京是中国的首都。"),
     ("中国的首都是北京,人口 2100 万 people", "北京是中国的首都,人口 2100 万 people"),
     ("", "你好"),
 ]
+CHINESE_ITEMS = [Item(response, (reference,), "zh") for response, reference in CHINESE]
+SEVERAL = [
+    Item(response, (reference, other)[: 1 + i % 2])
+    for i, ((response, reference), (_, other)) in enumerate(zip(PAIRS, PAIRS[1:] + PAIRS[:1], strict=True))
+]
+ENGLISH = References("en", given=True)
 
 
-def split(pairs: list[Pair]) -> tuple[list[str], list[str]]:
-    return [hypothesis for hypothesis, _ in pairs], [reference for _, reference in pairs]
+def values(name: str, items: Sequence[Item], references: References = ENGLISH, **options: str | bool) -> list[float]:
+    outcomes = load_metric(name, references, options).rows(items)
+    return [outcome.value for outcome in outcomes if isinstance(outcome, ItemScore)]
 
 
-def corpus_figure(name: str, pairs: list[Pair], language: str = "en") -> float:
-    metric = load_metric(name, language)  # type: ignore[arg-type]
-    return float(metric.corpus_score(np.array([counts for _, counts in metric.rows(pairs)]).sum(axis=0)))
+def figure(name: str, items: Sequence[Item], references: References = ENGLISH) -> float:
+    found = score(load_metric(name, references), items).corpus
+    assert found is not None
+    return found
 
 
-@pytest.mark.parametrize(("language", "tokenizer", "pairs"), [("en", "13a", PAIRS), ("zh", "zh", CHINESE)])
-def test_bleu_is_sacrebleus(language: str, tokenizer: str, pairs: list[Pair]) -> None:
-    hypotheses, refs = split(pairs)
-    own = BLEU(tokenize=tokenizer, effective_order=True)
-    values = [value for value, _ in load_metric("bleu", language).rows(pairs)]  # type: ignore[arg-type]
-    assert values == [own.sentence_score(hypothesis, [reference]).score for hypothesis, reference in pairs]
-    expected = BLEU(tokenize=tokenizer).corpus_score(hypotheses, [refs]).score
-    assert corpus_figure("bleu", pairs, language) == pytest.approx(expected, abs=1e-9)
-    assert expected > 5
+def columns(items: Sequence[Item]) -> tuple[list[str], list[list[str | None]]]:
+    """As sacrebleu takes them: responses, and a list a reference."""
+    most = max(len(item.references) for item in items)
+    padded = [[*item.references, *[None] * (most - len(item.references))] for item in items]
+    return [item.response for item in items], [list(column) for column in zip(*padded, strict=True)]
 
 
-def test_chrf_is_sacrebleus() -> None:
-    hypotheses, refs = split(PAIRS)
-    values = [value for value, _ in load_metric("chrf").rows(PAIRS)]
-    expected = [CHRF().sentence_score(hypothesis, [reference]).score for hypothesis, reference in PAIRS]
-    assert values == pytest.approx(expected, abs=1e-9)
-    assert corpus_figure("chrf", PAIRS) == pytest.approx(CHRF().corpus_score(hypotheses, [refs]).score, abs=1e-9)
+# ---------------------------------------------------------------- sacrebleu's
 
 
-@pytest.mark.parametrize("name", ["bleu", "chrf"])
-def test_corpus_score_of_many_sums_at_once(name: str) -> None:
+@pytest.mark.parametrize("items", [ITEMS, SEVERAL], ids=["one reference", "several"])
+@pytest.mark.parametrize(
+    ("name", "own", "own_items"),
+    [
+        ("bleu", BLEU(), BLEU(effective_order=True)),
+        ("chrf", CHRF(), CHRF()),
+        ("chrf++", CHRF(word_order=2), CHRF(word_order=2)),
+        ("ter", TER(), TER()),
+    ],
+    ids=["bleu", "chrf", "chrf++", "ter"],
+)
+def test_items_and_corpus_are_sacrebleus(name: str, own: BLEU, own_items: BLEU, items: list[Item]) -> None:
+    found = items if name != "ter" else items[:250]  # slow in sacrebleu
+    expected = [own_items.sentence_score(item.response, list(item.references)).score for item in found]
+    assert values(name, found) == expected
+    assert figure(name, found) == pytest.approx(own.corpus_score(*columns(found)).score, abs=1e-9)
+    assert len(set(expected)) > 3
+    assert load_metric(name, References("en", True, items is SEVERAL)).signature().startswith(str(own.get_signature()))
+
+
+def test_bleu_of_chinese_is_sacrebleus() -> None:
+    own = BLEU(tokenize="zh", effective_order=True)
+    chinese = References("zh", given=True)
+    assert values("bleu", CHINESE_ITEMS, chinese) == [own.sentence_score(r, [o]).score for r, o in CHINESE]
+    assert "tok:zh|" in load_metric("bleu", chinese).signature()
+
+
+def test_bleu_takes_the_tokenizer_of_each_items_script() -> None:
+    mixed = [ITEMS[0], *CHINESE_ITEMS[:2], Item("頑張ってください", ("頑張って",), "ja")]
+    expected = [
+        BLEU(tokenize=tokenizer, effective_order=True).sentence_score(item.response, list(item.references)).score
+        for tokenizer, item in zip(["13a", "zh", "zh", "char"], mixed, strict=True)
+    ]
+    assert values("bleu", mixed, References("en")) == expected
+    assert values("bleu", mixed, References("en", given=True)) != expected
+
+
+def test_bleu_with_mecab_and_any_other_tokenizer() -> None:
+    japanese = [Item("私は東京に住んでいます。", ("私は大阪に住んでいます。",), "ja")]
+    for references, options, tokenizer in (
+        (References("ja"), {}, "ja-mecab"),
+        (References("ja"), {"tokenizer": "char"}, "char"),
+    ):
+        own = BLEU(tokenize=tokenizer, effective_order=True)
+        assert values("bleu", japanese, references, **options) == [
+            own.sentence_score(item.response, list(item.references)).score for item in japanese
+        ]
+
+
+@pytest.mark.parametrize(("tokenizer", "extra"), [("ko-mecab", "korean"), ("flores200", "flores")])
+def test_a_tokenizer_whose_package_is_missing(tokenizer: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.metrics.bleu.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=rf"sft-harness\[{extra}\]"):
+        load_metric("bleu", ENGLISH, {"tokenizer": tokenizer})
+
+
+def test_ter_of_chinese_counts_characters() -> None:
+    """sacrebleu's own with its Asian support: 北京 -> 上海 is two edits in nine."""
+    item = Item("上海是中国的首都。", ("北京是中国的首都。",), "zh")
+    own = TER(normalized=True, asian_support=True).sentence_score(item.response, list(item.references))
+    assert values("ter", [item], References("en")) == [own.score]
+    assert values("ter", [item], References("zh", given=True)) == [pytest.approx(100 * 2 / 9)]
+    assert values("ter", [item], References("en"), normalized=False) == [100.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "own"), [("bleu", BLEU()), ("chrf", CHRF()), ("chrf++", CHRF(word_order=2)), ("ter", TER())]
+)
+def test_corpus_score_of_many_sums_at_once(name: str, own: BLEU) -> None:
     """A resampled sum gives sacrebleu's figure of the resampled corpus; sums with orders missing included."""
+    items = ITEMS[:120]
     metric = load_metric(name)
-    own = BLEU() if name == "bleu" else CHRF()
-    counts = np.array([row for _, row in metric.rows(PAIRS)])
-    draws = np.random.default_rng(3).integers(0, len(PAIRS), size=(40, 6))
+    counts = np.array([outcome.counts for outcome in metric.rows(items) if isinstance(outcome, ItemScore)])
+    draws = np.random.default_rng(3).integers(0, len(items), size=(40, 6))
     figures = metric.corpus_score(counts[draws].sum(axis=1).reshape(5, 8, -1)).ravel()
-    for figure, draw in zip(figures, draws, strict=True):
-        hypotheses, refs = split([PAIRS[i] for i in draw])
-        assert figure == pytest.approx(own.corpus_score(hypotheses, [refs]).score, abs=1e-9)
+    for found, draw in zip(figures, draws, strict=True):
+        assert found == pytest.approx(own.corpus_score(*columns([items[i] for i in draw])).score, abs=1e-9)
 
 
 def test_corpus_score_of_nothing_is_nil() -> None:
     with np.errstate(all="raise"):
-        assert load_metric("bleu").corpus_score(np.zeros((2, 10))).tolist() == [0.0, 0.0]
-        assert load_metric("chrf").corpus_score(np.zeros((2, 18))).tolist() == [0.0, 0.0]
+        for name, k in (("bleu", 10), ("chrf", 18), ("chrf++", 24), ("ter", 2), ("length_ratio", 2)):
+            assert load_metric(name).corpus_score(np.zeros((2, k))).tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL"])
-def test_rouge_is_rouge_scores(name: str) -> None:
-    scorer = RougeScorer([name], use_stemmer=True)
-    expected = [100 * scorer.score(reference, hypothesis)[name].fmeasure for hypothesis, reference in PAIRS]
-    assert [value for value, _ in load_metric(name).rows(PAIRS)] == expected
+# ---------------------------------------------------------------- rouge-score's
+
+
+@pytest.mark.parametrize("stemmer", [True, False])
+@pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL", "rougeLsum"])
+def test_rouge_is_rouge_scores(name: str, stemmer: bool) -> None:
+    scorer = RougeScorer([name], use_stemmer=stemmer)
+    expected = [100 * scorer.score(reference, response)[name].fmeasure for response, reference in PAIRS]
+    assert values(name, ITEMS, stemmer=stemmer) == expected
     assert 20 < np.mean(expected) < 90
+
+
+@pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL", "rougeLsum"])
+def test_rouge_of_several_references_is_rouge_scores(name: str) -> None:
+    scorer = RougeScorer([name], use_stemmer=True)
+    expected = [100 * scorer.score_multi(item.references, item.response)[name].fmeasure for item in SEVERAL]
+    assert values(name, SEVERAL) == expected
+
+
+def test_detected_english_has_rouge_scores_figures() -> None:
+    """But for references with letters that rouge-score would drop."""
+    plain = [item for item in ITEMS if item.references[0].isascii() and item.response.isascii()]
+    assert values("rougeL", plain, References("en")) == values("rougeL", plain, ENGLISH)
+    # rouge-score sees "caf" and "quaint" only; "cafe" is another word than "café".
+    item = Item("quaint cafe", ("quaint café",))
+    assert values("rouge1", [item], References("en")) == [pytest.approx(50)]
 
 
 def test_rouge_sees_chinese() -> None:
     """rouge-score's own tokenizer gives 0 for two equal Chinese sentences."""
-    equal, different, mixed, empty = (value for value, _ in load_metric("rougeL", "zh").rows(CHINESE))
     assert RougeScorer(["rougeL"]).score(CHINESE[0][1], CHINESE[0][0])["rougeL"].fmeasure == 0.0
+    equal, different, mixed, empty = values("rougeL", CHINESE_ITEMS, References("en"))
     assert equal == pytest.approx(100)
     # Tokens 上海是一座城市 (7) and 北京是中国的首都 (8) share 是: F1 = 2 · 1/7 · 1/8 / (1/7 + 1/8) = 2/15.
     assert different == pytest.approx(100 * 2 / 15)
@@ -130,43 +223,204 @@ def test_rouge_sees_chinese() -> None:
     assert empty == 0.0
 
 
-def test_rouge_counts_latin_words_alike_in_both_languages() -> None:
-    latin = PAIRS[:50]
-    assert load_metric("rouge2", "zh").rows(latin) == load_metric("rouge2", "en").rows(latin)
+def test_rouge_by_jiebas_words() -> None:
+    # jieba: 北京 是 中国 的 首都; 上海 是 中国 的 首都: 4 of 5 words.
+    item = Item("上海是中国的首都。", ("北京是中国的首都。",), "zh")
+    assert values("rouge1", [item], References("zh"), tokenizer="jieba") == [pytest.approx(80)]
+    assert "jieba-0" in load_metric("rouge1", References("zh"), {"tokenizer": "jieba"}).signature()
 
 
 @pytest.mark.parametrize(
-    ("hypothesis", "reference", "value"),
-    [("  The  Cat\n", "the cat", 100.0), ("the cat.", "the cat", 0.0), ("", "x", 0.0), ("Straße", "STRASSE", 100.0)],
+    ("response", "reference", "language", "value"),
+    [
+        ("お元気ですか", "元気ですか", "ja", 2 * 5 / 11),
+        ("안녕하세요", "안녕", "ko", 2 * 2 / 7),
+        ("Où est le café?", "Où est la gare?", "fr", 2 / 4),
+        ("Привет мир", "Привет, мир!", "ru", 1),
+        ("सपने देखना", "सपने देखो", "hi", 1 / 2),
+        ("สวัสดี", "สวัสดี", "th", 1),
+        ("running runs", "run", "fr", 0),  # stems are for English
+    ],
 )
-def test_exact_match(hypothesis: str, reference: str, value: float) -> None:
-    assert load_metric("exact_match").rows([(hypothesis, reference)]) == [(value, ())]
+def test_rouge_of_other_languages(response: str, reference: str, language: str, value: float) -> None:
+    item = Item(response, (reference,), language)
+    assert values("rouge1", [item], References("en")) == [pytest.approx(100 * value)]
+
+
+# ---------------------------------------------------------------- the rest
+
+
+@pytest.mark.parametrize(
+    ("response", "reference", "language", "value"),
+    [
+        # As SQuAD's script has it, without articles, punctuation and case: {quick, fox}, {quick, brown, fox}.
+        ("The quick fox", "a quick, brown fox!", "en", 4 / 5),
+        ("Theatre", "the atre", "en", 0),
+        ("in the 1976.", "1976", "en", 2 / 3),
+        ("", "x", "en", 0),
+        ("上海是一座城市。", "北京是中国的首都。", "zh", 2 / 15),
+        ("a la playa", "La playa", "es", 4 / 5),
+    ],
+)
+def test_token_f1(response: str, reference: str, language: str, value: float) -> None:
+    assert values("token_f1", [Item(response, (reference,), language)]) == [pytest.approx(100 * value)]
+
+
+@pytest.mark.parametrize(
+    ("response", "reference", "value", "raw"),
+    [
+        ("  The  Cat\n", "the cat", 100.0, 0.0),
+        ("the cat.", "the cat", 0.0, 0.0),
+        ("", "x", 0.0, 0.0),
+        ("Straße", "STRASSE", 100.0, 0.0),
+        ("x", "x", 100.0, 100.0),
+    ],
+)
+def test_exact_match(response: str, reference: str, value: float, raw: float) -> None:
+    item = Item(response, ("another", reference))
+    assert values("exact_match", [item]) == [value]
+    assert values("exact_match_raw", [item]) == [raw]
+
+
+def test_edit_similarity_by_hand() -> None:
+    # kitten -> sitting: distance 3, of 7 characters (Levenshtein's textbook case).
+    assert values("edit_similarity", [Item("kitten", ("sitting",))]) == [pytest.approx(100 * 4 / 7)]
+    assert values("edit_similarity", [Item("kitten", ("sitting", "mitten"))]) == [pytest.approx(100 * 5 / 6)]
+
+
+def test_length_ratio_is_of_the_whole_and_ranks_nothing() -> None:
+    items = [Item("abcd", ("ab", "abcde")), Item("", ("abcde",))]
+    assert values("length_ratio", items) == [80.0, 0.0]
+    assert figure("length_ratio", items) == 40.0
+
+
+def test_distinct() -> None:
+    found = load_metric("distinct_2").rows([Item("a b a b", ("x",)), Item("", ("x",)), Item("one", ("x",))])
+    assert found == [ItemScore(100 * 2 / 3), ItemScore(0.0), NoScore("the response has fewer than 2 words")]
 
 
 @pytest.mark.parametrize("name", known_metrics())
 def test_every_metric_is_at_its_ends(name: str) -> None:
     metric = load_metric(name)
-    text = "The quick brown fox jumps over the lazy dog."
-    perfect, empty = (value for value, _ in metric.rows([(text, text), ("", text)]))
-    assert perfect == pytest.approx(100)
-    assert empty == 0.0
-    assert metric.rows([]) == []
+    text = "The quick brown fox jumps over a lazy dog."
+    perfect, empty = values(name, [Item(text, (text,)), Item("", (text,))])
+    assert perfect == pytest.approx(100 if metric.higher_is_better else 0)
+    assert empty == (0.0 if metric.higher_is_better else 100)
+    assert list(metric.rows([])) == []
 
 
-def test_signatures_are_sacrebleus_and_name_what_decides() -> None:
-    hypotheses, refs = split(PAIRS[:3])
-    for name, own in (("bleu", BLEU()), ("chrf", CHRF())):
-        own.corpus_score(hypotheses, [refs])
-        assert load_metric(name).signature().startswith(str(own.get_signature()))
-    assert "tok:zh" in load_metric("bleu", "zh").signature()
-    assert load_metric("rougeL").signature() != load_metric("rougeL", "zh").signature()
+@pytest.mark.parametrize("name", ["rouge1", "rougeLsum", "token_f1"])
+def test_a_reference_without_words_is_not_scored(name: str) -> None:
+    found = score(load_metric(name), [Item("yes", ("!?",)), Item("yes", ("yes",)), Item(" ", ("no",))])
+    assert found.outcomes[0] == NoScore("the reference has no words")
+    assert (found.corpus, found.empty, found.unscored) == (pytest.approx(50), 1, 1)
+    assert score(load_metric(name), [Item("yes", ("!?",))]).corpus is None
+
+
+def test_many_items_are_shared_out_among_processes() -> None:
+    items = (ITEMS * (1 + WORTH_PROCESSES // len(ITEMS)))[: WORTH_PROCESSES + 1]
+    assert len(items) % BATCH == 1
+    recipe = Recipe("exact_match", ENGLISH, {})
+    metric = load_metric("exact_match", ENGLISH)
+    assert score(metric, items, recipe, processes=2) == score(metric, items)
+
+
+def test_signatures_name_what_decides() -> None:
     assert len({load_metric(name).signature() for name in known_metrics()}) == len(known_metrics())
+    for name in known_metrics():
+        several = load_metric(name, References(several=True)).signature()
+        if name not in ("exact_match", "exact_match_raw", "distinct_1", "distinct_2"):
+            assert several != load_metric(name).signature()
+    signatures = [
+        load_metric("rougeL", references, options).signature()
+        for references in (References(), References(given=True), References("zh", given=True))
+        for options in ({}, {"stemmer": False}, {"tokenizer": "characters"})
+    ]
+    assert len(set(signatures)) >= 7
 
 
-@pytest.mark.parametrize(("given", "near"), [("rouge-l", "rougeL"), ("BLUE", "bleu"), ("exact", "exact_match")])
+# ---------------------------------------------------------------- names, options, metrics of a user's own
+
+
+@pytest.mark.parametrize(
+    ("given", "near"), [("rouge-l", "rougeL"), ("BLUE", "bleu"), ("exact", "exact_match"), ("chrf+", "chrf")]
+)
 def test_unknown_metric_names_the_nearest(given: str, near: str) -> None:
-    with pytest.raises(HarnessError, match=f"did you mean '{near}'"):
+    with pytest.raises(HarnessError, match=f"did you mean '{near}"):
         load_metric(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("bleu", {"tokeniser": "zh"}, "unknown option 'tokeniser'.*\n.*tokenizer"),
+        ("rougeL", {"stemmer": "yes"}, "option 'stemmer'.*got 'yes'"),
+        ("exact_match", {"case": True}, "options it knows: none"),
+    ],
+)
+def test_wrong_options(name: str, options: dict[str, str | bool], said: str) -> None:
+    with pytest.raises(HarnessError, match=f"(?s){said}"):
+        load_metric(name, ENGLISH, options)
+
+
+OWN = """
+from harness.metrics import ItemScore
+
+def vowels(response, references, letters="aeiou"):
+    return None if not references[0] else 100 * sum(c in letters for c in response) / max(len(response), 1)
+
+def broken(response, references):
+    return "high"
+
+class Starts:
+    name, label, unit, corpus, higher_is_better = "starts", "starts alike", "0–100", False, True
+    def __init__(self, references, options): pass
+    def signature(self): return "starts|v1"
+    def rows(self, items):
+        return [ItemScore(100.0 * any(r[:1] == i.response[:1] for r in i.references)) for i in items]
+    def corpus_score(self, counts): raise NotImplementedError
+
+class Half:
+    name = "half"
+    def __init__(self, references, options): pass
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "own_metrics_of_a_user.py"
+    path.write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, path.stem, raising=False)
+    return path
+
+
+def test_a_users_own_function_and_class(own_module: Path) -> None:
+    vowels = load_metric("own_metrics_of_a_user:vowels", ENGLISH, {"letters": "a"})
+    assert vowels.rows([Item("aab", ("x",)), Item("a", ("",))]) == [
+        ItemScore(pytest.approx(200 / 3)),
+        NoScore("the function gives None"),
+    ]
+    starts = load_metric("own_metrics_of_a_user:Starts")
+    assert score(starts, [Item("ab", ("ax",)), Item("b", ("ax",))]).corpus == 50
+    assert starts.signature().endswith("|starts|v1") and "letters:a" in vowels.signature()
+    before = vowels.signature()
+    own_module.write_text(OWN + "# edited\n")
+    assert load_metric("own_metrics_of_a_user:vowels", ENGLISH, {"letters": "a"}).signature() != before
+
+
+@pytest.mark.parametrize(
+    ("attribute", "said"),
+    [("Half", "lacks label, unit"), ("nothing", "cannot be imported"), ("OWN", "cannot be imported")],
+)
+def test_a_users_metric_that_is_none(own_module: Path, attribute: str, said: str) -> None:
+    with pytest.raises(HarnessError, match=said):
+        load_metric(f"own_metrics_of_a_user:{attribute}")
+
+
+def test_a_function_that_gives_no_number(own_module: Path) -> None:
+    with pytest.raises(HarnessError, match="gives 'high'"):
+        load_metric("own_metrics_of_a_user:broken").rows([Item("a", ("b",))])
 
 
 def test_mean_metrics_have_no_corpus_score() -> None:
@@ -174,25 +428,12 @@ def test_mean_metrics_have_no_corpus_score() -> None:
         load_metric("rougeL").corpus_score(np.zeros(1))
 
 
-@pytest.mark.parametrize(
-    ("texts", "language"),
-    [
-        (["The cat sat.", "北京"], "en"),
-        (["北京是中国的首都。", "Python 是一种语言"], "zh"),
-        ([], "en"),
-        (["", "!?"], "en"),
-        (["Résumé élève naïve"], "en"),
-    ],
-)
-def test_detect_language(texts: list[str], language: str) -> None:
-    assert detect_language(texts) == language
-
-
 def test_names_and_signatures_load_no_scorer() -> None:
     code = (
         "import sys; from harness.metrics import known_metrics, load_metric\n"
         "[load_metric(name).signature() for name in known_metrics()]\n"
-        "print([m for m in ('torch', 'transformers', 'sacrebleu', 'rouge_score', 'nltk', 'scipy') if m in sys.modules])"
+        "heavy = ('torch', 'transformers', 'sacrebleu', 'rouge_score', 'nltk', 'scipy', 'rapidfuzz', 'py3langid')\n"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

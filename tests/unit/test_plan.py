@@ -10,6 +10,8 @@ from harness.data.dataset import Dataset
 from harness.data.source import Source
 from harness.errors import SpecError
 from harness.factors import adjusted_weights, matched_levels
+from harness.metrics.base import Recipe, References
+from harness.metrics.registry import load_metric
 from harness.plan import expand
 from harness.prompts import STYLES
 from harness.records.inputs import BaseInput, SourceInput
@@ -17,7 +19,7 @@ from harness.records.plan import Plan
 from harness.records.settings import FieldMap
 from harness.records.variant import Cell, Masking, Method, Variant
 from harness.resolve import resolve
-from harness.resolved import Resolved, ResolvedJudge, ResolvedModel
+from harness.resolved import Resolved, ResolvedJudge, ResolvedMetric, ResolvedModel
 from harness.spec.matrix import MatrixSpec
 from harness.spec.reading import parse_spec
 from harness.variants import baseline_cell, variants
@@ -35,10 +37,13 @@ def resolved(spec: MatrixSpec, *, model_identity: str = "x", prompt: str = "p", 
     source = Source(Path("d.json"), SourceInput(format="json", identity="s" * 64))
     return Resolved(
         data=Dataset((source,), FieldMap(), spec.split, codes=bytes([1])),
-        language="en",
+        language=None,
         models={"a": ResolvedModel("a", BaseInput(kind="gguf", identity=model_identity), 1e8)},
         styles=STYLES,
-        metric_signatures={name: f"{name}|v1" for name in spec.metrics},
+        metrics={
+            each.column: ResolvedMetric(load_metric(each.metric), Recipe(each.metric, References(), {}))
+            for each in spec.metrics
+        },
         judges=tuple(ResolvedJudge(judge, "r", "m", prompt, parser) for judge in spec.judges),
     )
 

@@ -1,0 +1,42 @@
+"""A user's function as a metric: `score(response, references) -> float`, or None for an item that it cannot score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from harness.errors import HarnessError
+from harness.metrics.base import Item, ItemScore, MeanMetric, NoScore, Options, Outcome
+
+Score = Callable[..., float | None]
+
+
+class FunctionMetric(MeanMetric):
+    """The mean of what a function gives; the options of the matrix are its keyword arguments."""
+
+    unit = "points"
+
+    def __init__(self, function: Score, place: str, source: str, options: Options) -> None:
+        """`place`: `module:attribute`; `source`: hash of the file that the function stands in."""
+        self.name = place
+        self.label = place.split(":")[1]
+        self._function, self._source, self._options = function, source, dict(options)
+
+    def signature(self) -> str:
+        """Where it stands, the hash of its file, and the options."""
+        given = "".join(f"|{name}:{value}" for name, value in sorted(self._options.items()))
+        return f"{self.name}|source:{self._source}{given}"
+
+    def rows(self, items: Sequence[Item]) -> list[Outcome]:
+        """What the function says to each. Raises HarnessError for anything but a finite number or None."""
+        return [self._one(item) for item in items]
+
+    def _one(self, item: Item) -> Outcome:
+        found = self._function(item.response, item.references, **self._options)
+        if found is None:
+            return NoScore("the function gives None")
+        if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+            raise HarnessError(
+                f"metric {self.name} gives {found!r} for a response", hint="give a finite number, or None for no score"
+            )
+        return ItemScore(float(found))

@@ -1,0 +1,114 @@
+"""The metrics that there are: ours, those of installed packages, and a user's `module:attribute`."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from difflib import get_close_matches
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, cast
+
+from harness.errors import HarnessError
+from harness.metrics.base import Metric, Options, References
+from harness.metrics.function import FunctionMetric
+
+GROUP = "sft_harness.metrics"
+BUILT_IN = {
+    "bleu": "harness.metrics.bleu:Bleu",
+    "chrf": "harness.metrics.chrf:Chrf",
+    "chrf++": "harness.metrics.chrf:ChrfPlusPlus",
+    "ter": "harness.metrics.ter:Ter",
+    "rouge1": "harness.metrics.rouge:Rouge1",
+    "rouge2": "harness.metrics.rouge:Rouge2",
+    "rougeL": "harness.metrics.rouge:RougeL",
+    "rougeLsum": "harness.metrics.rouge:RougeLsum",
+    "exact_match": "harness.metrics.exact_match:ExactMatch",
+    "exact_match_raw": "harness.metrics.exact_match:ExactMatchRaw",
+    "token_f1": "harness.metrics.token_f1:TokenF1",
+    "edit_similarity": "harness.metrics.edit_similarity:EditSimilarity",
+    "length_ratio": "harness.metrics.length_ratio:LengthRatio",
+    "distinct_1": "harness.metrics.distinct:Distinct1",
+    "distinct_2": "harness.metrics.distinct:Distinct2",
+}
+"""Ours, so that they are found in a checkout that is not installed."""
+
+
+@lru_cache(maxsize=1)
+def known_metrics() -> tuple[str, ...]:
+    """Names that `load_metric` takes besides `module:attribute`: ours, and those of installed packages."""
+    return (*BUILT_IN, *sorted({point.name for point in entry_points(group=GROUP)} - BUILT_IN.keys()))
+
+
+def load_metric(name: str, references: References | None = None, options: Options | None = None) -> Metric:
+    """The metric of that name: one of `known_metrics`, or `module:attribute`, a class or a function of the user's own.
+
+    Raises:
+        HarnessError: a name that is not known (with the nearest one that is), a module that cannot be imported, an
+            option that the metric does not know.
+        MissingExtra: the metric's package is not installed.
+
+    """
+    references, options = references or References(), options or {}
+    if name in BUILT_IN:
+        made: Metric = _imported(EntryPoint(name, BUILT_IN[name], GROUP))(references, options)
+        return made
+    if ":" in name:
+        point = EntryPoint(name, name, GROUP)
+    else:
+        found = tuple(entry_points(group=GROUP, name=name))
+        if not found:
+            raise _unknown(name)
+        point = found[0]
+    return _users(point, references, options)
+
+
+def _users(point: EntryPoint, references: References, options: Options) -> Metric:
+    """A metric that is not ours; its source is part of its signature, so that an edit scores everything again."""
+    loaded = _imported(point)
+    if not isinstance(loaded, type):
+        if not callable(loaded):
+            raise HarnessError(f"{point.value} is neither a class nor a function", hint="docs/metrics.md shows both")
+        return FunctionMetric(loaded, point.value, _source(loaded), options)
+    metric: Any = loaded(references, options)
+    lacking = [
+        each
+        for each in ("name", "label", "unit", "corpus", "higher_is_better", "signature", "rows", "corpus_score")
+        if not hasattr(metric, each)
+    ]
+    if lacking:
+        raise HarnessError(f"{point.value} is no metric: it lacks {', '.join(lacking)}", hint="docs/metrics.md")
+    own, source = metric.signature(), _source(loaded)
+    metric.signature = lambda: f"{point.value}|source:{source}|{own}"
+    return cast(Metric, metric)
+
+
+def _source(of: Any) -> str:
+    """The first 12 hex digits of the sha256 of the file that defines it; `unknown` where there is none."""
+    try:
+        return hashlib.sha256(Path(inspect.getfile(of)).read_bytes()).hexdigest()[:12]
+    except (TypeError, OSError):
+        return "unknown"
+
+
+def _imported(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except (ImportError, AttributeError, ValueError) as e:
+        raise HarnessError(
+            f"metric {point.name!r} cannot be imported from {point.value}: {e}",
+            hint="module:attribute, where the module is installed or its folder stands in PYTHONPATH",
+        ) from e
+
+
+def _unknown(name: str) -> HarnessError:
+    by_plain = {_plain(known): known for known in known_metrics()}
+    near = get_close_matches(_plain(name), by_plain, n=1)
+    said = f"; did you mean {by_plain[near[0]]!r}?" if near else ""
+    return HarnessError(f"unknown metric {name!r}{said}", hint="known: " + ", ".join(known_metrics()))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9+]", "", name.lower())
