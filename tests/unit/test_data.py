@@ -152,6 +152,30 @@ def test_field_map(tmp_path: Path) -> None:
     assert chat.output == "a"
 
 
+def test_several_references(tmp_path: Path) -> None:
+    """The first of a list is trained on; the others, and those of another field, are further references."""
+    rows = [
+        {"instruction": "q", "output": ["a", "b"], "more": "c"},
+        {"instruction": "q", "output": "a", "more": ["b"]},
+        {"instruction": "q", "output": "a"},
+    ]
+    found = entries_of(jsonl(tmp_path / "a.jsonl", *rows), references="more")
+    assert [entry.references for entry in found] == [("a", "b", "c"), ("a", "b"), ("a",)]
+    assert all("more" not in entry.meta for entry in found)
+    asked = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "more": ["b"]}
+    assert entries_of(jsonl(tmp_path / "b.jsonl", asked), references="more")[0].references == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [(["a", ""], r"`output\[1\]` is empty"), (["a", 3], r"`output\[1\]` is int, not text"), ([], "`output` is empty")],
+)
+def test_broken_references(tmp_path: Path, output: list[Any], message: str) -> None:
+    path = jsonl(tmp_path / "a.jsonl", {"instruction": "q", "output": "a"}, {"instruction": "q", "output": output})
+    with pytest.raises(DataError, match=f"a.jsonl:2: {message}"):
+        scanned(path)
+
+
 def test_repeated_rows_have_ids_of_their_own(tmp_path: Path) -> None:
     ids = [each.id for each in entries_of(jsonl(tmp_path / "a.jsonl", *[{"instruction": "a", "output": "b"}] * 3))]
     assert ids == [ids[0], f"{ids[0]}-2", f"{ids[0]}-3"]
