@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import cast
@@ -64,13 +64,9 @@ def measure_board(layout: Layout, measure: Measured, families: Families) -> Meas
     pairs = [] if info.descriptive else list(combinations(scored, 2))
     found = _comparisons(layout, measure, families, pairs)
     ranks = dict(zip(scored, _ranks(scored, pairs, found.for_ranks), strict=True)) if info.ranks else {}
-    binary = measure.pass_or_fail
     return MeasureBoard(
         info=info,
-        scores=tuple(
-            _cell_score(measure, c, summary, ranks.get(c), passfail=bool(binary[c]))
-            for c, summary in enumerate(summaries)
-        ),
+        scores=_cell_scores(measure, summaries, ranks),
         comparisons=tuple(comparison for comparison in found.reported if comparison.n_items),
         effects=_effects(layout, measure, means),
         interactions=_interactions(layout, measure, means) if info.primary else (),
@@ -158,6 +154,20 @@ def _ranks(scored: list[int], pairs: list[tuple[int, int]], comparisons: list[Co
 
 
 # ---------------------------------------------------------------- cells, effects, warnings
+
+
+def cell_scores(measure: Measured) -> tuple[CellScore, ...]:
+    """Every cell by itself, without ranks, in the order of the layout."""
+    return _cell_scores(measure, summarise_cells(measure), {})
+
+
+def _cell_scores(
+    measure: Measured, summaries: Sequence[CellSummary], ranks: Mapping[int, RankInterval]
+) -> tuple[CellScore, ...]:
+    binary = measure.pass_or_fail
+    return tuple(
+        _cell_score(measure, c, summary, ranks.get(c), passfail=bool(binary[c])) for c, summary in enumerate(summaries)
+    )
 
 
 def _cell_score(

@@ -1,0 +1,214 @@
+"""Three dimensions of a fine-tuning, before and after: does it follow, how good is what it says, is it stable. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean, pstdev
+
+from harness.align import VariantScores
+from harness.metrics.base import Item, ItemScore, References
+from harness.metrics.health import copied
+from harness.metrics.registry import load_metric
+from harness.metrics.scoring import corpus_figure
+from harness.records.data import Example
+from harness.records.result import Interval, Rate
+from harness.records.rows import Generation, MetricRow, Scored
+from harness.records.variant import Cell
+from harness.stats.passfail import wilson
+
+FOLLOWING = "instruction-following"
+QUALITY = "content-quality"
+"""Rubrics of the judges that are read here."""
+EXCELLENT_LINE = 0.8
+"""Share of excellent answers from which the instructions count as followed."""
+BLEU_BAND = (0.4, 0.6)
+"""BLEU on 0–1 that is healthy for one style of copy; above it, look whether the answers are learnt by heart."""
+PASS = 50.0
+"""Points of the primary measure from which a sampled response passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Verdicts by grade; `unscored` ones (unparsed, refused, failed calls) are none of them."""
+
+    excellent: Rate
+    acceptable: int
+    failed: int
+    unscored: int
+
+    @property
+    def reached(self) -> bool:
+        """Whether the share of excellent answers is at the line or above."""
+        return self.excellent.value >= EXCELLENT_LINE
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """`bleu`: corpus BLEU on 0–1; `judged`: mean of the content-quality judge on 0–1. None: not measured."""
+
+    bleu: float | None
+    copied: Rate | None
+    judged: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stability:
+    """Of `samples` responses to each prompt. `agreement`: mean chrF of all pairs of them, 0–100; 100 says all alike.
+
+    `spread`: mean standard deviation of the primary measure within a prompt, points; `all_pass`: prompts of which every
+    response reaches half of the scale.
+    """
+
+    samples: int
+    agreement: float
+    spread: float | None
+    all_pass: Rate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dimensions:
+    """One cell. None where the matrix has nothing to tell it by: no such judge, no BLEU, one sample a prompt."""
+
+    cell: Cell
+    following: Following | None
+    quality: Quality
+    stability: Stability | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where to look: columns of the judges by rubric, of BLEU, of the primary measure; and ends of scales."""
+
+    following: str | None
+    quality: str | None
+    quality_scale: tuple[float, float]
+    bleu: str | None
+    primary: str
+    primary_scale: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A variant's scores and responses."""
+
+    scores: VariantScores
+    generations: Sequence[Generation]
+
+
+def dimensions(
+    variants: Sequence[Answers], tests: Mapping[str, Example], trained: Collection[str], sources: Sources
+) -> list[Dimensions]:
+    """Every cell, seeds together. `trained`: plain outputs of the training part."""
+    cells: dict[Cell, list[Answers]] = {}
+    for each in variants:
+        cells.setdefault(each.scores.variant.cell, []).append(each)
+    return [
+        Dimensions(
+            cell,
+            _following(answers, sources.following),
+            _quality(answers, tests, trained, sources),
+            _stability(answers, sources),
+        )
+        for cell, answers in cells.items()
+    ]
+
+
+def before(after: Cell, cells: Sequence[Cell]) -> Cell | None:
+    """The untuned cell that a tuned one starts from: of the same model, of the same prompt style if there is one."""
+    untuned = [cell for cell in cells if cell.method == "none" and cell.model == after.model]
+    if after.method == "none":
+        return None
+    return next((cell for cell in untuned if cell.prompt_style == after.prompt_style), next(iter(untuned), None))
+
+
+def rate(count: int, n: int) -> Rate | None:
+    """A share with Wilson's interval; None of nothing."""
+    if not n:
+        return None
+    low, high = wilson(count, n)
+    return Rate(count=count, n=n, value=count / n, interval=Interval(low=low, high=high))
+
+
+def _following(answers: Sequence[Answers], judge: str | None) -> Following | None:
+    rows = [row for each in answers for row in each.scores.judgments.get(judge or "", ())]
+    grades = [row.value for row in rows if isinstance(row, Scored)]
+    excellent = rate(grades.count(2), len(grades))
+    if excellent is None:
+        return None
+    return Following(excellent, grades.count(1), grades.count(0), len(rows) - len(grades))
+
+
+def _quality(
+    answers: Sequence[Answers], tests: Mapping[str, Example], trained: Collection[str], sources: Sources
+) -> Quality:
+    rows = [row for each in answers for row in each.generations if row.example_id in tests]
+    copies = sum(copied(row.text, tests[row.example_id], trained) for row in rows)
+    figures = [_bleu(each.scores, sources.bleu) for each in answers]
+    bleus = [figure for figure in figures if figure is not None]
+    low, high = sources.quality_scale
+    judged = [
+        (row.value - low) / (high - low)
+        for each in answers
+        for row in each.scores.judgments.get(sources.quality or "", ())
+        if isinstance(row, Scored)
+    ]
+    return Quality(fmean(bleus) / 100 if bleus else None, rate(copies, len(rows)), fmean(judged) if judged else None)
+
+
+def _bleu(scores: VariantScores, column: str | None) -> float | None:
+    rows = scores.metrics.get(column, ()) if column else ()
+    scored = [ItemScore(row.value, row.counts) for row in rows if isinstance(row, MetricRow)]
+    return corpus_figure(load_metric("bleu"), scored)
+
+
+def _stability(answers: Sequence[Answers], sources: Sources) -> Stability | None:
+    """None unless every prompt has two responses or more."""
+    prompts: list[list[Generation]] = []
+    values: list[list[float]] = []
+    for each in answers:
+        texts: dict[str, list[Generation]] = defaultdict(list)
+        for row in each.generations:
+            texts[row.example_id].append(row)
+        prompts += texts.values()
+        values += _sampled(each.scores, sources.primary)
+    fewest = min((len(texts) for texts in prompts), default=0)
+    if fewest < 2:
+        return None
+    several = [found for found in values if len(found) > 1]
+    low, high = sources.primary_scale
+    passing = low + (high - low) * PASS / 100
+    return Stability(
+        fewest,
+        agreement(prompts),
+        fmean(pstdev(found) for found in several) if several else None,
+        rate(sum(min(found) >= passing for found in several), len(several)) if math.isfinite(passing) else None,
+    )
+
+
+def _sampled(scores: VariantScores, measure: str) -> list[list[float]]:
+    """The primary measure's values of each prompt, one a sample."""
+    found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in scores.metrics.get(measure, ()):
+        if isinstance(row, MetricRow):
+            found[row.example_id][row.sample].append(row.value)
+    for judgment in scores.judgments.get(measure, ()):
+        if isinstance(judgment, Scored):
+            found[judgment.example_id][judgment.sample].append(judgment.value)
+    return [[fmean(values) for values in samples.values()] for samples in found.values()]
+
+
+def agreement(prompts: Sequence[Sequence[Generation]]) -> float:
+    """Mean over prompts of the mean sentence chrF of all pairs of responses, both ways; two empty ones agree."""
+    chrf = load_metric("chrf", References())
+    means = []
+    for texts in prompts:
+        pairs = [(a.text, b.text) for a, b in combinations(texts, 2)]
+        unlike = [(a, b) for a, b in pairs if a != b]
+        outcomes = chrf.rows([Item(a, (b,)) for pair in unlike for a, b in (pair, pair[::-1])])
+        points = sum(outcome.value for outcome in outcomes if isinstance(outcome, ItemScore)) / 2
+        means.append((points + 100 * (len(pairs) - len(unlike))) / len(pairs))
+    return fmean(means)

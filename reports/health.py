@@ -1,0 +1,43 @@
+"""Health of the responses, cell by cell, as a section of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.metrics.health import Health
+from harness.records.variant import Cell
+from reports.sections import Section
+from reports.wording import NONE, figure, labels
+
+NOTE = (
+    "Share of the responses. Ended: by themselves; cut: at the limit of new tokens; echo: repeats the instruction or a "
+    "header of the prompt; loop: ends in the same text three times or more; copied: word for word an output of the "
+    "training part that is not this item's reference. Length: characters of the references = 1."
+)
+
+
+def health_section(cells: Sequence[tuple[Cell, Health]]) -> Section:
+    """A row a cell."""
+    names = labels(cell for cell, _ in cells)
+    return Section(
+        "Health of the responses",
+        ("cell", "responses", "ended", "cut", "empty", "echo", "loop", "copied", "length"),
+        tuple(
+            (
+                names[cell.name],
+                str(found.responses),
+                *(_percent(found.share(n)) for n in _counts(found)),
+                figure(found.length_ratio, 2),
+            )
+            for cell, found in cells
+        ),
+        (NOTE,),
+    )
+
+
+def _counts(found: Health) -> tuple[int, ...]:
+    return found.ended, found.cut, found.empty, found.echo, found.loop, found.copied
+
+
+def _percent(share: float | None) -> str:
+    return NONE if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,60 @@
+"""A titled table for readers: in the terminal, as Markdown, as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rich.console import Console
+from rich.table import Table
+
+from reports.markdown import escape, table
+from reports.wording import LONGEST_SHOWN, visible
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Texts as they are; whoever shows them escapes them. The first column is of names, the others of figures."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def print_section(section: Section, console: Console) -> None:
+    """In the terminal."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for number, name in enumerate(section.header):
+        shown.add_column(visible(name), justify="left" if number == 0 else "right")
+    for row in section.rows:
+        shown.add_row(*map(visible, row))
+    console.print(f"[bold]{visible(section.title)}[/bold]", highlight=False)
+    console.print(shown, highlight=False)
+    for note in section.notes:
+        console.print(visible(note), highlight=False, markup=False)
+    console.print()
+
+
+def sections_markdown(title: str, sections: Sequence[Section]) -> str:
+    """All of them under one heading."""
+    parts = [f"# {escape(title)}"]
+    for section in sections:
+        parts += [f"## {escape(section.title)}", table(list(map(escape, section.header)),
+                  [list(map(escape, row)) for row in section.rows]), *map(escape, section.notes)]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def sections_html(title: str, sections: Sequence[Section]) -> str:
+    """One file; everything that a user or a model wrote is escaped, and nothing is fetched or run."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["visible"] = lambda text: visible(text, LONGEST_SHOWN)
+    return environment.get_template("sections.html.j2").render(title=title, sections=sections)
