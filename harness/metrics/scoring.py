@@ -35,7 +35,8 @@ def score(metric: Metric, items: Sequence[Item], recipe: Recipe | None = None, p
 
     Raises HarnessError for a metric that gives another number of outcomes than there are items.
     """
-    if recipe is not None and processes > 1 and len(items) >= WORTH_PROCESSES:
+    alone = getattr(metric, "one_process", False)
+    if recipe is not None and processes > 1 and len(items) >= WORTH_PROCESSES and not alone:
         outcomes = _shared_out(recipe, items, processes)
     else:
         outcomes = list(metric.rows(items))

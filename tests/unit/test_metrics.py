@@ -299,6 +299,22 @@ def test_distinct() -> None:
     assert found == [ItemScore(100 * 2 / 3), ItemScore(0.0), NoScore("the response has fewer than 2 words")]
 
 
+def test_semantic_similarity() -> None:
+    """Golden: the example on the model card of all-MiniLM-L6-v2's library (sentence-transformers, quickstart)."""
+    weather, sunny, stadium = "The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."
+    items = [Item(sunny, (weather,)), Item(stadium, (weather,)), Item(sunny, (stadium, weather)), Item("", (weather,))]
+    # There: 0.6660, 0.1046.
+    assert values("semantic_similarity", items) == pytest.approx([66.60, 10.46, 66.60, 0], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"model": "org/name"}, "`revision:`, its commit"), ({"model": 3}, "option 'model'")]
+)
+def test_an_embedding_model_must_be_pinned(options: dict[str, str | bool], said: str) -> None:
+    with pytest.raises(HarnessError, match=said):
+        load_metric("semantic_similarity", ENGLISH, options)
+
+
 @pytest.mark.parametrize("name", known_metrics())
 def test_every_metric_is_at_its_ends(name: str) -> None:
     metric = load_metric(name)
@@ -432,7 +448,7 @@ def test_names_and_signatures_load_no_scorer() -> None:
     code = (
         "import sys; from harness.metrics import known_metrics, load_metric\n"
         "[load_metric(name).signature() for name in known_metrics()]\n"
-        "heavy = ('torch', 'transformers', 'sacrebleu', 'rouge_score', 'nltk', 'scipy', 'rapidfuzz', 'py3langid')\n"
+        "heavy = ('torch', 'transformers', 'sacrebleu', 'rouge_score', 'nltk', 'scipy', 'rapidfuzz', 'sklearn')\n"
         "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
