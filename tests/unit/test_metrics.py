@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,10 +16,11 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF, TER
 
-from harness.errors import HarnessError, MissingExtra
+from harness.errors import HarnessError, MissingExtra, SpecError
 from harness.metrics import Item, ItemScore, NoScore, References, known_metrics, load_metric
 from harness.metrics.base import Recipe
 from harness.metrics.scoring import BATCH, WORTH_PROCESSES, score
+from harness.spec.reading import parse_spec
 
 BUILT_IN = [
     'The spelling of the given phrase is incorrect, the correct spelling is "friend".',
@@ -437,6 +439,33 @@ def test_a_users_metric_that_is_none(own_module: Path, attribute: str, said: str
 def test_a_function_that_gives_no_number(own_module: Path) -> None:
     with pytest.raises(HarnessError, match="gives 'high'"):
         load_metric("own_metrics_of_a_user:broken").rows([Item("a", ("b",))])
+
+
+def test_the_metrics_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    [matrix], [code] = (re.findall(rf"```{kind}\n(.*?)```", text, flags=re.DOTALL) for kind in ("yaml", "python"))
+    (tmp_path / "my_metrics.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec = parse_spec(f"name: m\ndata: starter-en\naxes: {{model: [a], prompt_style: [alpaca]}}\n{matrix}", "m.yaml")
+    assert [each.column for each in spec.metrics] == ["bleu", "rougeL", "bleu-200", "rougeL-plain", "my_metrics:vowels"]
+    own = spec.metrics[-1]
+    assert load_metric(own.metric, None, own.options).rows([Item("abba", ("x",))]) == [ItemScore(50.0)]
+    for name in known_metrics():
+        assert f"`{name}`" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("metrics: [bleu, bleu]", "two metrics are called 'bleu'"),
+        ("metrics: [{metric: bleu, option: {}}]", "option"),
+        ("metrics: [blue]", "did you mean 'bleu'"),
+        ("language: Chinese", "language"),
+    ],
+)
+def test_wrong_metrics_of_a_matrix(line: str, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        parse_spec(f"name: m\ndata: starter-en\naxes: {{model: [a], prompt_style: [alpaca]}}\n{line}\n", "m.yaml")
 
 
 def test_mean_metrics_have_no_corpus_score() -> None:
