@@ -29,7 +29,9 @@ def script_language(text: str) -> str | None:
 
 def _counts(text: str) -> tuple[int, int, int, int]:
     """Letters and digits, and of these Han, kana, Hangul."""
-    letters = sum(character.isalnum() for character in text)
+    letters = sum(map(str.isalnum, text))
+    if text.isascii():
+        return letters, 0, 0, 0
     return letters, len(_HAN.findall(text)), len(_KANA.findall(text)), len(_HANGUL.findall(text))
 
 
