@@ -102,10 +102,14 @@ class Answers:
 def dimensions(
     variants: Sequence[Answers], tests: Mapping[str, Example], trained: Collection[str], sources: Sources
 ) -> list[Dimensions]:
-    """Every cell, seeds together. `trained`: plain outputs of the training part."""
+    """Every cell, seeds together; responses to other examples than `tests` are passed over.
+
+    `trained`: plain outputs of the training part.
+    """
     cells: dict[Cell, list[Answers]] = {}
     for each in variants:
-        cells.setdefault(each.scores.variant.cell, []).append(each)
+        rows = [row for row in each.generations if row.example_id in tests]
+        cells.setdefault(each.scores.variant.cell, []).append(Answers(each.scores, rows))
     return [
         Dimensions(
             cell,
@@ -125,18 +129,22 @@ def before(after: Cell, cells: Sequence[Cell]) -> Cell | None:
     return next((cell for cell in untuned if cell.prompt_style == after.prompt_style), next(iter(untuned), None))
 
 
-def rate(count: int, n: int) -> Rate | None:
-    """A share with Wilson's interval; None of nothing."""
+def rate(count: int, n: int, items: int) -> Rate | None:
+    """A share with Wilson's interval; None of nothing.
+
+    The interval takes the test items as drawn: seeds, samples and repeats of one item tell little more than one does.
+    """
     if not n:
         return None
-    low, high = wilson(count, n)
+    low, high = wilson(count / n * items, items)
     return Rate(count=count, n=n, value=count / n, interval=Interval(low=low, high=high))
 
 
 def _following(answers: Sequence[Answers], judge: str | None) -> Following | None:
     rows = [row for each in answers for row in each.scores.judgments.get(judge or "", ())]
-    grades = [row.value for row in rows if isinstance(row, Scored)]
-    excellent = rate(grades.count(2), len(grades))
+    scored = [row for row in rows if isinstance(row, Scored)]
+    grades = [row.value for row in scored]
+    excellent = rate(grades.count(2), len(grades), len({row.example_id for row in scored}))
     if excellent is None:
         return None
     return Following(excellent, grades.count(1), grades.count(0), len(rows) - len(grades))
@@ -145,10 +153,11 @@ def _following(answers: Sequence[Answers], judge: str | None) -> Following | Non
 def _quality(
     answers: Sequence[Answers], tests: Mapping[str, Example], trained: Collection[str], sources: Sources
 ) -> Quality:
-    rows = [row for each in answers for row in each.generations if row.example_id in tests]
+    rows = [row for each in answers for row in each.generations]
     copies = sum(copied(row.text, tests[row.example_id], trained) for row in rows)
     figures = [_bleu(each.scores, sources.bleu) for each in answers]
     bleus = [figure for figure in figures if figure is not None]
+    copies_rate = rate(copies, len(rows), len({row.example_id for row in rows}))
     low, high = sources.quality_scale
     judged = [
         (row.value - low) / (high - low)
@@ -156,7 +165,7 @@ def _quality(
         for row in each.scores.judgments.get(sources.quality or "", ())
         if isinstance(row, Scored)
     ]
-    return Quality(fmean(bleus) / 100 if bleus else None, rate(copies, len(rows)), fmean(judged) if judged else None)
+    return Quality(fmean(bleus) / 100 if bleus else None, copies_rate, fmean(judged) if judged else None)
 
 
 def _bleu(scores: VariantScores, column: str | None) -> float | None:
@@ -179,13 +188,14 @@ def _stability(answers: Sequence[Answers], sources: Sources) -> Stability | None
     if fewest < 2:
         return None
     several = [found for found in values if len(found) > 1]
+    items = max(1, round(len(several) / len(answers)))
     low, high = sources.primary_scale
     passing = low + (high - low) * PASS / 100
     return Stability(
         fewest,
         agreement(prompts),
         fmean(pstdev(found) for found in several) if several else None,
-        rate(sum(min(found) >= passing for found in several), len(several)) if math.isfinite(passing) else None,
+        rate(sum(min(found) >= passing for found in several), len(several), items) if math.isfinite(passing) else None,
     )
 
 

@@ -19,8 +19,11 @@ def mcnemar(gains: IntArray, losses: IntArray) -> FloatArray:
     return np.asarray(np.minimum(1.0, 2 * bdtr(fewer.astype(np.float64), both, 0.5)), dtype=np.float64)
 
 
-def wilson(passed: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Score interval of a share, in [0, 1] (Wilson 1927). Raises ValueError for n < 1 or a count outside 0 … n."""
+def wilson(passed: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Score interval of a share, in [0, 1] (Wilson 1927); an item with several verdicts may have passed in part.
+
+    Raises ValueError for n < 1 or a count outside 0 … n.
+    """
     if not 0 <= passed <= n or n < 1:
         raise ValueError(f"{passed} of {n} is no share")
     z2 = float(ndtri((1 + level) / 2)) ** 2

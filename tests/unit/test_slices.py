@@ -190,7 +190,7 @@ SOURCES = Sources("follows", "writes", (0, 100), "bleu", "rougeL", (0, 100))
 def answers(tuned: bool) -> Answers:
     texts = [["I think red", "I think red"], ["blue", "green sky"]] if tuned else [["?"], ["?"]]
     grades = [2, 2, 2, 1] if tuned else [2, 0, 0, 0]
-    judged = [Scored(example_id="a", sample=0, repeat=n, value=value) for n, value in enumerate(grades)]
+    judged = [Scored(example_id=f"j{n // 2}", sample=0, repeat=n % 2, value=value) for n, value in enumerate(grades)]
     rows = [
         generation(name, text, sample=sample)
         for name, samples in zip("ab", texts, strict=True)
@@ -230,8 +230,9 @@ def test_three_dimensions_before_and_after() -> None:
     assert new.stability.samples == 2 and new.stability.spread == pytest.approx(25 / 2)
     assert new.stability.all_pass is not None and new.stability.all_pass.count == 1
     [section] = dimension_sections([old, new], ["follows: it cannot tell"])
+    # Wilson's formula by hand for a quarter and three quarters of two items: the verdicts are about two.
     assert [row[1:] for row in section.rows[:3]] == [
-        ("25.0 % of 4 [4.6, 69.9]", "75.0 % of 4 [30.1, 95.4]"), ("0, 3, 1", "1, 0, 1"), ("–", "1.00"),
+        ("25.0 % of 4 [2.7, 80.2]", "75.0 % of 4 [19.8, 97.3]"), ("0, 3, 1", "1, 0, 1"), ("–", "1.00"),
     ]  # fmt: skip
     notes = " ".join(section.notes)
     for said in (
