@@ -54,6 +54,7 @@ def serve(answer: Callable[[Asked], Said]) -> Iterator[Loopback]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two writes: else each answer waits 40 ms for an ACK
 
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
