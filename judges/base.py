@@ -25,10 +25,13 @@ Options = Mapping[str, str | int | float | bool]
 
 GROUP = "sft_harness.judges"
 BUILT_IN = {
+    "anthropic": "judges.anthropic_judge:AnthropicJudge",
+    "litellm": "judges.litellm_judge:LiteLLMJudge",
     "llamacpp": "judges.llamacpp_judge:LlamaCppJudge",
     "ollama": "judges.ollama_judge:OllamaJudge",
     "openai": "judges.openai_judge:OpenAIJudge",
     "scripted": "judges.scripted_judge:ScriptedJudge",
+    "transformers": "judges.transformers_judge:TransformersJudge",
 }
 """Ours, so that they are found in a checkout that is not installed."""
 

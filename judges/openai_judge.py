@@ -6,36 +6,26 @@ refuses by name is left out from then on, and the same question is put again.
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from harness.credentials import redact
 from harness.errors import JudgeError, MissingExtra
 from harness.records.rows import ReplyToken, TokenLogprob
-from judges.base import Answer, BackendOptions, Busy, Options, Request, RequestFailed, read_options
-from judges.retry_after import retry_after
+from judges.base import Answer, BackendOptions, Busy, Options, Request, read_options
+from judges.service import HALF_REPLIES, REFUSED, key_for, meaning
 
 OPENAI = "https://api.openai.com/v1"
-NO_KEY = "no-key"
-"""Sent where a server of one's own asks for none: the client insists on something."""
-
 TOP_LOGPROBS = 20
-REFUSED = (400, 415, 422, 501)
-"""Statuses by which servers say that they do not know a parameter."""
-
-OVERLOADED = (408, 429, 503, 504, 529)
-"""Statuses that fewer requests at once would mend."""
 
 
 class OpenAIOptions(BackendOptions):
     """Options of `backend: openai`."""
 
     base_url: str = Field(OPENAI, description="The server, e.g. http://127.0.0.1:8000/v1.")
-    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable (or keyring entry) of the key.")
     json_output: Literal["schema", "object", "none"] = Field(
         "schema", description="How a reply's form is asked for; what a server refuses is weakened by itself."
     )
@@ -87,7 +77,7 @@ class OpenAIJudge:
             except self._sdk.APIStatusError as e:
                 if not (e.status_code in REFUSED and self._features.give_up(_message(e), version)):
                     raise self._translated(e) from None
-            except _HALF_REPLIES as e:
+            except HALF_REPLIES as e:
                 raise Busy(f"not a chat completion: {type(e).__name__}", overloaded=False) from None
 
     def close(self) -> None:
@@ -95,36 +85,24 @@ class OpenAIJudge:
         self._client.close()
 
     def _translated(self, error: Any) -> Exception:
-        """What a status means for this request, or for the whole judge. Never carries the request: it has the key."""
-        message = redact(f"HTTP {error.status_code}: {_message(error)}")[:500]
-        if error.status_code in (401, 403):
-            return JudgeError(
-                f"{self._options.base_url} refuses the key: {message}", hint=f"set {self._options.api_key_env}"
-            )
-        if error.status_code == 404:
-            return JudgeError(f"{self._options.base_url} has no model {self._model!r}: {message}")
+        """What a status means; a quota that is used up ends the asking."""
         if error.code == "insufficient_quota":
-            return JudgeError(f"{self._options.base_url}: {message}", hint="what was answered is kept; run again later")
-        if error.status_code in (408, 409, 429) or error.status_code >= 500:
-            overloaded = error.status_code in OVERLOADED
-            return Busy(message, retry_after(error.response.headers), overloaded=overloaded)
-        return RequestFailed(message)
-
-
-_HALF_REPLIES = (ValueError, TypeError, AttributeError, KeyError, IndexError)
-"""What reading a broken reply raises: not JSON, or JSON of another shape."""
+            return JudgeError(
+                redact(f"{self._options.base_url}: {_message(error)}"),
+                hint="what was answered is kept; run again later",
+            )
+        return meaning(
+            error.status_code,
+            _message(error),
+            error.response.headers,
+            server=self._options.base_url,
+            model=self._model,
+            key=self._options.api_key_env,
+        )
 
 
 def _key(options: OpenAIOptions) -> str:
-    key = os.environ.get(options.api_key_env)
-    if key:
-        return key
-    if urlsplit(options.base_url).hostname == urlsplit(OPENAI).hostname:
-        raise JudgeError(
-            f"judge backend 'openai': the environment variable {options.api_key_env} holds no key",
-            hint=f"export {options.api_key_env}=… (never in the matrix file), or give a base_url of your own server",
-        )
-    return NO_KEY
+    return key_for("openai", options.api_key_env, options.base_url, OPENAI)
 
 
 def _message(error: Any) -> str:

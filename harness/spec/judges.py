@@ -13,7 +13,7 @@ from harness.records.settings import (
     Price,
 )
 
-SERVED = ("openai", "ollama")
+SERVED = ("anthropic", "litellm", "openai", "ollama")
 """Backends whose servers have no model that would be everyone's."""
 
 

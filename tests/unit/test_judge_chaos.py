@@ -175,11 +175,11 @@ def test_a_limit_of_money_is_never_passed_even_with_many_calls_under_way(open_ju
 
 
 def test_prices_are_the_users_or_the_lists_and_unknown_ones_are_none() -> None:
-    mini = listed_price("openai", "gpt-4o-mini")
+    mini = listed_price("openai", "gpt-4o-mini", {})
     assert mini is not None
     assert cost_of(mini, 1_000_000, 100_000) == pytest.approx(0.15 + 0.06)
-    assert listed_price("openai", "somebody/else") is None
-    assert listed_price("ollama", "llama3.2") == Price(input=0, output=0)
+    assert listed_price("openai", "somebody/else", {}) is None
+    assert listed_price("ollama", "llama3.2", {}) == Price(input=0, output=0)
 
 
 def test_requests_per_minute_are_spaced() -> None:
