@@ -84,9 +84,10 @@ class RequestFailed(Exception):
 class Judge(Protocol):
     """A backend, loaded. `answer` is called from several threads at once, at most `concurrency` of them.
 
-    Two more things a backend may have: `preflight(model, options)`, a class method that raises JudgeError where asking
-    is bound to fail (no key, no such model), so that hours of training do not come first; and `transport`, the names
-    of its options that decide no reply (a time-out, a number of connections).
+    More that a backend may have: `preflight(model, options)`, a class method that raises JudgeError where asking is
+    bound to fail (no key, no such model), so that hours of training do not come first; `transport`, the names of its
+    options that decide no reply (a time-out, a number of connections); and `batches` (see judges.batches), which is
+    asked instead of `answer` unless it is None.
     """
 
     concurrency: int

@@ -103,13 +103,13 @@ class Budget:
         with self._lock:
             return Spent(self._calls, self._cost)
 
-    def open_call(self, worst: float) -> None:
-        """Set aside the most that a call may cost, once those under way leave room for it.
+    def open_call(self, worst: float, *, wait: bool = True) -> None:
+        """Set aside the most that a call may cost, once those under way leave room for it (at once, without `wait`).
 
-        Raises BudgetSpent where it would pass a limit although nothing is under way.
+        Raises BudgetSpent where it would pass a limit and nothing is waited for.
         """
         with self._lock:
-            while self._under_way and self._too_dear(worst):
+            while wait and self._under_way and self._too_dear(worst):
                 self._lock.wait()
             if self._max_calls is not None and self._calls >= self._max_calls:
                 raise BudgetSpent(

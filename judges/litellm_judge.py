@@ -12,8 +12,8 @@ from pydantic import Field
 
 from harness.credentials import redact, secret
 from harness.errors import JudgeError, MissingExtra
-from harness.records.rows import ReplyToken, TokenLogprob
 from judges.base import Answer, BackendOptions, Busy, Options, Request, read_options
+from judges.completion import answer_of
 from judges.service import HALF_REPLIES, meaning
 
 TOP_LOGPROBS = 20
@@ -46,7 +46,7 @@ class LiteLLMJudge:
 
     @classmethod
     def identity(cls, model: str, options: Options) -> str:
-        """litellm's name of the model, and the server where it is not the service's own."""
+        """The model by litellm's name, and the server where it is not the service's own."""
         settings = read_options(LiteLLMOptions, options, "litellm")
         return f"litellm:{model}" + (f"@{settings.base_url.rstrip('/')}" if settings.base_url else "")
 
@@ -66,7 +66,7 @@ class LiteLLMJudge:
         """Raises Busy, TimeoutError, ConnectionError, RequestFailed, JudgeError (key or model refused)."""
         errors = self._sdk.exceptions
         try:
-            return _answer(self._sdk.completion(**self._body(request)))
+            return answer_of(self._sdk.completion(**self._body(request)))
         except errors.Timeout:
             raise TimeoutError(f"no answer within {self._options.timeout:g} s") from None
         except errors.APIConnectionError as e:
@@ -80,7 +80,7 @@ class LiteLLMJudge:
             raise self._translated(e, status) from None
 
     def close(self) -> None:
-        """litellm keeps its clients to itself."""
+        """Forget the connections: litellm keeps its clients to itself."""
         self._sdk.in_memory_llm_clients_cache.flush_cache()
 
     def _body(self, request: Request) -> dict[str, Any]:
@@ -138,20 +138,3 @@ def _sdk() -> Any:
         raise MissingExtra("judge backend 'litellm'", "litellm") from e
     litellm.suppress_debug_info = True
     return litellm
-
-
-def _answer(reply: Any) -> Answer:
-    choice, usage = reply.choices[0], reply.usage
-    logprobs = getattr(choice, "logprobs", None)
-    return Answer(
-        text=choice.message.content or "",
-        finish_reason=choice.finish_reason or "stop",
-        prompt_tokens=usage.prompt_tokens or 0,
-        completion_tokens=usage.completion_tokens or 0,
-        tokens=tuple(_token(each) for each in (logprobs.content if logprobs is not None else None) or ()),
-    )
-
-
-def _token(entry: Any) -> ReplyToken:
-    candidates = tuple(TokenLogprob(token=each.token, logprob=each.logprob) for each in entry.top_logprobs or ())
-    return ReplyToken(text=entry.token, candidates=candidates)

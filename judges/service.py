@@ -26,6 +26,14 @@ MOST_MESSAGE = 500
 """Characters of a server's message that are kept."""
 
 
+class Refused(Exception):
+    """A refusal that may name a parameter; `meaning`: what it is where it names none that can be left out."""
+
+    def __init__(self, message: str, meaning: Exception) -> None:
+        super().__init__(message)
+        self.meaning = meaning
+
+
 def key_for(backend: str, name: str, base_url: str, official: str) -> str:
     """The key of this name. A server that is not the `official` one may need none.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request. `nth`: how often this very body has come, from 1."""
+    """One request. `nth`: how often this very body has come, from 1. An upload's body is `{"raw": bytes}`."""
 
     path: str
     headers: dict[str, str]
@@ -62,12 +62,13 @@ def serve(answer: Callable[[Asked], Said]) -> Iterator[Loopback]:
             if len(raw) < length:  # the client was killed while it asked
                 self.close_connection = True
                 return
+            is_json = "multipart" not in self.headers.get("Content-Type", "")
             with lock:
                 counts[raw] = counts.get(raw, 0) + 1
                 one = Asked(
                     self.path,
                     {name.lower(): value for name, value in self.headers.items()},
-                    json.loads(raw or b"{}"),
+                    json.loads(raw or b"{}") if is_json else {"raw": raw},
                     counts[raw],
                 )
                 asked.append(one)

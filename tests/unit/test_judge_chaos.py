@@ -18,13 +18,14 @@ from pydantic import TypeAdapter
 from harness.errors import JudgeError
 from harness.records.rows import NoReply, Reply, ReplyRow
 from harness.records.settings import AskLimits, Price
-from judges.ask import MOST_CHARACTERS, ask
+from judges.ask import ask
 from judges.base import Request
 from judges.bill import bill
 from judges.budget import Budget, BudgetSpent, Spent, cost_of, listed_price
 from judges.pace import Pace
 from judges.parse import parse
 from judges.questions import PlannedRequest, pending
+from judges.rows import MOST_CHARACTERS
 from judges.rubric import load_rubric
 from judges.window import Window
 from tests.servers.chaos import chaos, completion, fault_of
