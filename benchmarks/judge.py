@@ -6,9 +6,9 @@ Contestants, alternated in rounds on the same server and other questions each ti
 - `ask`: judges.ask with the backend `openai`, finding its concurrency by itself;
 - `one by one`: the loop of the book's chapter 7, one question after the other.
 
-The server is a stand-in with a known shape, in a process of its own (it would else share the clients' interpreter lock):
-`slots` questions at a time, `seconds` each; or `--url` for a real one. It ends with one JSON line. Needs the repository:
-`python -m benchmarks.judge`.
+The server is a stand-in with a known shape: `slots` questions at a time, `seconds` each, in a process of its own (else
+it would share the clients' interpreter lock); or `--url` for a real one. It ends with one JSON line. Needs the
+repository: `python -m benchmarks.judge`.
 """
 
 from __future__ import annotations

@@ -180,6 +180,8 @@ def _backend(name: str) -> type[Judge]:
         point = EntryPoint(name, name, GROUP)
     else:
         found = tuple(entry_points(group=GROUP, name=name))
+        if not found and name == "human":
+            raise JudgeError("people are no backend of a matrix", hint="they rate its answers with `harness rate`")
         if not found:
             known = known_backends()
             raise JudgeError(

@@ -94,7 +94,7 @@ class OpenAIBatches:
             )
             return str(batch.id)
 
-        return self._call(create)
+        return str(self._call(create))
 
     def _call(self, what: Any) -> Any:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field
@@ -77,7 +78,7 @@ class OpenAIJudge:
         while True:
             body, version = self.features.body(self.model, request)
             try:
-                return self.call(lambda client, asked=body: answer_of(client.chat.completions.create(**asked)))
+                return self.call(partial(_completed, body))
             except Refused as e:
                 if not self.features.give_up(str(e), version):
                     raise e.meaning from None
@@ -116,6 +117,10 @@ class OpenAIJudge:
             model=self.model,
             key=self._options.api_key_env,
         )
+
+
+def _completed(body: dict[str, Any], client: Any) -> Answer:
+    return answer_of(client.chat.completions.create(**body))
 
 
 def _key(options: OpenAIOptions) -> str:

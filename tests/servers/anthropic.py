@@ -1,8 +1,9 @@
 """Anthropic's documented Messages API, with a llama.cpp server behind it: what the official client is tested against.
 
-After the API's reference: POST /v1/messages with the header anthropic-version and a key (`x-api-key`, or as a bearer, as
-newer clients send it); `max_tokens` must be given; a system message stands beside the messages; errors are `{"type": "error", "error": {"type", "message"}}`, 529
-where the service is overloaded. A schema of `output_config` may hold no minimum and maximum.
+After the API's reference: POST /v1/messages with the header anthropic-version and a key (`x-api-key`, or as a bearer,
+as newer clients send it); `max_tokens` must be given; a system message stands beside the messages; errors are
+`{"type": "error", "error": {"type", "message"}}`, 529 where the service is overloaded. A schema of `output_config` may
+hold no minimum and maximum.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def refusal(status: int, kind: str, message: str, **headers: str) -> Said:
 
 
 def anthropic(engine: str, busy: int = 0, refused: tuple[str, ...] = ()) -> Callable[[Asked], Said]:
-    """A server's answers. `busy`: each question is first refused so often; `refused`: parameters that it will not take."""
+    """A server's answers. `busy`: each question is first refused so often; `refused`: parameters it will not take."""
 
     def answer(asked: Asked) -> Said:  # noqa: PLR0911 - one a rule of the API
         body = asked.body
