@@ -106,7 +106,7 @@ def keyboard(single: bool) -> str:
         descriptor = sys.stdin.fileno()
         before = termios.tcgetattr(descriptor)
         try:
-            tty.setcbreak(descriptor)
+            tty.setcbreak(descriptor, termios.TCSADRAIN)  # the default throws away what was typed ahead
             key = sys.stdin.read(1)
         finally:
             termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

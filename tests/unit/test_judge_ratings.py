@@ -23,7 +23,9 @@ FIVE, PAIR = load_rubric("correctness-5"), load_rubric("pairwise")
 
 def answers(text: str) -> list[Generation]:
     return [
-        Generation(example_id=each.id, sample=0, text=text.format(each.output), finish_reason="eos", tokens=1, seconds=0)
+        Generation(
+            example_id=each.id, sample=0, text=text.format(each.output), finish_reason="eos", tokens=1, seconds=0
+        )
         for each in EXAMPLES
     ]
 
