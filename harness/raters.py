@@ -55,7 +55,7 @@ def ratings(plan: Plan, store: Store) -> dict[str, tuple[Scores, tuple[float, fl
             judgment = parse(row, rubric) if isinstance(row, Reply) else None
             if isinstance(judgment, Scored):
                 scores[(variants[asked.generations], row.example_id, row.sample)] = judgment.value
-    return {name: each for name, each in found.items() if each[0]}
+    return {name: found[name] for name in sorted(found) if found[name][0]}
 
 
 def agreements_with_people(plan: Plan, store: Store) -> list[JudgeAgreement]:

@@ -47,7 +47,7 @@ class Desk:
             said, seconds = self._ask(left[place], done + given + 1, done + len(left))
             if said == "q":
                 break
-            if said == "b":
+            if said == "u":
                 if place > 0:
                     place -= 1
                     self.drop(left[place])
@@ -63,7 +63,7 @@ class Desk:
         return given
 
     def _ask(self, question: Question, number: int, total: int) -> tuple[str, float]:
-        """(the reply's text, or one of q, b, s; the seconds that it took)."""
+        """(the reply's text, or one of q, u, s; the seconds that it took)."""
         self.console.clear()
         self.console.rule(f"{number} of {total}")
         for name, title in SHOWN:
@@ -78,7 +78,7 @@ class Desk:
                 said = self.read(keys is not None).strip().lower()
             except EOFError:
                 return "q", 0.0
-            if said in ("q", "b", "s"):
+            if said in ("q", "u", "s"):
                 return said, 0.0
             reply = next((c.reply for c in keys if c.key == said), None) if keys else typed(self.rubric, said)
             if reply is not None:
@@ -92,7 +92,7 @@ class Desk:
             ways = "y or n for each: " + ", ".join(self.rubric.parser.keys)
         else:
             ways = f"{self.rubric.scale.low} to {self.rubric.scale.high}, then Enter"
-        return f"{ways}   ·   [b]ack  [s]kip  [q]uit"
+        return f"{ways}   ·   [u]ndo  [s]kip  [q]uit"
 
 
 def keyboard(single: bool) -> str:

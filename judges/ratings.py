@@ -150,7 +150,7 @@ def reply_of(planned: PlannedRequest, text: str, seconds: float) -> Reply:
 def _label_keys(labels: list[str]) -> dict[str, str]:
     """A label's first letter where it tells it from the others, else numbers."""
     letters = {label[0].lower(): label for label in labels}
-    reserved = {"q", "s", "b"} & set(letters)
+    reserved = {"q", "s", "u"} & set(letters)
     if len(letters) == len(labels) and not reserved:
         return letters
     return {str(place): label for place, label in enumerate(labels, 1)}

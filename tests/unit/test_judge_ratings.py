@@ -89,7 +89,11 @@ def test_every_rating_is_a_reply_that_its_rubric_reads(name: str) -> None:
         assert parse(reply_of(planned, text, 1.0), rubric).kind == "scored", text
     if keys:
         assert len({each.key for each in keys}) == len(keys)
-        assert not {"q", "b", "s"} & {each.key for each in keys}
+        assert not {"q", "u", "s"} & {each.key for each in keys}
+
+
+def test_of_a_pair_the_keys_are_a_b_and_t() -> None:
+    assert {each.key: each.words for each in choices(PAIR) or ()} == {"a": "A", "b": "B", "t": "tie"}
 
 
 def test_what_means_nothing_is_not_taken() -> None:
@@ -125,7 +129,7 @@ def sit(said: Iterable[str], n: int = 5) -> tuple[list[tuple[str, str]], str]:
 
 
 def test_keys_rate_go_back_skip_and_leave() -> None:
-    kept, shown = sit(["x", "9", "4", "2", "b", "5", "s", "1", "q", "3"])
+    kept, shown = sit(["x", "9", "4", "2", "u", "5", "s", "1", "q", "3"])
     assert [text for _, text in kept] == ['{"score": 4}', '{"score": 5}', '{"score": 1}']
     assert "3 rated now, 3 of 5 in all" in shown
     assert "answer to rate" in shown
