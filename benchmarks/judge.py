@@ -6,8 +6,9 @@ Contestants, alternated in rounds on the same server and other questions each ti
 - `ask`: judges.ask with the backend `openai`, finding its concurrency by itself;
 - `one by one`: the loop of the book's chapter 7, one question after the other.
 
-The server is a stand-in with a known shape: `slots` questions at a time, `seconds` each; or `--url` for a real one. It
-ends with one JSON line. Needs the repository: `python -m benchmarks.judge`.
+The server is a stand-in with a known shape: `slots` questions at a time, `seconds` each, in a process of its own (else
+it would share the clients' interpreter lock); or `--url` for a real one. It ends with one JSON line. Needs the
+repository: `python -m benchmarks.judge`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import multiprocessing
 import os
 import platform
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from itertools import count
 from typing import Any
@@ -32,7 +34,7 @@ from judges.ask import ask
 from judges.base import Request, load_judge
 from judges.questions import PlannedRequest
 from tests.servers.chaos import completion
-from tests.servers.loopback import Asked, Loopback, Said, serve
+from tests.servers.loopback import Asked, Said, serve
 
 CURVE = (1, 2, 4, 8, 16, 32)
 FRESH = count()
@@ -50,6 +52,24 @@ def stand_in(slots: int, seconds: float) -> Callable[[Asked], Said]:
         return said
 
     return answer
+
+
+def _serve(slots: int, seconds: float, address: Any) -> None:
+    with serve(stand_in(slots, seconds)) as server:
+        address.send(server.address)
+        address.recv()  # until the parent has done
+
+
+@contextmanager
+def own_process(slots: int, seconds: float) -> Iterator[str]:
+    """The stand-in's address, while it runs."""
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=_serve, args=(slots, seconds, there), daemon=True)
+    process.start()
+    yield here.recv()
+    here.send("done")
+    process.join()
 
 
 def questions(n: int) -> list[PlannedRequest]:
@@ -100,9 +120,9 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    server = serve(stand_in(given.slots, given.seconds)) if given.url is None else nullcontext(Loopback("", []))
-    with server as running:
-        measure(given, given.url or f"{running.address}/v1")
+    server = own_process(given.slots, given.seconds) if given.url is None else nullcontext("")
+    with server as address:
+        measure(given, given.url or f"{address}/v1")
 
 
 def measure(given: Any, url: str) -> None:

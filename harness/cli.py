@@ -8,7 +8,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.commands import auditing, boarding, exporting, housekeeping, judging, prompting, running, significance
+from harness.commands import (
+    auditing,
+    boarding,
+    exporting,
+    housekeeping,
+    judging,
+    prompting,
+    rating,
+    running,
+    significance,
+)
 from harness.commands.parsing import Commands
 
 EPILOG = """\
@@ -63,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     stored = argparse.ArgumentParser(add_help=False, parents=[common])
     stored.add_argument("--store", type=Path, default=Path("runs"), metavar="DIR", help="the store (default: ./runs)")
     commands = Commands(top.add_subparsers(required=True, metavar="COMMAND"), common, stored)
-    for subject in (running, significance, boarding, prompting, judging, auditing, exporting, housekeeping):
+    for subject in (running, significance, boarding, prompting, judging, auditing, exporting, rating, housekeeping):
         subject.add(commands)
     return top
 

@@ -1,4 +1,4 @@
-"""Keys and passwords: where they may come from (the environment), and how they are kept out of everything else."""
+"""Keys and passwords: where they may come from (environment, keyring), and how they are kept out of everything else."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ SHORTEST = 8
 """A shorter value of an environment variable is not replaced in texts: it may be a word."""
 
 REMOVED = "[key removed]"
+SERVICE = "sft-harness"
+"""The keyring's name for us: `keyring set sft-harness OPENAI_API_KEY` keeps a key there."""
+
+_from_keyring: set[str] = set()
+"""Secrets read from the keyring: they stand in no environment variable by which they could be found in a text."""
+
 _NOTHING = ("", "null", "~")
 
 
@@ -52,9 +58,32 @@ def _shown(place: str) -> str:
     return SECRET_VALUE.sub(REMOVED, place)
 
 
+def secret(name: str) -> str | None:
+    """A key by the name of its environment variable: from there, else from the system's keyring; None where in neither.
+
+    The keyring needs the package `keyring`; one that is locked, broken or not there holds nothing.
+    """
+    if os.environ.get(name):
+        return os.environ[name]
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:
+        return None
+    try:
+        found = keyring.get_password(SERVICE, name)
+    except KeyringError:
+        return None
+    if found:
+        _from_keyring.add(found)
+    return found or None
+
+
 def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The text without any secret that stands in the environment, and without what looks like a key."""
+    """The text without any secret of the environment or the keyring, and without what looks like a key."""
     for name, value in environment.items():
         if len(value) >= SHORTEST and SECRET_NAME.search(name):
             text = text.replace(value, REMOVED)
+    for value in _from_keyring:
+        text = text.replace(value, REMOVED)
     return SECRET_VALUE.sub(REMOVED, text)

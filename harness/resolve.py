@@ -189,7 +189,7 @@ def resolve_judge(judge: JudgeSpec, matrix: Path, tests: Sequence[Example]) -> R
         scale=(rubric.scale.low, rubric.scale.high),
         prompt_tokens=characters / CHARACTERS_A_TOKEN,
         reply_tokens=rubric.max_tokens / 2,
-        price=judge.price or listed_price(judge.backend, judge.model),
+        price=judge.price or listed_price(judge.backend, judge.model, judge.options),
     )
 
 

@@ -398,6 +398,7 @@ def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> Ask
             limits=resolved.spec.limits,
             budget=workshop.budget,
             price=resolved.price,
+            name=digest(ask),
         )
     return bill(writer.kept_rows(ReplyRow), resolved.price)
 

@@ -70,6 +70,10 @@ class ObjectSummary:
     rows: int | None
 
 
+PEOPLE = "human"
+"""The backend of objects that hold people's ratings: nothing can make them again."""
+
+
 class Store:
     """A folder of sealed objects. Reading never writes; the folder is made by the first writer."""
 
@@ -242,9 +246,14 @@ class Store:
         return problems
 
     def garbage(self) -> list[ObjectSummary]:
-        """Objects that no matrix of the store refers to, and that no process is making."""
+        """Objects that no matrix of the store refers to, and that no process is making; never people's ratings."""
         used = {stage.key for run in self.matrices() for stage in run.plan.stages}
-        return [s for s in self.ls() if s.key not in used and s.state != "in progress"]
+        free = (s for s in self.ls() if s.key not in used and s.state != "in progress")
+        return [s for s in free if not (s.key.stage == "ask" and self._by_people(s.key))]
+
+    def _by_people(self, key: StageKey) -> bool:
+        spec = self.folder(key) / "spec.json"
+        return spec.exists() and json.loads(spec.read_bytes()).get("backend") == PEOPLE
 
     def remove(self, key: StageKey) -> None:
         """Delete one object."""

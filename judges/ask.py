@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from harness.credentials import redact
 from harness.errors import HarnessError, JudgeError
-from harness.records.rows import NoReply, Reply, ReplyRow, Same
+from harness.records.rows import NoReply, ReplyRow, Same
 from harness.records.settings import AskLimits, Price
-from judges.base import Answer, Busy, Judge, Request, RequestFailed
+from judges.base import Answer, Busy, Judge, Request
+from judges.batches import ask_in_batches
 from judges.budget import Budget, BudgetSpent, cost_of
 from judges.pace import Pace
 from judges.questions import PlannedRequest
+from judges.rows import CHARACTERS_A_TOKEN, no_reply_row, place, reply_row
 from judges.window import Window
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
@@ -24,15 +25,6 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 
 OUTAGE = 12
 """So many requests in a row that got no answer after all retries: the judge is gone, not they."""
-
-MOST_CHARACTERS = 100_000
-"""Of a longer reply the end is kept: a verdict comes last."""
-
-MOST_TOKENS = 64
-"""Candidates are kept for this many tokens from a reply's end."""
-
-CHARACTERS_A_TOKEN = 3.0
-"""For bookings before a call: few enough that they rather err upwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +58,7 @@ def ask(  # noqa: PLR0913 - what is asked, of whom, and within which limits
     budget: Budget | None = None,
     price: Price | None = None,
     first_wait: float = FIRST_WAIT,
+    name: str = "",
 ) -> Tally:
     """Put every request to the judge; each ends in exactly one row, handed to `on_reply` (in this thread) as it comes.
 
@@ -82,6 +75,7 @@ def ask(  # noqa: PLR0913 - what is asked, of whom, and within which limits
         budget: what may be spent, over this and other askings.
         price: of the judge's tokens.
         first_wait: seconds before the first retry; doubled for each further one, with jitter.
+        name: of the object that the replies are for; a judge that asks in batches finds those of an earlier run by it.
 
     Raises:
         BudgetSpent: a limit of the budget is reached.
@@ -91,8 +85,15 @@ def ask(  # noqa: PLR0913 - what is asked, of whom, and within which limits
     to_ask = [each for each in wanted if not each.same]
     for each in wanted:
         if each.same:
-            on_reply(Same(**_place(each)))
-    crew = _Crew(judge, to_ask, limits or AskLimits(), budget or Budget(), price, first_wait)
+            on_reply(Same(**place(each)))
+    limits, budget = limits or AskLimits(), budget or Budget()
+    batches = getattr(judge, "batches", None)
+    if batches is not None and name:
+        calls = ask_in_batches(
+            batches, name, to_ask, on_reply=on_reply, retries=limits.retries, budget=budget, price=price
+        )
+        return Tally(outcomes=len(wanted), calls=calls, retries=calls - len(to_ask))
+    crew = _Crew(judge, to_ask, limits, budget, price, first_wait)
     delivery = _Delivery(on_reply)
     try:
         crew.run(delivery)
@@ -237,7 +238,11 @@ class _Crew:
             started = time.perf_counter()
             try:
                 answer = self._call(planned.request)
-                return None if answer is None else _Ended(_reply(planned, answer, attempt, started))
+                return (
+                    None
+                    if answer is None
+                    else _Ended(reply_row(planned, answer, attempt, time.perf_counter() - started))
+                )
             except HarnessError:
                 raise
             except Exception as e:
@@ -245,7 +250,7 @@ class _Crew:
                 trouble = passing and getattr(e, "overloaded", True)
                 hold = _hold(e)
                 if not passing or attempt > self._retries:
-                    return _Ended(_no_reply(planned, e, attempt), passing)
+                    return _Ended(no_reply_row(planned, e, attempt), passing)
             finally:
                 self._window.leave(number, trouble=trouble, hold=hold)
             if hold is None and self._stop.wait(min(wait * dice.uniform(0.5, 1.0), LONGEST_WAIT)):
@@ -288,35 +293,3 @@ def _hold(error: Exception) -> float | None:
     """Seconds for which the endpoint wishes to be left alone by everyone."""
     wished = error.retry_after if isinstance(error, Busy) else None
     return None if wished is None else min(wished, LONGEST_WAIT)
-
-
-def _place(planned: PlannedRequest) -> dict[str, str | int]:
-    return {
-        "request_digest": planned.request.digest,
-        "example_id": planned.example_id,
-        "sample": planned.sample,
-        "repeat": planned.repeat,
-    }
-
-
-def _reply(planned: PlannedRequest, answer: Answer, attempts: int, started: float) -> Reply:
-    return Reply(
-        **_place(planned),
-        text=redact(answer.text[-MOST_CHARACTERS:]),
-        finish_reason=answer.finish_reason,
-        prompt_tokens=answer.prompt_tokens,
-        completion_tokens=answer.completion_tokens,
-        tokens=answer.tokens[-MOST_TOKENS:],
-        attempts=attempts,
-        seconds=time.perf_counter() - started,
-    )
-
-
-def _no_reply(planned: PlannedRequest, error: Exception, attempts: int) -> NoReply:
-    kind = "" if isinstance(error, Busy | RequestFailed) else f"{type(error).__name__}: "
-    reason = redact((kind + str(error)).rstrip(": ") or type(error).__name__)
-    return NoReply(**_place(planned), reason=reason[:MOST_REASON], attempts=attempts)
-
-
-MOST_REASON = 2_000
-"""Characters of a reason."""

@@ -25,10 +25,13 @@ Options = Mapping[str, str | int | float | bool]
 
 GROUP = "sft_harness.judges"
 BUILT_IN = {
+    "anthropic": "judges.anthropic_judge:AnthropicJudge",
+    "litellm": "judges.litellm_judge:LiteLLMJudge",
     "llamacpp": "judges.llamacpp_judge:LlamaCppJudge",
     "ollama": "judges.ollama_judge:OllamaJudge",
     "openai": "judges.openai_judge:OpenAIJudge",
     "scripted": "judges.scripted_judge:ScriptedJudge",
+    "transformers": "judges.transformers_judge:TransformersJudge",
 }
 """Ours, so that they are found in a checkout that is not installed."""
 
@@ -81,9 +84,10 @@ class RequestFailed(Exception):
 class Judge(Protocol):
     """A backend, loaded. `answer` is called from several threads at once, at most `concurrency` of them.
 
-    Two more things a backend may have: `preflight(model, options)`, a class method that raises JudgeError where asking
-    is bound to fail (no key, no such model), so that hours of training do not come first; and `transport`, the names
-    of its options that decide no reply (a time-out, a number of connections).
+    More that a backend may have: `preflight(model, options)`, a class method that raises JudgeError where asking is
+    bound to fail (no key, no such model), so that hours of training do not come first; `transport`, the names of its
+    options that decide no reply (a time-out, a number of connections); and `batches` (see judges.batches), which is
+    asked instead of `answer` unless it is None.
     """
 
     concurrency: int
@@ -176,6 +180,8 @@ def _backend(name: str) -> type[Judge]:
         point = EntryPoint(name, name, GROUP)
     else:
         found = tuple(entry_points(group=GROUP, name=name))
+        if not found and name == "human":
+            raise JudgeError("people are no backend of a matrix", hint="they rate its answers with `harness rate`")
         if not found:
             known = known_backends()
             raise JudgeError(

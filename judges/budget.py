@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 
 import yaml
 
 from harness.errors import JudgeError
 from harness.records.settings import Price
+from judges.base import Options
 
 MILLION = 1e6
+LITELLMS_LIST = "model_prices_and_context_window_backup.json"
 
 
 class BudgetSpent(JudgeError):
@@ -34,17 +39,45 @@ def cost_of(price: Price | None, prompt_tokens: int, completion_tokens: int) -> 
     return (price.input * prompt_tokens + price.output * completion_tokens) / MILLION
 
 
-def listed_price(backend: str, model: str) -> Price | None:
-    """The price of the shipped table; local backends cost nothing; None where it is not known."""
-    if backend in ("llamacpp", "ollama", "scripted"):
+FREE = ("human", "llamacpp", "ollama", "scripted", "transformers")
+"""Backends that send no bill."""
+
+
+def listed_price(backend: str, model: str, options: Options) -> Price | None:
+    """The price of the shipped table, or of litellm's own; backends of one's own cost nothing; None: not known.
+
+    `options`: the backend's; asking by batch has its own price.
+    """
+    if backend in FREE:
         return Price(input=0, output=0)
-    return _table().get(model) if backend == "openai" else None
+    if backend == "litellm":
+        return _litellms().get(model) or _litellms().get(model.partition("/")[2])
+    section = "openai-batch" if backend == "openai" and options.get("batch") else backend
+    pair = _table().get(section, {}).get(model)
+    return None if pair is None else Price(input=pair[0], output=pair[1])
 
 
 @cache
-def _table() -> dict[str, Price]:
-    raw = yaml.safe_load(files("judges").joinpath("prices.yaml").read_text(encoding="utf-8"))
-    return {model: Price(input=pair[0], output=pair[1]) for model, pair in raw["openai"].items()}
+def _table() -> dict[str, dict[str, list[float]]]:
+    raw: dict[str, dict[str, list[float]]] = yaml.safe_load(
+        files("judges").joinpath("prices.yaml").read_text(encoding="utf-8")
+    )
+    return raw
+
+
+@cache
+def _litellms() -> dict[str, Price]:
+    """The list that litellm's package carries, read without importing it; nothing where it is not installed."""
+    spec = find_spec("litellm")
+    path = Path(spec.origin).parent / LITELLMS_LIST if spec is not None and spec.origin else None
+    if path is None or not path.is_file():
+        return {}
+    found: dict[str, Price] = {}
+    for model, entry in json.loads(path.read_text(encoding="utf-8")).items():
+        pair = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
+        if all(isinstance(each, int | float) for each in pair):
+            found[model] = Price(input=pair[0] * MILLION, output=pair[1] * MILLION)
+    return found
 
 
 class Budget:
@@ -70,13 +103,13 @@ class Budget:
         with self._lock:
             return Spent(self._calls, self._cost)
 
-    def open_call(self, worst: float) -> None:
-        """Set aside the most that a call may cost, once those under way leave room for it.
+    def open_call(self, worst: float, *, wait: bool = True) -> None:
+        """Set aside the most that a call may cost, once those under way leave room for it (at once, without `wait`).
 
-        Raises BudgetSpent where it would pass a limit although nothing is under way.
+        Raises BudgetSpent where it would pass a limit and nothing is waited for.
         """
         with self._lock:
-            while self._under_way and self._too_dear(worst):
+            while wait and self._under_way and self._too_dear(worst):
                 self._lock.wait()
             if self._max_calls is not None and self._calls >= self._max_calls:
                 raise BudgetSpent(

@@ -6,55 +6,53 @@ refuses by name is left out from then on, and the same question is put again.
 
 from __future__ import annotations
 
-import os
 import threading
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
 from harness.credentials import redact
 from harness.errors import JudgeError, MissingExtra
-from harness.records.rows import ReplyToken, TokenLogprob
-from judges.base import Answer, BackendOptions, Busy, Options, Request, RequestFailed, read_options
-from judges.retry_after import retry_after
+from judges.base import Answer, BackendOptions, Busy, Options, Request, read_options
+from judges.completion import answer_of
+from judges.openai_batches import OpenAIBatches
+from judges.service import HALF_REPLIES, REFUSED, Refused, key_for, meaning
 
 OPENAI = "https://api.openai.com/v1"
-NO_KEY = "no-key"
-"""Sent where a server of one's own asks for none: the client insists on something."""
-
 TOP_LOGPROBS = 20
-REFUSED = (400, 415, 422, 501)
-"""Statuses by which servers say that they do not know a parameter."""
 
-OVERLOADED = (408, 429, 503, 504, 529)
-"""Statuses that fewer requests at once would mend."""
+
+T = TypeVar("T")
 
 
 class OpenAIOptions(BackendOptions):
     """Options of `backend: openai`."""
 
     base_url: str = Field(OPENAI, description="The server, e.g. http://127.0.0.1:8000/v1.")
-    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable (or keyring entry) of the key.")
     json_output: Literal["schema", "object", "none"] = Field(
         "schema", description="How a reply's form is asked for; what a server refuses is weakened by itself."
     )
     logprobs: bool = Field(True, description="Ask for log-probabilities (for expected scores).")
     timeout: float = Field(120.0, gt=0, description="Seconds that one call may take.")
     concurrency: int = Field(32, ge=1, le=512, description="Most requests at once; how many adapts.")
+    batch: bool = Field(False, description="Ask by the Batch API: answers within a day, at half the price.")
+    batch_poll: float = Field(30.0, gt=0, description="Seconds between two looks at a batch.")
 
 
 class OpenAIJudge:
     """One model of one server, through the official client."""
 
-    transport = frozenset({"base_url", "api_key_env", "timeout", "concurrency"})
+    transport = frozenset({"base_url", "api_key_env", "timeout", "concurrency", "batch", "batch_poll"})
 
     def __init__(self, model: str, options: Options) -> None:
         """Raises JudgeError (bad option, no key), MissingExtra."""
         self._options = read_options(OpenAIOptions, options, "openai")
         self.concurrency = self._options.concurrency
-        self._model = model
-        self._features = _Features(self._options)
+        self.model = model
+        self.features = _Features(self._options)
         try:
             import openai
         except ImportError as e:
@@ -63,6 +61,7 @@ class OpenAIJudge:
         self._client = openai.OpenAI(
             api_key=_key(self._options), base_url=self._options.base_url, timeout=self._options.timeout, max_retries=0
         )
+        self.batches = OpenAIBatches(self, self._options.batch_poll) if self._options.batch else None
 
     @classmethod
     def identity(cls, model: str, options: Options) -> str:
@@ -77,54 +76,55 @@ class OpenAIJudge:
     def answer(self, request: Request) -> Answer:
         """Raises Busy, TimeoutError, ConnectionError, RequestFailed, JudgeError (key or model refused)."""
         while True:
-            body, version = self._features.body(self._model, request)
+            body, version = self.features.body(self.model, request)
             try:
-                return _answer(self._client.chat.completions.create(**body))
-            except self._sdk.APITimeoutError:
-                raise TimeoutError(f"no answer within {self._options.timeout:g} s") from None
-            except self._sdk.APIConnectionError as e:
-                raise ConnectionError(redact(f"{e} {e.__cause__ or ''}".strip())) from None
-            except self._sdk.APIStatusError as e:
-                if not (e.status_code in REFUSED and self._features.give_up(_message(e), version)):
-                    raise self._translated(e) from None
-            except _HALF_REPLIES as e:
-                raise Busy(f"not a chat completion: {type(e).__name__}", overloaded=False) from None
+                return self.call(partial(_completed, body))
+            except Refused as e:
+                if not self.features.give_up(str(e), version):
+                    raise e.meaning from None
+
+    def call(self, what: Callable[[Any], T]) -> T:
+        """What the client gives. Raises as `answer`, and Refused for a status that may be about one parameter."""
+        try:
+            return what(self._client)
+        except self._sdk.APITimeoutError:
+            raise TimeoutError(f"no answer within {self._options.timeout:g} s") from None
+        except self._sdk.APIConnectionError as e:
+            raise ConnectionError(redact(f"{e} {e.__cause__ or ''}".strip())) from None
+        except self._sdk.APIStatusError as e:
+            if e.status_code in REFUSED:
+                raise Refused(_message(e), self._translated(e)) from None
+            raise self._translated(e) from None
+        except HALF_REPLIES as e:
+            raise Busy(f"not a chat completion: {type(e).__name__}", overloaded=False) from None
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def _translated(self, error: Any) -> Exception:
-        """What a status means for this request, or for the whole judge. Never carries the request: it has the key."""
-        message = redact(f"HTTP {error.status_code}: {_message(error)}")[:500]
-        if error.status_code in (401, 403):
-            return JudgeError(
-                f"{self._options.base_url} refuses the key: {message}", hint=f"set {self._options.api_key_env}"
-            )
-        if error.status_code == 404:
-            return JudgeError(f"{self._options.base_url} has no model {self._model!r}: {message}")
+        """What a status means; a quota that is used up ends the asking."""
         if error.code == "insufficient_quota":
-            return JudgeError(f"{self._options.base_url}: {message}", hint="what was answered is kept; run again later")
-        if error.status_code in (408, 409, 429) or error.status_code >= 500:
-            overloaded = error.status_code in OVERLOADED
-            return Busy(message, retry_after(error.response.headers), overloaded=overloaded)
-        return RequestFailed(message)
+            return JudgeError(
+                redact(f"{self._options.base_url}: {_message(error)}"),
+                hint="what was answered is kept; run again later",
+            )
+        return meaning(
+            error.status_code,
+            _message(error),
+            error.response.headers,
+            server=self._options.base_url,
+            model=self.model,
+            key=self._options.api_key_env,
+        )
 
 
-_HALF_REPLIES = (ValueError, TypeError, AttributeError, KeyError, IndexError)
-"""What reading a broken reply raises: not JSON, or JSON of another shape."""
+def _completed(body: dict[str, Any], client: Any) -> Answer:
+    return answer_of(client.chat.completions.create(**body))
 
 
 def _key(options: OpenAIOptions) -> str:
-    key = os.environ.get(options.api_key_env)
-    if key:
-        return key
-    if urlsplit(options.base_url).hostname == urlsplit(OPENAI).hostname:
-        raise JudgeError(
-            f"judge backend 'openai': the environment variable {options.api_key_env} holds no key",
-            hint=f"export {options.api_key_env}=… (never in the matrix file), or give a base_url of your own server",
-        )
-    return NO_KEY
+    return key_for("openai", options.api_key_env, options.base_url, OPENAI)
 
 
 def _message(error: Any) -> str:
@@ -165,6 +165,11 @@ class _Features:
                 body["response_format"] = {"type": "json_object"}
             return body, self._version
 
+    @property
+    def version(self) -> int:
+        """Of what is known: grows with each refusal."""
+        return self._version
+
     def give_up(self, message: str, version: int) -> bool:
         """Leave out what the refusal names; True where asking again is worth it."""
         said = message.lower()
@@ -183,21 +188,3 @@ class _Features:
                 return False
             self._version += 1
             return True
-
-
-def _answer(reply: Any) -> Answer:
-    choice = reply.choices[0]
-    usage = reply.usage
-    entries = choice.logprobs.content if choice.logprobs is not None else None
-    return Answer(
-        text=choice.message.content or choice.message.refusal or "",
-        finish_reason=choice.finish_reason or "stop",
-        prompt_tokens=usage.prompt_tokens if usage else 0,
-        completion_tokens=usage.completion_tokens if usage else 0,
-        tokens=tuple(_token(each) for each in entries or ()),
-    )
-
-
-def _token(entry: Any) -> ReplyToken:
-    candidates = tuple(TokenLogprob(token=each.token, logprob=each.logprob) for each in entry.top_logprobs or ())
-    return ReplyToken(text=entry.token, candidates=candidates)

@@ -13,7 +13,7 @@ from harness.records.settings import (
     Price,
 )
 
-SERVED = ("openai", "ollama")
+SERVED = ("anthropic", "litellm", "openai", "ollama")
 """Backends whose servers have no model that would be everyone's."""
 
 
@@ -21,13 +21,15 @@ class JudgeSpec(Record):
     """One judge: a backend, a model and a rubric."""
 
     backend: str = Field(
-        description="llamacpp (a GGUF model, embedded), ollama, openai (any server that speaks its protocol), scripted "
-        "(no model: for tests and demos), or module:Class."
+        description="llamacpp (a GGUF model, embedded), transformers (a local model, by likelihood), ollama, openai "
+        "(any server that speaks its protocol), anthropic, litellm, scripted (no model: for tests and demos), or "
+        "module:Class."
     )
     name: str | None = Field(None, description="Column name; default: the backend's. It decides no result.")
     model: str = Field(
         "smollm2-135m",
-        description="llamacpp: smollm2-135m, gemma3-270m, or the path of a .gguf file; ollama, openai: its name there.",
+        description="llamacpp: smollm2-135m, gemma3-270m, or the path of a .gguf file; transformers: as in axes.model; "
+        "the others: its name there.",
     )
     rubric: str = Field(
         "correctness-5",

@@ -121,7 +121,7 @@ def test_unknown_backends_are_refused_with_the_nearest_name() -> None:
     for call in (load_judge, identity):
         with pytest.raises(JudgeError, match="did you mean 'llamacpp'") as caught:
             call("lamacpp", "m", {})
-        assert "known: llamacpp, ollama, openai, scripted" in str(caught.value)
+        assert "known: anthropic, litellm, llamacpp, ollama, openai, scripted, transformers" in str(caught.value)
     assert set(BUILT_IN) <= set(known_backends())
 
 

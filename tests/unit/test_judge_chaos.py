@@ -18,13 +18,14 @@ from pydantic import TypeAdapter
 from harness.errors import JudgeError
 from harness.records.rows import NoReply, Reply, ReplyRow
 from harness.records.settings import AskLimits, Price
-from judges.ask import MOST_CHARACTERS, ask
+from judges.ask import ask
 from judges.base import Request
 from judges.bill import bill
 from judges.budget import Budget, BudgetSpent, Spent, cost_of, listed_price
 from judges.pace import Pace
 from judges.parse import parse
 from judges.questions import PlannedRequest, pending
+from judges.rows import MOST_CHARACTERS
 from judges.rubric import load_rubric
 from judges.window import Window
 from tests.servers.chaos import chaos, completion, fault_of
@@ -175,11 +176,11 @@ def test_a_limit_of_money_is_never_passed_even_with_many_calls_under_way(open_ju
 
 
 def test_prices_are_the_users_or_the_lists_and_unknown_ones_are_none() -> None:
-    mini = listed_price("openai", "gpt-4o-mini")
+    mini = listed_price("openai", "gpt-4o-mini", {})
     assert mini is not None
     assert cost_of(mini, 1_000_000, 100_000) == pytest.approx(0.15 + 0.06)
-    assert listed_price("openai", "somebody/else") is None
-    assert listed_price("ollama", "llama3.2") == Price(input=0, output=0)
+    assert listed_price("openai", "somebody/else", {}) is None
+    assert listed_price("ollama", "llama3.2", {}) == Price(input=0, output=0)
 
 
 def test_requests_per_minute_are_spaced() -> None:

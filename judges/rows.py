@@ -1,0 +1,51 @@
+"""What became of a question, as the row that is kept."""
+
+from __future__ import annotations
+
+from harness.credentials import redact
+from harness.records.rows import NoReply, Reply
+from judges.base import Answer, Busy, RequestFailed
+from judges.questions import PlannedRequest
+
+MOST_CHARACTERS = 100_000
+"""Of a longer reply the end is kept: a verdict comes last."""
+
+MOST_TOKENS = 64
+"""Candidates are kept for this many tokens from a reply's end."""
+
+MOST_REASON = 2_000
+"""Characters of a reason."""
+
+CHARACTERS_A_TOKEN = 3.0
+"""For bookings before a call: few enough that they rather err upwards."""
+
+
+def place(planned: PlannedRequest) -> dict[str, str | int]:
+    """Where in its object a row belongs."""
+    return {
+        "request_digest": planned.request.digest,
+        "example_id": planned.example_id,
+        "sample": planned.sample,
+        "repeat": planned.repeat,
+    }
+
+
+def reply_row(planned: PlannedRequest, answer: Answer, attempts: int, seconds: float) -> Reply:
+    """The row of an answer, without keys and within bounds."""
+    return Reply(
+        **place(planned),
+        text=redact(answer.text[-MOST_CHARACTERS:]),
+        finish_reason=answer.finish_reason,
+        prompt_tokens=answer.prompt_tokens,
+        completion_tokens=answer.completion_tokens,
+        tokens=answer.tokens[-MOST_TOKENS:],
+        attempts=attempts,
+        seconds=seconds,
+    )
+
+
+def no_reply_row(planned: PlannedRequest, error: Exception, attempts: int) -> NoReply:
+    """The row of a request that got no answer."""
+    kind = "" if isinstance(error, Busy | RequestFailed) else f"{type(error).__name__}: "
+    reason = redact((kind + str(error)).rstrip(": ") or type(error).__name__)
+    return NoReply(**place(planned), reason=reason[:MOST_REASON], attempts=attempts)

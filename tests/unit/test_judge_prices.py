@@ -1,0 +1,45 @@
+"""Every figure of the price table against litellm's own list, as its package ships it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.records.settings import Price
+from judges.budget import listed_price
+
+FILE = "model_prices_and_context_window_backup.json"
+TABLE = yaml.safe_load((Path(__file__).parents[2] / "judges" / "prices.yaml").read_text())
+ROWS = [(section, model) for section, models in TABLE.items() for model in models]
+
+
+@pytest.fixture(scope="module")
+def litellms() -> dict[str, dict[str, float]]:
+    spec = importlib.util.find_spec("litellm")
+    assert spec is not None
+    assert spec.origin is not None
+    found: dict[str, dict[str, float]] = json.loads((Path(spec.origin).parent / FILE).read_text())
+    return found
+
+
+@pytest.mark.parametrize(("section", "model"), ROWS)
+def test_a_listed_price_is_the_one_of_the_list_it_cites(
+    section: str, model: str, litellms: dict[str, dict[str, float]]
+) -> None:
+    batch = "_batches" if section == "openai-batch" else ""
+    theirs = [litellms[model][f"{side}_cost_per_token{batch}"] * 1e6 for side in ("input", "output")]
+    assert TABLE[section][model] == pytest.approx(theirs)
+
+
+def test_a_batch_has_its_own_price_and_litellm_its_own_list() -> None:
+    assert listed_price("openai", "gpt-4o-mini", {"batch": True}) == Price(input=0.075, output=0.3)
+    assert listed_price("openai", "gpt-4o-mini", {}) == Price(input=0.15, output=0.6)
+    assert listed_price("openai", "gpt-5", {"batch": True}) is None, "not listed is not known"
+    assert listed_price("anthropic", "claude-haiku-4-5", {}) == Price(input=1, output=5)
+    assert listed_price("litellm", "anthropic/claude-haiku-4-5", {}) == Price(input=1, output=5)
+    assert listed_price("litellm", "nobody/nothing", {}) is None
+    assert listed_price("human", "anna", {}) == Price(input=0, output=0)

@@ -1,0 +1,153 @@
+"""People as judges: blind and shuffled questions, keys, going back, and what is kept."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness.records.data import Example
+from harness.records.rows import Generation, Reply
+from judges.base import load_judge
+from judges.parse import parse
+from judges.rating_desk import Desk
+from judges.ratings import Question, Sheet, choices, questions, rating_input, reply_of, sheet, typed
+from judges.rubric import known_rubrics, load_rubric
+
+EXAMPLES = [Example(id=f"e{n}", instruction=f"Say {n}.", output=f"{n}") for n in range(30)]
+FIVE, PAIR = load_rubric("correctness-5"), load_rubric("pairwise")
+
+
+def answers(text: str) -> list[Generation]:
+    return [
+        Generation(
+            example_id=each.id, sample=0, text=text.format(each.output), finish_reason="eos", tokens=1, seconds=0
+        )
+        for each in EXAMPLES
+    ]
+
+
+def sheets(rater: str, *texts: str, rubric: Any = FIVE, others: str | None = None) -> list[Sheet]:
+    rivals = None if others is None else {(each.example_id, 0): each.text for each in answers(others)}
+    return [
+        sheet(rating_input(rater, rubric, text, "data", "rival"), rubric, EXAMPLES, answers(text), rivals)
+        for text in texts
+    ]
+
+
+def test_each_rater_has_an_order_and_comes_back_to_it() -> None:
+    anna = [questions(sheets("anna", "It is {}.", "{}!"), EXAMPLES, "anna", None) for _ in range(2)]
+    ben = questions(sheets("ben", "It is {}.", "{}!"), EXAMPLES, "ben", None)
+    assert anna[0] == anna[1]
+    assert [each.example_id for each in anna[0]] != [each.example_id for each in ben]
+    assert sorted(each.example_id for each in anna[0]) == sorted(each.example_id for each in ben)
+    variants = [each.places[0][0] for each in anna[0]]
+    assert variants != sorted(variants), "variants are mixed"
+
+
+def test_equal_answers_are_shown_once_and_count_for_each_variant() -> None:
+    found = questions(sheets("anna", "It is {}.", "It is {}."), EXAMPLES, "anna", None)
+    assert len(found) == 30
+    assert all([place for place, _ in each.places] == [0, 1] for each in found)
+
+
+def test_a_number_of_items_is_the_same_for_everyone_and_grows() -> None:
+    few, more = (
+        {each.example_id for each in questions(sheets(rater, "{}"), EXAMPLES, rater, items)}
+        for rater, items in (("anna", 5), ("ben", 9))
+    )
+    assert len(few) == 5
+    assert few < more
+
+
+def test_of_a_pair_chance_decides_which_stands_first_and_equal_ones_are_not_shown() -> None:
+    found = questions(sheets("anna", "{} a", rubric=PAIR, others="{} b"), EXAMPLES, "anna", None)
+    orders = {planned.repeat for each in found for _, planned in each.places}
+    assert orders == {0, 1}
+    assert len(found) == 30
+    for each in found:
+        [(_, planned)] = each.places
+        row = reply_of(planned, '{"better": "A"}', 1.0)
+        judgment = parse(row, PAIR)
+        assert judgment.kind == "scored"
+        assert judgment.value == (100 if planned.repeat == 0 else 0), "A is ours in the one order, theirs in the other"
+    assert not questions(sheets("anna", "{} a", rubric=PAIR, others="{} a"), EXAMPLES, "anna", None)
+
+
+@pytest.mark.parametrize("name", known_rubrics())
+def test_every_rating_is_a_reply_that_its_rubric_reads(name: str) -> None:
+    rubric = load_rubric(name)
+    keys = choices(rubric)
+    lines = {"checklist": ["yyn", "y, n, n"]}.get(rubric.parser.kind, [str(rubric.scale.low), str(rubric.scale.high)])
+    texts = [each.reply for each in keys] if keys else [typed(rubric, line) for line in lines]
+    [planned] = sheets("a", "{}", rubric=FIVE)[0].requests[:1]
+    for text in texts:
+        assert text is not None
+        assert parse(reply_of(planned, text, 1.0), rubric).kind == "scored", text
+    if keys:
+        assert len({each.key for each in keys}) == len(keys)
+        assert not {"q", "u", "s"} & {each.key for each in keys}
+
+
+def test_of_a_pair_the_keys_are_a_b_and_t() -> None:
+    assert {each.key: each.words for each in choices(PAIR) or ()} == {"a": "A", "b": "B", "t": "tie"}
+
+
+def test_what_means_nothing_is_not_taken() -> None:
+    assert [typed(load_rubric("book-100"), line) for line in ("101", "-1", "7.5", "good", "", "²")] == [None] * 6
+    assert typed(load_rubric("book-100"), " 85 ") == "85"
+    assert [typed(load_rubric("checklist"), line) for line in ("yy", "yyyy", "yxn")] == [None] * 3
+
+
+def sit(said: Iterable[str], n: int = 5) -> tuple[list[tuple[str, str]], str]:
+    """(example, reply) as they stand at the end, and what was on the screen."""
+    kept: dict[str, str] = {}
+    answers_left = iter(said)
+
+    def read(single: bool) -> str:
+        assert single, "a grade is one key"
+        try:
+            return next(answers_left)
+        except StopIteration:
+            raise EOFError from None
+
+    screen = Console(file=io.StringIO(), width=100, force_terminal=False)
+    left: list[Question] = questions(sheets("anna", "It is {}."), EXAMPLES, "anna", None)[:n]
+    desk = Desk(
+        FIVE,
+        screen,
+        read,
+        lambda question, text, seconds: kept.update({question.example_id: text}),
+        lambda question: kept.pop(question.example_id, None),  # type: ignore[arg-type, return-value]
+    )
+    desk.rate(left, 0)
+    shown: Any = screen.file
+    return list(kept.items()), shown.getvalue()
+
+
+def test_keys_rate_go_back_skip_and_leave() -> None:
+    kept, shown = sit(["x", "9", "4", "2", "u", "5", "s", "1", "q", "3"])
+    assert [text for _, text in kept] == ['{"score": 4}', '{"score": 5}', '{"score": 1}']
+    assert "3 rated now, 3 of 5 in all" in shown
+    assert "answer to rate" in shown
+    assert "anna" not in shown, "nothing says whose answer it is"
+
+
+def test_a_terminal_that_is_closed_leaves_what_was_rated() -> None:
+    kept, _ = sit(["4", "2"])
+    assert len(kept) == 2
+
+
+def test_people_are_no_backend_of_a_matrix() -> None:
+    with pytest.raises(Exception, match="harness rate"):
+        load_judge("human", "anna", {})
+
+
+def test_a_rating_is_a_row_like_any_other() -> None:
+    [planned] = sheets("anna", "{}")[0].requests[:1]
+    row = reply_of(planned, '{"score": 4}', 2.5)
+    assert isinstance(row, Reply)
+    assert (row.request_digest, row.seconds, row.prompt_tokens) == (planned.request.digest, 2.5, 0)
