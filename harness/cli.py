@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.commands import auditing, housekeeping, judging, prompting, running, significance
+from harness.commands import auditing, checking, housekeeping, judging, prompting, running, significance
 from harness.commands.parsing import Commands
 
 EPILOG = """\
@@ -19,6 +19,7 @@ examples:
 
 exit status: 0 done · 1 some variants failed, the others are compared · 2 a problem to mend, nothing is lost
              130 interrupted
+             harness check: 0 pass · 1 regression · 2 not comparable · 3 cannot tell, if that fails · 4 infrastructure
 """
 
 
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     stored = argparse.ArgumentParser(add_help=False, parents=[common])
     stored.add_argument("--store", type=Path, default=Path("runs"), metavar="DIR", help="the store (default: ./runs)")
     commands = Commands(top.add_subparsers(required=True, metavar="COMMAND"), common, stored)
-    for subject in (running, significance, prompting, judging, auditing, housekeeping):
+    for subject in (running, significance, checking, prompting, judging, auditing, housekeeping):
         subject.add(commands)
     return top
 
