@@ -19,12 +19,12 @@ def bounds(check: CheckResult) -> str:
     """`[−6.1, −2.3]`: one-sided bounds; empty where nothing was tested."""
     if check.lower is None or check.upper is None:
         return ""
-    return f"[{signed(check.lower)}, {signed(check.upper)}]"
+    return f"[{signed(check.lower, check.decimals)}, {signed(check.upper, check.decimals)}]"
 
 
 def difference(check: CheckResult) -> str:
     """`−4.2 [−6.1, −2.3]`."""
-    return f"{signed(check.delta)} {bounds(check)}".strip()
+    return f"{signed(check.delta, check.decimals)} {bounds(check)}".strip()
 
 
 def limit(check: CheckResult) -> str:
@@ -34,9 +34,8 @@ def limit(check: CheckResult) -> str:
 
 
 def sides(check: CheckResult) -> tuple[str, str]:
-    """(baseline, candidate), with the decimals that suit seconds, shares and points alike."""
-    decimals = 2 if check.kind == "budget" else 1
-    return figure(check.baseline, decimals), figure(check.candidate, decimals)
+    """(baseline, candidate)."""
+    return figure(check.baseline, check.decimals), figure(check.candidate, check.decimals)
 
 
 def heading(report: CheckReport) -> str:

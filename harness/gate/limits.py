@@ -38,6 +38,7 @@ def _budget(budget: Budget, pair: CellPair) -> CheckResult:
         reason="",
         cell=pair.name,
         baseline_cell=pair.baseline_name,
+        decimals=2,
         limit=budget.at_most if budget.at_most is not None else budget.at_least,
         baseline=before,
         candidate=now,

@@ -92,6 +92,7 @@ def _blank(check: MeasureCheck, policy: Policy, pair: CellPair, info: MeasureInf
         tier=check.tier,
         measure=check.measure,
         label=info.label,
+        decimals=_decimals(info),
         outcome="inconclusive",
         reason="",
         cell=pair.name,
@@ -146,7 +147,7 @@ def _floor(known: CheckResult, floor: float, *, higher: bool) -> CheckResult:
             "name": f"floor of {known.name}",
             "kind": "floor",
             "outcome": "pass" if kept else "regression",
-            "reason": f"{known.candidate:.1f}, asked for {word} {floor:g}",
+            "reason": f"{known.candidate:.{known.decimals}f}, asked for {word} {floor:g}",
             "limit": floor,
             "notes": (),
             "unpaired": None,
@@ -162,7 +163,7 @@ def _decided(result: CheckResult, weighed: Weighed, decision: Decision) -> Check
     return result.model_copy(
         update={
             "outcome": decision.outcome,
-            "reason": _reason(weighed, decision),
+            "reason": _reason(weighed, decision, result.decimals),
             "lower": weighed.lower,
             "upper": weighed.upper,
             "p_pass": weighed.p_pass if weighed.testable else None,
@@ -176,7 +177,13 @@ def _decided(result: CheckResult, weighed: Weighed, decision: Decision) -> Check
     )
 
 
-def _reason(weighed: Weighed, decision: Decision) -> str:
+def _decimals(info: MeasureInfo) -> int:
+    """One for points of 100, two for 1–5, three for 0–1."""
+    top = info.bounds[1]
+    return 1 if top > 20 else 2 if top > 1 else 3
+
+
+def _reason(weighed: Weighed, decision: Decision, decimals: int) -> str:
     if not weighed.testable:
         return (
             "one seed everywhere: no seed variance is known, so nothing can be said of the recipe; give the baseline "
@@ -184,14 +191,18 @@ def _reason(weighed: Weighed, decision: Decision) -> str:
         )
     if weighed.method == "rule":
         return "every item has the same score on both sides"
-    moved = f"{weighed.contrast.delta:+.1f} points, [{weighed.lower:+.1f}, {weighed.upper:+.1f}]"
+    ends = (weighed.contrast.delta, weighed.lower or 0.0, weighed.upper or 0.0)
+    delta, lower, upper = (f"{end:+.{decimals}f}" for end in ends)
+    moved = f"{delta} points, [{lower}, {upper}]"
     match decision.outcome:
         case "pass":
             text = f"{moved}: not worse by {weighed.rule.tolerance:g} or more"
         case "improved":
             text = f"{moved}: better"
         case "regression":
-            text = f"{moved}: worse, and a fall of {weighed.rule.tolerance:g} cannot be excluded"
+            beyond = min(map(abs, ends[1:])) > weighed.rule.tolerance
+            rest = ", by more than {}" if beyond else ", and a fall of {} cannot be excluded"
+            text = f"{moved}: worse{rest.format(f'{weighed.rule.tolerance:g}')}"
         case _:
             text = f"{moved}: cannot tell whether it fell by {weighed.rule.tolerance:g}; {_wanted(weighed)}"
     return text.replace("-", "\u2212") + (" (these checkpoints only)" if weighed.scope == "checkpoint" else "")

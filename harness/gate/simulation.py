@@ -45,7 +45,8 @@ class Setting:
 class Rates:
     """Shares of `gates` gates. `outcomes`: of the first check; `alarms`: any check called a regression.
 
-    `stated`: mean chance of a regression that the noncentral t gives for this fall, from each gate's own V and df.
+    `stated`: mean chance of a regression that the noncentral t gives for this fall, from each gate's own V and df; None
+    for a fall within the tolerance, which may pass instead though it is shown.
     """
 
     setting: Setting
@@ -94,7 +95,9 @@ def simulate(setting: Setting, gates: int, seed: int, resamples: int = 400) -> R
 
 def _stated(weighed: Weighed, setting: Setting) -> float | None:
     test, beyond = weighed.contrast.headline, setting.fall - (setting.tolerance if setting.strict else 0.0)
-    return None if test is None or beyond <= 0 else power(beyond, test.variance, test.df, 2 * weighed.rule.alpha)
+    if test is None or beyond <= 0 or setting.fall < setting.tolerance:
+        return None
+    return power(beyond, test.variance, test.df, 2 * weighed.rule.alpha)
 
 
 _INFO = MeasureInfo(

@@ -31,6 +31,8 @@ class CheckResult(Record):
     baseline_cell: str
     on_inconclusive: Inconclusive = "warn"
     cause: Cause | None = None
+    decimals: int = 1
+    """That suit its scale."""
     limit: float | None = None
     """Tolerance of a measure, floor, limit of a budget, or the points from which an item is right."""
     baseline: float | None = None
