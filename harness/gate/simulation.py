@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.align import Aligned
-from harness.gate.decision import Rule, Weighed, decide, weigh
+from harness.gate.decision import Rule, decide, weigh
 from harness.records.check import Outcome
 from harness.records.result import MeasureInfo
 from harness.stats.components import Replicates
@@ -45,8 +45,8 @@ class Setting:
 class Rates:
     """Shares of `gates` gates. `outcomes`: of the first check; `alarms`: any check called a regression.
 
-    `stated`: mean chance of a regression that the noncentral t gives for this fall, from each gate's own V and df; None
-    for a fall within the tolerance, which may pass instead though it is shown.
+    `stated`: chance of a regression that the noncentral t gives for this fall, for a V as large and as uncertain as the
+    gates' own; None for a fall within the tolerance, which may pass instead though it is shown, and for several checks.
     """
 
     setting: Setting
@@ -72,7 +72,7 @@ def simulate(setting: Setting, gates: int, seed: int, resamples: int = 400) -> R
     generator = np.random.default_rng(seed)
     first: Counter[Outcome] = Counter()
     alarms = all_passed = 0
-    stated = []
+    variances = []
     rule = Rule(tolerance=setting.tolerance, strict=setting.strict, resamples=resamples)
     pair = (setting.cells, 0)
     for _ in range(gates):
@@ -81,23 +81,26 @@ def simulate(setting: Setting, gates: int, seed: int, resamples: int = 400) -> R
         first[decisions[0].outcome] += 1
         alarms += any(each.outcome == "regression" for each in decisions)
         all_passed += all(each.outcome in ("pass", "improved") for each in decisions)
-        stated.append(_stated(family[0], setting))
-    known = [chance for chance in stated if chance is not None]
+        test = family[0].contrast.headline
+        if test is not None:
+            variances.append(test.variance)
     return Rates(
         setting=setting,
         gates=gates,
         outcomes={outcome: count / gates for outcome, count in first.items()},
         alarms=alarms / gates,
         all_passed=all_passed / gates,
-        stated=float(np.mean(known)) if known and setting.checks == 1 else None,
+        stated=_stated(np.array(variances), setting, rule.alpha),
     )
 
 
-def _stated(weighed: Weighed, setting: Setting) -> float | None:
-    test, beyond = weighed.contrast.headline, setting.fall - (setting.tolerance if setting.strict else 0.0)
-    if test is None or beyond <= 0 or setting.fall < setting.tolerance:
+def _stated(variances: FloatArray, setting: Setting, alpha: float) -> float | None:
+    """A V with f degrees of freedom has the variance 2 V² / f, which gives f."""
+    if setting.fall < setting.tolerance or setting.checks > 1 or len(variances) < 2:
         return None
-    return power(beyond, test.variance, test.df, 2 * weighed.rule.alpha)
+    beyond = setting.fall - (setting.tolerance if setting.strict else 0.0)
+    mean = float(variances.mean())
+    return power(beyond, mean, 2 * mean**2 / float(variances.var(ddof=1)), 2 * alpha) if beyond > 0 else alpha
 
 
 _INFO = MeasureInfo(
