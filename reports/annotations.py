@@ -5,18 +5,21 @@ from __future__ import annotations
 from harness.records.check import CheckReport, CheckResult
 
 
-def workflow_commands(report: CheckReport) -> list[str]:
-    """`::error file=…::…` for what fails, `::warning …` for what is worth one; nothing for the rest."""
+def workflow_commands(report: CheckReport, matrix_file: str) -> list[str]:
+    """`::error file=…::…` for what fails, `::warning …` for what is worth one; nothing for the rest.
+
+    `matrix_file`: as seen from the root of the repository.
+    """
     lines = []
     for check in report.checks:
         level = "error" if check.fails else "warning" if check.warns else ""
         if level:
-            lines.append(_command(level, check, report))
+            lines.append(_command(level, check, matrix_file))
     return lines
 
 
-def _command(level: str, check: CheckResult, report: CheckReport) -> str:
-    properties = {"file": report.matrix_file, "line": "1", "title": f"{check.outcome}: {check.name}"}
+def _command(level: str, check: CheckResult, matrix_file: str) -> str:
+    properties = {"file": matrix_file, "line": "1", "title": f"{check.outcome}: {check.name}"}
     head = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
     return f"::{level} {head}::{_data(check.reason)}"
 

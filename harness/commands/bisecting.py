@@ -33,6 +33,7 @@ def bisect_runs(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from harness.commands.checking import finished
+    from harness.commands.judging import budget_of
     from harness.errors import NothingFinished
     from harness.gate.bisection import bisect
     from harness.gate.hybrid import factors, hybrid
@@ -56,7 +57,7 @@ def bisect_runs(arguments: argparse.Namespace) -> int:
             matrix = hybrid(good, bad, switched, scratch, folder)
             spec, plan, resolved, text = prepared(matrix)
             try:
-                result = finished(spec, plan, resolved, store, text, console, (None, None))
+                result = finished(spec, plan, resolved, store, text, console, budget_of(resolved, None, None))
             except NothingFinished:
                 return None
             run = MatrixRun(plan.matrix, plan.matrix_digest, store.matrix_folder(plan), plan, result)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.resolved import Resolved
     from harness.spec.matrix import MatrixSpec
     from harness.store import Store
+    from judges.budget import Budget
 
 FOLDER = Path("baselines")
 """Where baselines lie, beside the matrix files that they are of."""
@@ -91,6 +92,7 @@ def checked(  # noqa: PLR0913 - what is held to what, and how
 
     Trouble of judges and disks is part of the report. Raises HarnessError for files that cannot be used.
     """
+    from harness.commands.judging import budget_of
     from harness.errors import JudgeError, NothingFinished, StoreError
     from harness.gate.baseline_file import load
     from harness.gate.policy_file import load_policy, settled
@@ -105,9 +107,9 @@ def checked(  # noqa: PLR0913 - what is held to what, and how
     refused = refusals(baseline, policy, spec, plan, resolved)
     if refused:
         return assembled(baseline, policy, files, [failure(*each, "input") for each in refused])
-    store = Store(store_folder)
+    store, budget = Store(store_folder), budget_of(resolved, *limits)
     try:
-        result = finished(spec, plan, resolved, store, text, console, limits)
+        result = finished(spec, plan, resolved, store, text, console, budget)
     except NothingFinished as e:
         return assembled(baseline, policy, files, [failure("training", e.what, "training")])
     except (JudgeError, StoreError) as e:
@@ -143,14 +145,13 @@ def finished(  # noqa: PLR0913 - a run's whole surroundings
     store: Store,
     text: str,
     console: Console,
-    limits: tuple[int | None, float | None],
+    budget: Budget,
 ) -> Result:
     """The result of the matrix, run as `harness run` does where anything is missing."""
     from harness import pipeline
-    from harness.commands.judging import budget_of, check_judges
+    from harness.commands.judging import check_judges
     from harness.progress import Bars, Lines
 
-    budget = budget_of(resolved, *limits)
     result = pipeline.finished_result(plan, store)
     if result is not None:
         return result
@@ -175,7 +176,8 @@ def write_outputs(report: CheckReport, *, junit: Path | None, markdown: Path | N
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(write(report), encoding="utf-8")
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in workflow_commands(report):
+        place = os.path.relpath(report.matrix_file, os.environ.get("GITHUB_WORKSPACE", "."))
+        for line in workflow_commands(report, place):
             print(line)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:

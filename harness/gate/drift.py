@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.errors import SpecError
 from harness.records.base import Record
 from harness.records.baseline import JudgeTerms, Snapshot, SnapshotMeasure
 from harness.records.inputs import DataInput
@@ -146,7 +147,11 @@ NOT_THE_RECIPE = frozenset({"name", "judges", "panels", "metrics", "compare", "t
 
 def spec_changes(before: str, now: str) -> Iterator[str]:
     """`train.lr: 5e-05 → 0.001` for every setting of the recipe that differs between two matrix files."""
-    old, new = parse_spec(before, "the baseline's matrix"), parse_spec(now, "the matrix")
+    try:
+        old, new = parse_spec(before, "the baseline's matrix"), parse_spec(now, "the matrix")
+    except SpecError:  # a key that has gone since then
+        yield "the baseline's matrix file is of another version of the program: its settings cannot be compared"
+        return
     yield from differences(old, new, [key for key in type(new).model_fields if key not in NOT_THE_RECIPE])
 
 

@@ -59,7 +59,7 @@ def _checks(sides: Sides, policy: Policy, check: MeasureCheck, drifts: Sequence[
         alpha=check.alpha or policy.alpha,
         strict=check.strict,
         scope=policy.scope,
-        seed_sd=policy.seed_sd,
+        seed_sd=policy.seed_sd if check.seed_sd is None else check.seed_sd,
     )
     aligned, pairs = sides.aligned(info)
     score = load_metric(info.name).corpus_score if info.corpus else None

@@ -30,6 +30,7 @@ class MeasureCheck(Record):
     )
     alpha: float | None = Field(None, gt=0, lt=0.5, description="Of this check; default: the policy's.")
     inconclusive: Inconclusive | None = Field(None, description="Of this check; default: the policy's.")
+    seed_sd: float | None = Field(None, ge=0, description="Of this measure; default: the policy's.")
     floor: float | None = Field(
         None, description="The candidate's mean must be at least this (at most, if lower wins)."
     )

@@ -104,12 +104,17 @@ def test_a_worse_recipe_fails_with_annotations_and_is_found_by_one_seed(
     )
     (folder / "worse.yaml").write_text(worse)
     check = "harness check worse.yaml --against baselines/main.json --policy policy.yaml"
-    done = shell(checkout, f"{check} --json worse.json", "examples/ci", GITHUB_ACTIONS="true")
+    done = shell(
+        checkout, f"{check} --json worse.json", "examples/ci", GITHUB_ACTIONS="true", GITHUB_WORKSPACE=str(checkout)
+    )
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "::error file=worse.yaml" in done.stdout
+    assert "::error file=examples/ci/worse.yaml," in done.stdout
     report = json.loads((folder / "worse.json").read_text())
     assert report["checks"][0]["outcome"] == "regression" and report["checks"][0]["seeds"] == [1, 2]
     assert "train.lr: 0.003 → 3e-05" in report["changed"]
+    bisected = shell(checkout, "harness bisect matrix.yaml worse.yaml", "examples/ci")
+    assert bisected.returncode == 0, bisected.stderr
+    assert "train.lr: 0.003 → 3e-05 explains it" in bisected.stdout
     with_pytest = shell(
         checkout,
         "python -m pytest -c /dev/null --rootdir . -p harness.commands.pytest_plugin --harness-matrix "

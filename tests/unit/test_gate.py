@@ -315,6 +315,12 @@ def test_saving_updating_and_reading_a_baseline(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- policies and cells
 
 
+def test_a_baseline_of_a_matrix_that_no_longer_parses_can_still_be_checked_against() -> None:
+    before = three_seeds().model_copy(update={"matrix_yaml": "name: old\nengine: gone\n"})
+    report = checked(candidate(12), before)
+    assert report.exit_status == 1 and "another version" in report.changed[0]
+
+
 def test_a_policy_is_checked_with_its_lines(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text("checks:\n  - {measure: rougeL, teir: critical}\n")

@@ -46,11 +46,11 @@ def test_junit_has_a_case_a_check(report: CheckReport) -> None:
 
 
 def test_annotations_are_escaped_as_the_runner_reads_them(report: CheckReport) -> None:
-    error, warning = workflow_commands(report)
+    error, warning = workflow_commands(report, "a,b:c.yaml")
     assert error.startswith("::error file=a%2Cb%3Ac.yaml,line=1,title=regression%3A rougeL of m/")
     assert warning.startswith("::warning ")
     multiline = report.checks[0].model_copy(update={"reason": "50 %\nsecond line"})
-    [only] = workflow_commands(report.model_copy(update={"checks": (multiline,)}))
+    [only] = workflow_commands(report.model_copy(update={"checks": (multiline,)}), "m.yaml")
     assert only.endswith("::50 %25%0Asecond line")
 
 
