@@ -30,8 +30,8 @@ def check_markdown(report: CheckReport) -> str:
 
 
 _LEGEND = (
-    "Differences are candidate minus baseline, paired by item, with one-sided bounds; p is of a fall, corrected over the "
-    "checks. A true fall of what a check would see is called a regression four times in five."
+    "Differences are candidate minus baseline, paired by item, with one-sided bounds; p is of a fall, corrected over "
+    "the checks. A true fall of what a check would see is called a regression four times in five."
 )
 _HEADER = ("check", "tier", "outcome", "baseline", "candidate", "difference", "held to", "would see", "items", "p")
 
