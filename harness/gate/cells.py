@@ -58,7 +58,9 @@ class Sides:
         )
         at = {("baseline", name): k for k, name in enumerate(before)}
         at |= {("candidate", name): len(before) + k for k, name in enumerate(now)}
-        return align(layout, info), [(at["candidate", p.name], at["baseline", p.baseline_name]) for p in self.pairs]
+        return align(layout, info, self.candidate.clusters), [
+            (at["candidate", p.name], at["baseline", p.baseline_name]) for p in self.pairs
+        ]
 
 
 def _cells(snapshot: Snapshot) -> dict[str, tuple[SnapshotVariant, ...]]:

@@ -51,6 +51,7 @@ def snapshot(run: MatrixRun, store: Store, *, texts: bool) -> Snapshot:
             _variant(each, plans[each.variant.name], infos, items, store, texts=texts) for each in inputs.variants
         ),
         failed=run.result.failed,
+        clusters=None if inputs.clusters is None else dict(inputs.clusters),
         examples=_examples(run.plan, store, items) if texts else None,
     )
 

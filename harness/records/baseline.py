@@ -65,7 +65,10 @@ class SnapshotVariant(Record):
 
 
 class Snapshot(Record):
-    """What a run measured. `examples`: the items themselves, where texts are kept."""
+    """What a run measured. `examples`: the items themselves, where texts are kept.
+
+    `clusters`: the group of each item, by id, where the matrix names groups that stand or fall together.
+    """
 
     matrix: str
     matrix_digest: str
@@ -78,6 +81,7 @@ class Snapshot(Record):
     judges: tuple[JudgeTerms, ...]
     variants: tuple[SnapshotVariant, ...]
     failed: tuple[FailedVariant, ...] = ()
+    clusters: dict[str, str] | None = None
     examples: tuple[Example, ...] | None = None
 
 

@@ -131,6 +131,20 @@ def test_a_constant_fall_has_no_spread_and_is_still_seen() -> None:
     assert small.outcome == "pass"
 
 
+def test_items_of_one_group_are_no_independent_evidence() -> None:
+    """Each of ten items ten times over: by item a fall is shown, by group it is not (CR1, as statsmodels has it)."""
+    ten = np.array([-9.0, 5, -7, 3, -8, 4, -6, 2, -5, 1])
+    values = np.repeat(np.linspace(40, 80, 10), 10)
+    before = snapshot([variant(1, {"rougeL": values})])
+    now = snapshot([variant(1, {"rougeL": values + np.repeat(ten, 10)}, digest="changed")])
+    groups = {item: f"group {i // 10}" for i, item in enumerate(now.items)}
+    rule = MeasureCheck(measure="rougeL", tolerance=1)
+    assert only(checked(now, before, rule, scope="checkpoint")).outcome == "regression"
+    grouped = only(checked(now.model_copy(update={"clusters": groups}), before, rule, scope="checkpoint"))
+    assert grouped.outcome == "inconclusive"
+    assert grouped.p_regression == pytest.approx(stats.ttest_1samp(ten, 0, alternative="less").pvalue)
+
+
 def test_one_seed_everywhere_says_nothing_of_the_recipe() -> None:
     before, now = snapshot([three_seeds().variants[0]]), candidate(12)
     found = only(checked(now, before))
