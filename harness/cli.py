@@ -8,7 +8,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.commands import auditing, bisecting, checking, housekeeping, judging, prompting, running, significance
+from harness.commands import (
+    auditing,
+    bisecting,
+    checking,
+    exporting,
+    housekeeping,
+    judging,
+    prompting,
+    running,
+    significance,
+)
 from harness.commands.parsing import Commands
 
 EPILOG = """\
@@ -64,7 +74,8 @@ def parser() -> argparse.ArgumentParser:
     stored = argparse.ArgumentParser(add_help=False, parents=[common])
     stored.add_argument("--store", type=Path, default=Path("runs"), metavar="DIR", help="the store (default: ./runs)")
     commands = Commands(top.add_subparsers(required=True, metavar="COMMAND"), common, stored)
-    for subject in (running, significance, checking, bisecting, prompting, judging, auditing, housekeeping):
+    subjects = (running, significance, checking, bisecting, prompting, judging, auditing, exporting, housekeeping)
+    for subject in subjects:
         subject.add(commands)
     return top
 
