@@ -90,7 +90,7 @@ def align(layout: Layout, measure: MeasureInfo, clusters: Mapping[str, str] | No
     for group in layout.variants:
         cell: list[ItemValues] = []
         for scores in group:
-            ids, values = _fold(scores, measure)
+            ids, values = fold(scores, measure)
             asked |= ids
             cell.append(values)
         folded.append(cell)
@@ -116,7 +116,7 @@ def _left_out(group: Sequence[VariantScores], measure: MeasureInfo, items: tuple
     """Why responses of one cell have no score; one with several unscored repeats counts by the first of them."""
     counts: Counter[Reason] = Counter()
     for scores in group:
-        asked, values = _fold(scores, measure)
+        asked, values = fold(scores, measure)
         counts["missing"] += len(items) - len(asked)
         reasons: dict[str, Reason] = {}
         for judgment in scores.judgments.get(measure.name, ()) if measure.kind == "judge" else ():
@@ -142,8 +142,8 @@ def _replicates(scores: VariantScores, measure: MeasureInfo) -> Iterator[list[li
     return (list(samples.values()) for samples in found.values())
 
 
-def _fold(scores: VariantScores, measure: MeasureInfo) -> tuple[set[str], ItemValues]:
-    """(every item that was asked for, the scored ones)."""
+def fold(scores: VariantScores, measure: MeasureInfo) -> tuple[set[str], ItemValues]:
+    """(every item that was asked for, the scored ones): repeats averaged first, then samples."""
     name = measure.name
     if measure.kind == "metric":
         rows = scores.metrics.get(name, ())

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from harness.commands import (
     auditing,
+    bisecting,
     boarding,
+    checking,
     exporting,
     housekeeping,
     judging,
@@ -29,6 +31,7 @@ examples:
 
 exit status: 0 done · 1 some variants failed, the others are compared · 2 a problem to mend, nothing is lost
              130 interrupted
+             harness check: 0 pass · 1 regression · 2 not comparable · 3 cannot tell, if that fails · 4 infrastructure
 """
 
 
@@ -73,7 +76,11 @@ def parser() -> argparse.ArgumentParser:
     stored = argparse.ArgumentParser(add_help=False, parents=[common])
     stored.add_argument("--store", type=Path, default=Path("runs"), metavar="DIR", help="the store (default: ./runs)")
     commands = Commands(top.add_subparsers(required=True, metavar="COMMAND"), common, stored)
-    for subject in (running, significance, boarding, prompting, judging, auditing, exporting, rating, housekeeping):
+    subjects = (
+        running, significance, boarding, checking, bisecting, prompting, judging, rating, auditing, exporting,
+        housekeeping,
+    )  # fmt: skip
+    for subject in subjects:
         subject.add(commands)
     return top
 

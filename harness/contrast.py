@@ -47,7 +47,7 @@ FEW_ITEMS = 50
 
 @dataclass(frozen=True, slots=True)
 class Testing:
-    """How differences are tested: two-sided at `alpha`, with this many resamples, from this seed.
+    """How differences are tested: two-sided at `alpha`, with intervals at `level`, this many resamples, from this seed.
 
     `margin`: points that do not matter, None for no claim of equivalence. `seed_sd`: standard deviation of a cell's
     score between training seeds that the user vouches for, used where no cell has two seeds; None where none is.
@@ -58,6 +58,7 @@ class Testing:
     seed: int = 0
     margin: float | None = None
     seed_sd: float | None = None
+    level: float = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +181,12 @@ def contrast_weighted(
     tested = _Tested(
         by_item,
         moments,
-        {scope: crossed_t(moments, measure.seeds, scope) for scope in SCOPES},
+        {scope: crossed_t(moments, measure.seeds, scope, measure.testing.level) for scope in SCOPES},
         _skewness(by_item),
         None if measure.corpus else _bootstrap(measure, by_item, moments),
-        percentile_interval(weights, measure.corpus.moments.draw_means) if measure.corpus else None,
+        percentile_interval(weights, measure.corpus.moments.draw_means, measure.testing.level)
+        if measure.corpus
+        else None,
         _permutation(measure, pairs, by_item),
         None if measure.corpus or measure.clustered else signed_rank(by_item.differences),
         _mcnemar(measure, weights, by_item),
@@ -259,7 +262,12 @@ def _bootstrap(measure: Measured, by_item: ItemContrasts, moments: Moments) -> B
     seeds = None if measure.seeds is None else SeedNoise(*seed_noise(moments, measure.seeds))
     testing = measure.testing
     return paired_bootstrap(
-        by_item.units, testing.permutations, measure.generator(), seeds=seeds, margin=testing.margin or 0.0
+        by_item.units,
+        testing.permutations,
+        measure.generator(),
+        seeds=seeds,
+        level=testing.level,
+        margin=testing.margin or 0.0,
     )
 
 

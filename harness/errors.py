@@ -43,6 +43,10 @@ class TrainingFailed(HarnessError):
     """One variant's training broke off (loss not finite, out of memory); the other variants go on."""
 
 
+class NothingFinished(HarnessError):
+    """Every variant's training broke off: there is nothing to compare."""
+
+
 class JudgeError(HarnessError):
     """A judge that cannot be set up or reached at all; single failed calls are `Failed` judgments instead."""
 

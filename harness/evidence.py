@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.align import VariantScores
 from harness.compare import CompareInputs, CompareSettings
-from harness.errors import HarnessError
+from harness.errors import HarnessError, NothingFinished
 from harness.metrics.base import Metric
 from harness.metrics.registry import load_metric
 from harness.records.data import AuditSummary, Example, SplitExample
@@ -30,7 +30,7 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
     finished = [each for each in plan.variants if store.sealed(each.generate) is not None]
     if not finished:
         reasons = "; ".join(f"{failure.variant}: {failure.reason}" for failure in failed)
-        raise HarnessError(f"every variant failed ({reasons})", hint="mend the training settings and run again")
+        raise NothingFinished(f"every variant failed ({reasons})", hint="mend the training settings and run again")
     audit = audit_summary(plan, store)
     left_out = frozenset(audit.leaked if audit and spec.compare.leaked_items == "leave out" else ())
     tests = [row.example for row in store.stream(plan.data, SplitExample) if row.split == "test"]

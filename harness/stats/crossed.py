@@ -181,7 +181,8 @@ def variance_and_df(
     spread = item**2 / item_df + seed_spread
     testable = (moments.units >= 2) & (variance > 0) & (spread > 0) & (moments.seed_load.sum(axis=1) > 0)
     df = np.where(testable, variance**2 / np.where(testable, spread, 1.0), 1.0)
-    return variance, df, testable
+    # Every source has one degree of freedom at least; taking T_int out of V could bring the formula far below that.
+    return variance, np.maximum(df, 1.0), testable
 
 
 def seed_noise(moments: Moments, seeds: SeedVariance) -> tuple[FloatArray, FloatArray]:

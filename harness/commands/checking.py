@@ -1,0 +1,267 @@
+"""`harness check` and `harness baseline`: hold a matrix to a committed baseline."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.commands.parsing import Commands, add_limits, add_matrix, prepared, quiet_libraries
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.records.baseline import Baseline, Snapshot
+    from harness.records.check import CheckReport
+    from harness.records.plan import Plan
+    from harness.records.policy import Policy
+    from harness.records.result import Result
+    from harness.resolved import Resolved
+    from harness.spec.matrix import MatrixSpec
+    from harness.store import Store
+    from judges.budget import Budget
+
+FOLDER = Path("baselines")
+"""Where baselines lie, beside the matrix files that they are of."""
+
+
+def add(commands: Commands) -> None:
+    """Add them to the parser."""
+    check = commands.add("check", check_matrix, "run a matrix and hold it to a committed baseline", on_store=True)
+    add_matrix(check)
+    check.add_argument("--against", type=Path, required=True, metavar="FILE", help="the baseline")
+    check.add_argument("--policy", type=Path, metavar="FILE", help="what is checked, and how strictly (YAML)")
+    check.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML, a case a check")
+    check.add_argument("--markdown", type=Path, metavar="FILE", help="write a comment for a pull request")
+    check.add_argument("--json", type=Path, metavar="FILE", help="write everything, for other programs")
+    add_limits(check)
+    actions = commands.group("baseline", "keep what a run measured as a small file to be committed")
+    save = actions.add("save", save_baseline, "write baselines/NAME.json from a finished run", on_store=True)
+    save.add_argument("run", metavar="RUN", help="name of a matrix in the store, or its matrix file")
+    update = actions.add("update", update_baseline, "replace a baseline, with a reason that is kept", on_store=True)
+    update.add_argument("run", metavar="RUN", help="name of a matrix in the store, or its matrix file")
+    update.add_argument("--reason", required=True, help="why what counted so far no longer counts")
+    for sub in (save, update):
+        where = sub.add_mutually_exclusive_group(required=True)
+        where.add_argument("--as", dest="name", metavar="NAME", help=f"the file {FOLDER}/NAME.json")
+        where.add_argument("--file", type=Path, metavar="FILE", help="the file itself")
+        sub.add_argument(
+            "--texts", action="store_true", help="keep questions and answers, for diffs of the worst items"
+        )
+    show = actions.add("show", show_baseline, "what a baseline holds, and its history")
+    show.add_argument("file", type=Path, metavar="FILE", help="the baseline")
+
+
+# ---------------------------------------------------------------- check
+
+
+def check_matrix(arguments: argparse.Namespace) -> int:
+    """`harness check`."""
+    from rich.console import Console
+
+    from harness.errors import HarnessError
+    from harness.gate.report import UNREACHABLE
+    from reports.check_terminal import print_check
+
+    console = Console()
+    limits = arguments.max_calls, arguments.max_cost
+    try:
+        report = checked(arguments.matrix, arguments.against, arguments.policy, arguments.store, console, limits)
+    except HarnessError:
+        raise
+    except Exception:
+        # Python itself would exit with 1, which here means a worse model.
+        traceback.print_exc()
+        return UNREACHABLE
+    print_check(report, console)
+    write_outputs(report, junit=arguments.junit, markdown=arguments.markdown, json=arguments.json)
+    return report.exit_status
+
+
+def checked(  # noqa: PLR0913 - what is held to what, and how
+    matrix: Path,
+    against: Path,
+    policy_file: Path | None,
+    store_folder: Path,
+    console: Console,
+    limits: tuple[int | None, float | None] = (None, None),
+) -> CheckReport:
+    """Run what is missing and check it. `limits`: calls to judges and US dollars at most.
+
+    Trouble of judges and disks is part of the report. Raises HarnessError for files that cannot be used.
+    """
+    from harness.commands.judging import budget_of
+    from harness.errors import JudgeError, NothingFinished, StoreError
+    from harness.gate.baseline_file import load
+    from harness.gate.policy_file import load_policy, settled
+    from harness.gate.report import Files, assembled, check, failure
+    from harness.gate.snapshot import snapshot
+    from harness.store import MatrixRun, Store
+
+    baseline = load(against)
+    files = Files(str(matrix), str(against), str(policy_file or "policy"))
+    policy = settled(load_policy(policy_file), baseline.snapshot, files.policy)
+    spec, plan, resolved, text = prepared(matrix)
+    refused = refusals(baseline, policy, spec, plan, resolved)
+    if refused:
+        return assembled(baseline, policy, files, [failure(*each, "input") for each in refused])
+    store, budget = Store(store_folder), budget_of(resolved, *limits)
+    try:
+        result = finished(spec, plan, resolved, store, text, console, budget)
+    except NothingFinished as e:
+        return assembled(baseline, policy, files, [failure("training", e.what, "training")])
+    except (JudgeError, StoreError) as e:
+        name = "judges" if isinstance(e, JudgeError) else "store"
+        return assembled(baseline, policy, files, [failure(name, str(e), "infrastructure")])
+    run = MatrixRun(plan.matrix, plan.matrix_digest, store.matrix_folder(plan), plan, result)
+    return check(baseline, snapshot(run, store, texts=True), policy, files)
+
+
+def refusals(
+    baseline: Baseline, policy: Policy, spec: MatrixSpec, plan: Plan, resolved: Resolved
+) -> list[tuple[str, str]]:
+    """(check, why it cannot be compared) of those that can fail the gate, told before anything is trained."""
+    from harness.gate.drift import Drift, item_changes, measure_drift
+    from harness.gate.snapshot import planned_items, planned_measures
+
+    found = measure_drift(baseline.snapshot, *planned_measures(spec, plan, resolved))
+    items = planned_items(spec, resolved)
+    if items is not None:
+        found += [Drift(text) for text in item_changes(baseline.snapshot.items, items)]
+    checks = [check.measure for check in policy.checks if check.tier != "advisory"]
+    return [
+        (measure, "; ".join(texts))
+        for measure in checks
+        if (texts := [each.text for each in found if each.touches(measure)])
+    ]
+
+
+def finished(  # noqa: PLR0913 - a run's whole surroundings
+    spec: MatrixSpec,
+    plan: Plan,
+    resolved: Resolved,
+    store: Store,
+    text: str,
+    console: Console,
+    budget: Budget,
+) -> Result:
+    """The result of the matrix, run as `harness run` does where anything is missing."""
+    from harness import pipeline
+    from harness.commands.judging import check_judges
+    from harness.progress import Bars, Lines
+
+    result = pipeline.finished_result(plan, store)
+    if result is not None:
+        return result
+    undone = pipeline.missing(plan, store)
+    check_judges(plan, resolved, {stage.key for stage in undone})
+    total, done = pipeline.pieces(plan, undone)
+    quiet_libraries()
+    with Bars(console, total, done) if console.is_terminal else Lines(console, total, done) as watcher:
+        return pipeline.run(spec, plan, resolved, store, text, watcher, budget).result
+
+
+def write_outputs(report: CheckReport, *, junit: Path | None, markdown: Path | None, json: Path | None) -> None:
+    """The files asked for; inside GitHub Actions the annotations and the step summary too."""
+    from harness.store import translated_disk_errors
+    from reports.annotations import workflow_commands
+    from reports.check_markdown import check_markdown
+    from reports.junit import junit_xml
+
+    for path, write in ((junit, junit_xml), (markdown, check_markdown), (json, report_json)):
+        if path is not None:
+            with translated_disk_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(write(report), encoding="utf-8")
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        place = os.path.relpath(report.matrix_file, os.environ.get("GITHUB_WORKSPACE", "."))
+        for line in workflow_commands(report, place):
+            print(line)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with translated_disk_errors(Path(summary)), Path(summary).open("a", encoding="utf-8") as f:
+            f.write(check_markdown(report))
+
+
+def report_json(report: CheckReport) -> str:
+    """check.json."""
+    return report.model_dump_json(indent=1) + "\n"
+
+
+# ---------------------------------------------------------------- baseline
+
+
+def save_baseline(arguments: argparse.Namespace) -> int:
+    """`harness baseline save`."""
+    from harness.gate.baseline_file import save
+    from harness.store import utc_now
+
+    path = baseline_path(arguments)
+    taken = taken_from(arguments)
+    told(path, save(path, arguments.name or path.stem, taken, utc_now()))
+    return 0
+
+
+def update_baseline(arguments: argparse.Namespace) -> int:
+    """`harness baseline update`."""
+    from harness.gate.baseline_file import update
+    from harness.store import utc_now
+
+    path = baseline_path(arguments)
+    baseline = update(path, taken_from(arguments), arguments.reason, utc_now())
+    for change in baseline.history[-1].changes:
+        print(f"changed  {change}")
+    told(path, baseline)
+    return 0
+
+
+def show_baseline(arguments: argparse.Namespace) -> int:
+    """`harness baseline show`."""
+    from harness.gate.baseline_file import load
+
+    baseline = load(arguments.file)
+    told(arguments.file, baseline)
+    for measure in baseline.snapshot.measures:
+        print(f"  {measure.info.label}  {measure.info.signature}")
+    for entry in baseline.history:
+        print(f"{entry.saved}  {entry.matrix_digest[:12]}  {entry.reason}")
+        for change in entry.changes:
+            print(f"    {change}")
+    return 0
+
+
+def baseline_path(arguments: argparse.Namespace) -> Path:
+    """Where the baseline lies. Raises HarnessError for a name that is a path."""
+    from harness.errors import HarnessError
+
+    if arguments.file is not None:
+        return Path(arguments.file)
+    if Path(arguments.name).name != arguments.name:
+        raise HarnessError(f"{arguments.name!r} is a path", where="--as", hint="give a name, or the file with --file")
+    return FOLDER / f"{arguments.name}.json"
+
+
+def taken_from(arguments: argparse.Namespace) -> Snapshot:
+    """What the run measured: of a matrix file the run of just what stands there now, of a name the newest."""
+    from harness.finished import find_run
+    from harness.gate.snapshot import snapshot
+    from harness.store import Store
+
+    store, wanted = Store(arguments.store), arguments.run
+    if wanted.endswith((".yaml", ".yml")):
+        _, plan, _, _ = prepared(Path(wanted))
+        wanted = store.matrix_folder(plan).name
+    return snapshot(find_run(store, wanted), store, texts=arguments.texts)
+
+
+def told(path: Path, baseline: Baseline) -> None:
+    """Say what the file holds."""
+    taken = baseline.snapshot
+    seeds = [each.variant for each in taken.variants]
+    cells = len({variant.cell.name for variant in seeds})
+    print(
+        f"{path}: {baseline.name}, {len(taken.items)} items, {len(taken.measures)} measures, {cells} cells in "
+        f"{len(seeds)} variants, {path.stat().st_size / 1000:.0f} kB"
+    )

@@ -1,0 +1,113 @@
+"""`pytest --harness-matrix matrix.yaml --harness-baseline baselines/main.json`: a test for each line of the policy.
+
+The first test runs what is missing; a regression fails its test, and what cannot be told and fails nothing is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.records.check import CheckReport, CheckResult
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the plugin; it does nothing without --harness-matrix."""
+    group = parser.getgroup("harness", "sft-harness: regression checks of fine-tuning recipes")
+    group.addoption("--harness-matrix", type=Path, metavar="FILE", help="run this matrix and check it")
+    group.addoption("--harness-baseline", type=Path, metavar="FILE", help="the baseline to hold it to")
+    group.addoption("--harness-policy", type=Path, metavar="FILE", help="what is checked, and how strictly")
+    group.addoption("--harness-store", type=Path, metavar="DIR", default=Path("runs"), help="store (default: runs)")
+
+
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add the checks behind whatever else was collected. Raises UsageError for files that cannot be used."""
+    matrix = config.getoption("harness_matrix")
+    if matrix is None:
+        return
+    if config.getoption("harness_baseline") is None:
+        raise pytest.UsageError("--harness-matrix needs --harness-baseline FILE")
+    try:
+        items.extend(MatrixFile.from_parent(session, path=matrix.resolve(), given=matrix).collect())
+    except HarnessError as e:
+        raise pytest.UsageError(str(e)) from e
+
+
+class MatrixFile(pytest.File):
+    """A matrix that is checked once, when its first test is run."""
+
+    def __init__(self, *, given: Path, **rest: Any) -> None:
+        """`given`: the matrix file as the user wrote it."""
+        super().__init__(**rest)
+        self.given = given
+
+    def collect(self) -> Iterator[MatrixCheck]:
+        """A test for each measure, budget and golden item of the policy, and one for all of them."""
+        from harness.gate.baseline_file import load
+        from harness.gate.policy_file import load_policy, settled
+
+        option = self.config.getoption
+        baseline, policy_file = load(option("harness_baseline")), option("harness_policy")
+        policy = settled(load_policy(policy_file), baseline.snapshot, str(policy_file or "policy"))
+        names = [("measure", check.measure) for check in policy.checks]
+        names += [("floor", check.measure) for check in policy.checks if check.floor is not None]
+        names += [("budget", budget.what) for budget in policy.budgets]
+        names += [("golden", golden.measure) for golden in policy.golden]
+        for kind, measure in dict.fromkeys(names):
+            yield MatrixCheck.from_parent(self, name=f"{kind}[{measure}]", wanted=(kind, measure))
+        yield MatrixCheck.from_parent(self, name="verdict", wanted=None)
+
+    @cached_property
+    def report(self) -> CheckReport:
+        """What came out. Raises HarnessError."""
+        from rich.console import Console
+
+        from harness.commands.checking import checked
+
+        option = self.config.getoption
+        policy, store = option("harness_policy"), option("harness_store")
+        return checked(self.given, option("harness_baseline"), policy, store, Console())
+
+
+class CheckFailed(Exception):
+    """What pytest prints instead of a traceback."""
+
+
+class MatrixCheck(pytest.Item):
+    """One line of the policy, for all pairs of cells; `wanted` None: whatever fails the gate."""
+
+    def __init__(self, *, wanted: tuple[str, str] | None, **rest: Any) -> None:
+        """`wanted`: kind and measure of the checks."""
+        super().__init__(**rest)
+        self.wanted = wanted
+
+    def runtest(self) -> None:
+        """Raises CheckFailed, or skips."""
+        assert isinstance(self.parent, MatrixFile)  # noqa: S101 - made by it alone
+        report = self.parent.report
+        mine = [each for each in report.checks if self.wanted in (None, (each.kind, each.measure))]
+        failed = [each for each in mine if each.fails]
+        if failed or not mine:
+            raise CheckFailed("\n".join([report.answer, *map(_line, failed or report.checks)]))
+        undecided = [each for each in mine if each.outcome not in ("pass", "improved")]
+        if undecided:
+            pytest.skip("; ".join(map(_line, undecided)))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The reasons alone; a traceback only for what was not foreseen."""
+        if isinstance(excinfo.value, CheckFailed | HarnessError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Where pytest says that the test stands."""
+        return self.path, None, f"harness check {self.name}"
+
+
+def _line(check: CheckResult) -> str:
+    return f"{check.outcome}: {check.name}: {check.reason}"

@@ -1,0 +1,1 @@
+"""Regression checks: a committed baseline, a candidate, and whether the second is worse."""

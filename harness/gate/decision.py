@@ -1,0 +1,178 @@
+"""The rule: one candidate against one baseline on one measure -> passed, regressed, or it cannot be told.
+
+One-sided bounds at 1 - alpha of candidate minus baseline (turned round where lower is better), tolerance m:
+PASS where the lower bound is above -m; REGRESSION where the upper bound is below 0 (strict: -m) and it is no pass;
+else INCONCLUSIVE. Passing needs every check and so no correction; regressions and improvements are corrected (Holm).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from harness.align import Aligned
+from harness.contrast import FEW_ITEMS, Contrast, Measured, Testing, contrast_all, measured
+from harness.gate.enough import Enough, enough
+from harness.records.check import Outcome
+from harness.records.result import MeasureInfo
+from harness.stats.corpus import CorpusScore
+from harness.stats.crossed import Scope
+from harness.stats.families import holm
+from harness.stats.power import smallest_detectable_difference
+
+Pair = tuple[int, int]
+"""Cells of the panel by number: the candidate's, the baseline's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is asked of one measure. `tolerance` in points; `seed_sd`: points, see `Testing`."""
+
+    tolerance: float
+    alpha: float = 0.05
+    strict: bool = False
+    scope: Scope = "recipe"
+    seed_sd: float | None = None
+    resamples: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """One pair tested one-sidedly, before any correction. `gain`: the difference with higher as better, points.
+
+    `lower`, `upper`: bounds of candidate minus baseline. `scope` None: nothing was tested.
+    """
+
+    rule: Rule
+    contrast: Contrast
+    gain: float
+    lower: float | None
+    upper: float | None
+    p_pass: float
+    p_worse: float
+    p_better: float
+    scope: Scope | None
+    method: str
+    enough: Enough | None = None
+    smallest_fall: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def testable(self) -> bool:
+        """Whether there are two items or more, and seeds to speak of a recipe with."""
+        return self.method != ""
+
+
+def weigh(
+    info: MeasureInfo, aligned: Aligned, score: CorpusScore | None, pairs: Sequence[Pair], rule: Rule
+) -> list[Weighed]:
+    """Test every pair on one measure.
+
+    The seed variance is pooled over all cells of the panel, so that a candidate of one seed borrows the baseline's.
+    """
+    testing = Testing(
+        alpha=2 * rule.alpha,
+        permutations=rule.resamples,
+        margin=rule.tolerance,
+        seed_sd=rule.seed_sd,
+        level=1 - 2 * rule.alpha,
+    )
+    measure = measured(info, aligned, score, testing)
+    if rule.scope == "checkpoint":
+        measure = replace(measure, seeds=None)
+    contrasts = contrast_all(measure, [[pair] for pair in pairs])
+    beyond = contrasts
+    if rule.strict:
+        beyond = contrast_all(replace(measure, testing=replace(testing, margin=-rule.tolerance)), [[p] for p in pairs])
+    return [
+        _weighed(measure, rule, pair, found, far) for pair, found, far in zip(pairs, contrasts, beyond, strict=True)
+    ]
+
+
+def _weighed(measure: Measured, rule: Rule, pair: Pair, found: Contrast, far: Contrast) -> Weighed:
+    higher = measure.info.higher_is_better
+    gain = found.delta if higher else -found.delta
+    notes = _notes(found)
+    if found.identical and found.units:
+        return Weighed(rule, found, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, None, "rule", notes=notes)
+    test, within = found.headline, found.within
+    trained = bool(measure.aligned.panel.seeded[list(pair)].any())
+    if found.units < 2 or (rule.scope == "recipe" and measure.seeds is None and trained):
+        return Weighed(rule, found, gain, None, None, 1.0, 1.0, 1.0, None, "", notes=notes)
+    if test is None or within is None:
+        return _constant(rule, found, gain, notes)
+    falling = test.p / 2 if gain < 0 else 1 - test.p / 2
+    worse = falling
+    if rule.strict and far.within is not None:
+        worse = far.within.not_worse(not higher)
+    lower, upper = test.interval
+    return Weighed(
+        rule=rule,
+        contrast=found,
+        gain=gain,
+        lower=lower,
+        upper=upper,
+        p_pass=within.not_worse(higher),
+        p_worse=worse,
+        p_better=1 - falling,
+        scope=test.scope,
+        method=test.method,
+        enough=enough(measure, pair, test, rule.tolerance, rule.alpha),
+        smallest_fall=smallest_detectable_difference(test.variance, test.df, 2 * rule.alpha)
+        + (rule.tolerance if rule.strict else 0.0),
+        notes=notes,
+    )
+
+
+def _constant(rule: Rule, found: Contrast, gain: float, notes: tuple[str, ...]) -> Weighed:
+    """Every item differs by the same amount: exact sign test, since there is no spread to divide by."""
+    chance = 0.5**found.units
+    beyond = -rule.tolerance if rule.strict else 0.0
+    return Weighed(
+        rule=rule,
+        contrast=found,
+        gain=gain,
+        lower=found.delta,
+        upper=found.delta,
+        p_pass=chance if gain > -rule.tolerance else 1.0,
+        p_worse=chance if gain < beyond else 1.0,
+        p_better=chance if gain > 0 else 1.0,
+        scope="checkpoint",
+        method="sign test",
+        notes=(*notes, "every item differs by the same amount"),
+    )
+
+
+def _notes(found: Contrast) -> tuple[str, ...]:
+    if 2 <= found.units < FEW_ITEMS:
+        return (f"{found.units} items: a rare loss may not have shown yet ({FEW_ITEMS} or more are asked for)",)
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What came out, with the corrected p-values of a fall and of a rise."""
+
+    outcome: Outcome
+    p_regression: float
+    p_improvement: float
+
+
+def decide(family: Sequence[Weighed], *, corrected: bool = True) -> list[Decision]:
+    """Judge checks that stand or fall together. What cannot be tested is inconclusive, and corrects nothing."""
+    tested = [k for k, each in enumerate(family) if each.testable]
+    worse, better = ([getattr(family[k], name) for k in tested] for name in ("p_worse", "p_better"))
+    if corrected:
+        worse, better = holm(worse).tolist(), holm(better).tolist()
+    adjusted = dict(zip(tested, zip(worse, better, strict=True), strict=True))
+    return [_decision(each, *adjusted.get(k, (1.0, 1.0))) for k, each in enumerate(family)]
+
+
+def _decision(each: Weighed, worse: float, better: float) -> Decision:
+    alpha = each.rule.alpha
+    outcome: Outcome = "inconclusive"
+    if each.p_pass <= alpha:
+        outcome = "improved" if better <= alpha else "pass"
+    elif worse <= alpha:
+        outcome = "regression"
+    return Decision(outcome, worse, better)

@@ -1,0 +1,84 @@
+"""policy.yaml -> Policy, and what stands where it says nothing."""
+
+from __future__ import annotations
+
+import math
+from difflib import get_close_matches
+from pathlib import Path
+
+from harness.errors import HarnessError, SpecError
+from harness.records.baseline import Snapshot
+from harness.records.policy import MeasureCheck, Policy
+from harness.records.result import MeasureInfo
+from harness.yaml_record import parse_record
+
+SHARE = 1 / 50
+"""Of a measure's scale, that it may fall where nobody says how much: 2 points of 100."""
+
+
+def load_policy(path: Path | None) -> Policy:
+    """The policy of a file; all defaults without one. Raises SpecError with every problem."""
+    if path is None:
+        return Policy()
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        reason = "no such file" if isinstance(e, FileNotFoundError) else f"cannot be read ({e})"
+        raise SpecError([f"{path}: {reason}"], hint="give the path of a policy file; docs/ci.md shows one") from e
+    policy = parse_record(text, str(path), Policy, "a policy", hint="docs/ci.md explains every key")
+    problems = [
+        f"{path}: budgets[{number}]: give `at_most` or `at_least`"
+        for number, budget in enumerate(policy.budgets)
+        if budget.at_most is None and budget.at_least is None
+    ]
+    names = [(check.measure, check.direction) for check in policy.checks]
+    problems += [
+        f"{path}: checks: {name} is checked twice" for name, _ in dict.fromkeys(names) if names.count((name, _)) > 1
+    ]
+    if problems:
+        raise SpecError(problems)
+    return policy
+
+
+def settled(policy: Policy, baseline: Snapshot, where: str) -> Policy:
+    """The policy with a check for each measure where it names none. `where` names its file in messages.
+
+    Raises HarnessError for a measure that the baseline does not have, or a floor that is a share, not points.
+    """
+    infos = {each.info.name: each.info for each in baseline.measures}
+    checks = policy.checks or tuple(
+        MeasureCheck(measure=name, tier="critical" if name == baseline.primary else "advisory")
+        for name, info in infos.items()
+        if info.ranks
+    )
+    for kind, names in (("checks", [c.measure for c in checks]), ("golden", [g.measure for g in policy.golden])):
+        for name in names:
+            if name not in infos:
+                near = get_close_matches(name, infos, n=1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                known = f"measured: {', '.join(infos)}"
+                raise HarnessError(f"{kind}: the baseline has no measure {name!r}", where=where, hint=hint + known)
+    for check in checks:
+        _refuse_share(check, infos[check.measure], where)
+    return policy.model_copy(update={"checks": checks})
+
+
+def _refuse_share(check: MeasureCheck, info: MeasureInfo, where: str) -> None:
+    high = info.bounds[1]
+    if check.floor is not None and math.isfinite(high) and high >= 10 and 0 < check.floor <= 1:
+        raise HarnessError(
+            f"checks: the floor {check.floor:g} of {info.name} is in points of {info.unit}",
+            where=where,
+            hint=f"for a share of {check.floor:g} write {check.floor * high:g}",
+        )
+
+
+def tolerance(check: MeasureCheck, policy: Policy, info: MeasureInfo) -> float:
+    """Points that the measure may fall. Raises HarnessError where nobody says and the measure has no scale."""
+    for said in (check.tolerance, policy.tolerance):
+        if said is not None:
+            return said
+    low, high = info.bounds
+    if not math.isfinite(high - low):
+        raise HarnessError(f"{info.name} has no scale to take a tolerance from", hint="give it a `tolerance` in points")
+    return SHARE * (high - low)

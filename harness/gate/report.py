@@ -1,0 +1,142 @@
+"""Everything checked: one report, one exit status."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.gate.cells import sides
+from harness.gate.drift import drift, recipe_changes
+from harness.gate.limits import budget_checks, golden_checks
+from harness.gate.measures import measure_checks
+from harness.gate.policy_file import settled
+from harness.gate.worst import worst_items
+from harness.records.baseline import Baseline, Snapshot
+from harness.records.check import Cause, CheckReport, CheckResult, Outcome, WorstItem
+from harness.records.policy import Policy
+
+PASSED, REGRESSED, REFUSED, UNDECIDED, UNREACHABLE = 0, 1, 2, 3, 4
+"""Exit statuses: pass; regression; usage or input; inconclusive under a policy that fails it; infrastructure."""
+_OF_CAUSE: dict[Cause, int] = {"input": REFUSED, "infrastructure": UNREACHABLE, "training": REGRESSED}
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Names of the files, for messages and annotations."""
+
+    matrix: str
+    baseline: str
+    policy: str = "policy"
+
+
+def check(baseline: Baseline, candidate: Snapshot, policy: Policy, files: Files) -> CheckReport:
+    """Hold a candidate to a baseline. Pure; raises HarnessError for a policy that does not fit them."""
+    before = baseline.snapshot
+    policy = settled(policy, before, files.policy)
+    both = sides(before, candidate, policy.cells)
+    drifts = drift(before, candidate)
+    checks = (
+        *(_broken(text) for text in both.failed),
+        *measure_checks(both, policy, drifts),
+        *budget_checks(both, policy),
+        *golden_checks(both, policy, drifts),
+    )
+    worst = () if drifts else worst_items(both, checks)
+    report = assembled(baseline, policy, files, checks, worst)
+    return report.model_copy(
+        update={
+            "matrix": candidate.matrix,
+            "changed": recipe_changes(before, candidate),
+            "warnings": (*both.unmatched, *dict.fromkeys(note for each in checks for note in each.notes)),
+        }
+    )
+
+
+def _broken(text: str) -> CheckResult:
+    cell, _, reason = text.partition(": ")
+    return failure(f"training of {cell}", reason, "training", cell)
+
+
+def failure(name: str, reason: str, cause: Cause, cell: str = "") -> CheckResult:
+    """A check that could not be made at all."""
+    return CheckResult(
+        name=name,
+        kind="measure",
+        tier="critical",
+        measure="",
+        label=name,
+        outcome="error",
+        reason=reason,
+        cell=cell,
+        baseline_cell=cell,
+        cause=cause,
+    )
+
+
+def assembled(
+    baseline: Baseline,
+    policy: Policy,
+    files: Files,
+    checks: Sequence[CheckResult],
+    worst: tuple[WorstItem, ...] = (),
+) -> CheckReport:
+    """The report of these checks."""
+    status = exit_status(checks)
+    return CheckReport(
+        matrix=baseline.snapshot.matrix,
+        matrix_file=files.matrix,
+        baseline=baseline.name,
+        baseline_file=files.baseline,
+        outcome=_outcome(checks, status),
+        exit_status=status,
+        answer=_answer(checks, status, baseline.name),
+        changed=(),
+        checks=tuple(checks),
+        worst=worst,
+        policy=policy,
+    )
+
+
+_SAID = {
+    REGRESSED: "The candidate could not be trained",
+    REFUSED: "Not comparable with {name}",
+    UNDECIDED: "Cannot tell whether it is worse than {name}",
+    UNREACHABLE: "Nothing was found out about the model, for trouble around it",
+}
+
+
+def exit_status(checks: Sequence[CheckResult]) -> int:
+    """What failed decides: a shown regression before a training that broke off, input, infrastructure, inconclusive."""
+    failed = [each for each in checks if each.fails]
+    if any(each.outcome == "regression" for each in failed):
+        return REGRESSED
+    statuses = [_OF_CAUSE[each.cause] for each in failed if each.cause is not None]
+    if statuses:
+        return min(statuses)
+    return UNDECIDED if failed else PASSED
+
+
+def _outcome(checks: Sequence[CheckResult], status: int) -> Outcome:
+    failed = {each.outcome for each in checks if each.fails}
+    for outcome in ("regression", "error", "inconclusive"):
+        if outcome in failed:
+            return outcome
+    counted = {each.outcome for each in checks if each.tier != "advisory"}
+    if status == PASSED and "inconclusive" in counted:
+        return "inconclusive"
+    return "improved" if "improved" in counted else "pass"
+
+
+def _answer(checks: Sequence[CheckResult], status: int, name: str) -> str:
+    failed = [each for each in checks if each.fails]
+    shown = ", ".join(each.name for each in failed[:3]) + (", …" if len(failed) > 3 else "")
+    if any(each.outcome == "regression" for each in failed):
+        return f"Worse than {name}: {shown}."
+    if failed:
+        return f"{_SAID[status].format(name=name)}: {shown}."
+    counts = Counter(each.outcome for each in checks if each.tier != "advisory")
+    parts = [f"{counts[o]} {o}" for o in ("pass", "improved", "inconclusive") if counts[o]]
+    if counts["inconclusive"]:
+        return f"No regression against {name} was shown, but not everything could be told: {', '.join(parts)}."
+    return f"Not worse than {name}: {', '.join(parts) or 'no check'}."

@@ -1,0 +1,125 @@
+"""Bisecting: what differs, hybrids of two matrices, git revisions, and the search on made-up runs."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.gate.bisection import bisect
+from harness.gate.hybrid import Factor, factors, hybrid
+from harness.gate.revision import Revision, revision
+from harness.records.baseline import Snapshot
+from harness.spec.reading import load_spec
+from harness.store import Store
+from tests.snapshots import scores, snapshot, variant
+
+GOOD = """\
+name: recipe
+data: data.jsonl
+axes: {model: [model], prompt_style: [style.yaml], seed: [1, 2]}
+train: {lr: 1.0e-3}
+judges: [{backend: scripted}]
+"""
+BAD = GOOD.replace("1.0e-3", "1.0e-5, weight_decay: 0.0").replace("scripted", "scripted, rubric: book-100")
+
+
+def side(folder: Path, matrix: str, data: str = "{}") -> Revision:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "matrix.yaml").write_text(matrix)
+    (folder / "data.jsonl").write_text(data)
+    (folder / "style.yaml").write_text("user: '{instruction}'\nassistant: ' '\n")
+    return Revision(folder.name, load_spec(folder / "matrix.yaml"), folder)
+
+
+def test_factors_are_what_the_recipe_changed_not_how_it_is_measured(tmp_path: Path) -> None:
+    found = factors(side(tmp_path / "good", GOOD), side(tmp_path / "bad", BAD, data="{ }"))
+    assert str(found[0]) == "content of data.jsonl"
+    assert {str(each) for each in found[1:]} == {"train.weight_decay: 0.1 → 0.0", "train.lr: 0.001 → 1e-05"}
+
+
+def test_a_hybrid_takes_each_factor_from_its_side(tmp_path: Path) -> None:
+    good, bad = side(tmp_path / "good", GOOD), side(tmp_path / "bad", BAD, data="{ }")
+    found = {each.place: each for each in factors(good, bad)}
+    matrix = hybrid(good, bad, [found["train.lr"], found["data.jsonl"]], tmp_path, "a")
+    spec = load_spec(matrix)
+    assert (spec.train.lr, spec.train.weight_decay) == (1e-5, 0.1)
+    assert (matrix.parent / "data.jsonl").read_text() == "{ }"
+    assert spec.judges == good.spec.judges
+    plain = load_spec(hybrid(good, bad, [], tmp_path, "b"))
+    assert plain.model_copy(update={"name": "recipe"}) == good.spec
+
+
+def test_revisions_come_out_of_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*arguments: str) -> None:
+        author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *author, *arguments], cwd=tmp_path / "repo", check=True, capture_output=True)
+
+    side(tmp_path / "repo" / "recipes", GOOD)
+    git("init", "-q")
+    for matrix, data in ((GOOD, "{}"), (BAD, "{ }")):
+        side(tmp_path / "repo" / "recipes", matrix, data)
+        git("add", "-A")
+        git("commit", "-q", "-m", "x")
+    monkeypatch.chdir(tmp_path / "repo" / "recipes")
+    store = Store(tmp_path / "runs")
+    good, bad = (
+        revision(f"{commit}:matrix.yaml", store, Path(), tmp_path / "scratch") for commit in ("HEAD~1", "HEAD")
+    )
+    assert good.spec.train.lr == 1e-3 and bad.spec.train.lr == 1e-5
+    assert {each.place for each in factors(good, bad)} == {"data.jsonl", "train.lr", "train.weight_decay"}
+    with pytest.raises(HarnessError, match="git archive"):
+        revision("nowhere:matrix.yaml", store, Path(), tmp_path / "scratch")
+    with pytest.raises(HarnessError, match="no matrix"):
+        revision("unknown-run", store, Path(), tmp_path / "scratch")
+
+
+NAMES = "abcdefg"
+SEVEN = [Factor(name, 0, 1) for name in NAMES]
+
+
+def made_of(falls: dict[str, float], made: list[str], together: str = "") -> object:
+    """Runs whose score falls by what is switched; `together`: these count only if all of them are."""
+
+    def make(switched: Sequence[Factor]) -> Snapshot:
+        places = "".join(factor.place for factor in switched)
+        made.append(places)
+        whole = set(together) <= set(places)
+        fall = sum(falls.get(p, 0.0) for p in places if p not in together or whole)
+        return snapshot([variant(s, {"rougeL": scores(s, fall=fall)}, digest=f"{places}-{s}") for s in (1, 2, 3)])
+
+    return make
+
+
+@pytest.mark.parametrize("culprit", NAMES)
+def test_the_one_that_brings_the_fall_is_found_in_a_few_runs(culprit: str) -> None:
+    made: list[str] = []
+    found = bisect(SEVEN, made_of({culprit: 10.0, "b" if culprit != "b" else "c": 1.0}, made))  # type: ignore[arg-type]
+    assert found.culprit.place == culprit and found.sufficient
+    assert found.alone.share == pytest.approx(0.9, abs=0.03)
+    assert len(made) <= 2 + 3 + 1  # both ends, log2 of seven, and the culprit alone
+
+
+def test_factors_that_only_fall_together_are_told() -> None:
+    found = bisect(SEVEN, made_of({"b": 5.0, "e": 5.0}, [], together="be"))  # type: ignore[arg-type]
+    assert found.culprit.place == "e" and not found.sufficient
+
+
+def test_nothing_to_explain_is_an_error() -> None:
+    with pytest.raises(HarnessError, match="nothing differs"):
+        bisect([], made_of({}, []))  # type: ignore[arg-type]
+    with pytest.raises(HarnessError, match="nothing fell"):
+        bisect(SEVEN, made_of({"a": -5.0}, []))  # type: ignore[arg-type]
+
+
+def test_a_factor_that_breaks_training_off_is_the_culprit() -> None:
+    whole = made_of({}, [])
+
+    def make(switched: Sequence[Factor]) -> Snapshot | None:
+        return None if "d" in {each.place for each in switched} else whole(switched)  # type: ignore[operator]
+
+    found = bisect(SEVEN, make)
+    assert found.culprit.place == "d" and not found.alone.checks
