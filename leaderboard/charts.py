@@ -1,4 +1,4 @@
-"""Interval plots in Altair. Meaning never rests on colour alone: marks are filled or hollow, tooltips give figures."""
+"""Plots in Altair. Meaning never rests on colour alone: marks are filled or hollow, tooltips give figures."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ ROW, AXIS = 27, 90
 """Pixels a row, and for the axis below."""
 ACCENT, GREY = "#1f83c4", "#8a9199"
 """Readable on light and on dark."""
+WARM = "#d07a00"
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a9199", "#b8a900")
+"""Okabe and Ito's colour-blind safe palette (2008); its black and yellow are exchanged, to suit both schemes."""
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
+DISTRIBUTION = 280
+"""Pixels of the height of a plot of differences."""
 LABEL_COLUMNS, LABEL_PIXELS = 44, 330
 _ROWS = alt.Scale(paddingOuter=0.4)
 
@@ -93,6 +99,112 @@ def auc_chart(rows: pd.DataFrame) -> alt.LayerChart:
         x="auc:Q", y=y, color=colour, tooltip=["label:N", alt.Tooltip("auc:Q", format=".2f")]
     )
     return _layered([lines, words, span, point], ROW * len(rows) + AXIS + 20)
+
+
+def cost_chart(rows: pd.DataFrame, cost: str, quality: str) -> alt.LayerChart:
+    """A point a cell, filled where it lies on the Pareto front, which is drawn as steps. `rows`: of costs.points."""
+    x = alt.X("cost:Q", title=cost, axis=alt.Axis(tickCount=8), scale=alt.Scale(zero=False, padding=20))
+    y = alt.Y("mean:Q", title=quality, scale=alt.Scale(zero=False, padding=20))
+    tooltip = ["label:N", alt.Tooltip("mean:Q", format=".2f"), alt.Tooltip("cost:Q", format=",.1f", title=cost)]
+    front = rows[rows["front"]]
+    line = alt.Chart(front).mark_line(color=ACCENT, strokeDash=[4, 3], interpolate="step-after").encode(x=x, y=y)
+    base = alt.Chart(rows)
+    others = base.transform_filter("!datum.front").mark_point(size=70, color=GREY, strokeWidth=2)
+    best = base.transform_filter("datum.front").mark_point(size=90, filled=True, opacity=1, color=ACCENT)
+    marks = [mark.encode(x=x, y=y, tooltip=tooltip) for mark in (others, best)]
+    return _layered([line, *marks], 340)
+
+
+def difference_chart(rows: pd.DataFrame, title: str, delta: float, low: float | None, high: float | None) -> Any:
+    """How many items differ by how much; the mean difference with its interval below. `rows`: of pairs.differences."""
+    axis = alt.Axis(title=title, tickCount=10)
+    bars = (
+        alt.Chart(rows[["delta"]])
+        .mark_bar(color=ACCENT, opacity=0.75)
+        .encode(
+            x=alt.X("delta:Q", bin=alt.Bin(maxbins=40), axis=axis),
+            y=alt.Y("count():Q", title="items"),
+            tooltip=[alt.Tooltip("delta:Q", bin=alt.Bin(maxbins=40), title="difference"), "count():Q"],
+        )
+    )
+    zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="x:Q")
+    where = pd.DataFrame({"delta": [delta], "low": [low], "high": [high]}).astype(float)
+    mean = alt.Chart(where).mark_point(size=110, filled=True, opacity=1, color=WARM, shape="diamond")
+    marks = [bars, zero, mean.encode(x="delta:Q", y=alt.value(DISTRIBUTION - 8))]
+    if low is not None:
+        span = alt.Chart(where).mark_rule(strokeWidth=3.5, color=WARM)
+        marks.insert(2, span.encode(x="low:Q", x2="high:Q", y=alt.value(DISTRIBUTION - 8)))
+    return _layered(marks, DISTRIBUTION)
+
+
+def share_chart(shares: pd.DataFrame) -> alt.Chart:
+    """Bars of shares in percent, with their figures. `shares`: name, share."""
+    base = alt.Chart(shares).encode(
+        y=alt.Y("name:N", sort=None, title=None, axis=_label_axis()),
+        x=alt.X("share:Q", title="share of the variance of a typical difference, %", scale=alt.Scale(domain=[0, 100])),
+        tooltip=["name:N", alt.Tooltip("share:Q", format=".1f")],
+    )
+    bars: alt.Chart = base.mark_bar(color=ACCENT, size=16).properties(height=ROW * len(shares) + 60)
+    return bars
+
+
+def loss_chart(rows: pd.DataFrame, x: str, *, validation: bool) -> alt.LayerChart:
+    """A line a variant, cells told apart by colour and dash. `rows`: label, variant, step, loss_tokens, loss, kind."""
+    cells = list(dict.fromkeys(rows["label"]))
+    colour = alt.Color(
+        "label:N",
+        sort=cells,
+        scale=alt.Scale(domain=cells, range=[COLOURS[i % len(COLOURS)] for i in range(len(cells))]),
+        legend=alt.Legend(title=None, orient="top", columns=2, labelLimit=430),
+    )
+    dash = alt.StrokeDash(
+        "label:N", sort=cells, legend=None,
+        scale=alt.Scale(domain=cells, range=[DASHES[i % len(DASHES)] for i in range(len(cells))]),
+    )  # fmt: skip
+    title = {"step": "optimizer step", "loss_tokens": "loss-bearing tokens seen"}[x]
+    place = {
+        "x": alt.X(f"{x}:Q", title=title, axis=alt.Axis(tickCount=8, format="~s")),
+        "y": alt.Y("loss:Q", title="loss, nats a token", scale=alt.Scale(zero=False)),
+    }
+    tooltip = ["variant:N", "kind:N", f"{x}:Q", alt.Tooltip("loss:Q", format=".3f")]
+    lines = alt.Chart(rows[rows["kind"] == "training"]).mark_line(strokeWidth=1.8)
+    layers = [lines.encode(**place, color=colour, strokeDash=dash, detail="variant:N", tooltip=tooltip)]
+    if validation:
+        points = alt.Chart(rows[rows["kind"] == "validation"]).mark_point(filled=True, size=60, opacity=1)
+        layers.append(points.encode(**place, color=colour, tooltip=tooltip))
+    return _layered(layers, 400)
+
+
+def agreement_chart(rows: pd.DataFrame) -> alt.LayerChart:
+    """A square a pair of judges, its figure written in it. `rows`: a, b, alpha (both ways round)."""
+    base = alt.Chart(rows).encode(
+        x=alt.X("a:N", title=None, axis=alt.Axis(labelAngle=0, labelLimit=160)), y=alt.Y("b:N", title=None)
+    )
+    squares = base.mark_rect().encode(
+        color=alt.Color(
+            "alpha:Q", title="alpha", scale=alt.Scale(domain=[-1, 1], range=["#c77700", "#f2f2f2", "#0072b2"])
+        )
+    )
+    words = base.mark_text(fontSize=14).encode(
+        text=alt.Text("alpha:Q", format=".2f"),
+        color=alt.condition("abs(datum.alpha) > 0.6", alt.value("white"), alt.value("#222222")),
+    )
+    return _layered([squares, words], 60 * rows["a"].nunique() + 60)
+
+
+def histogram_chart(rows: pd.DataFrame) -> alt.Chart:
+    """How often each score was given, a panel a judge. `rows`: judge, score, count."""
+    bars: alt.Chart = (
+        alt.Chart(rows)
+        .mark_bar(color=ACCENT)
+        .encode(
+            x=alt.X("score:O", title="score", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            y=alt.Y("count:Q", title="verdicts"),
+            tooltip=["score:Q", "count:Q"],
+        )
+        .properties(height=200)
+    )
+    return bars
 
 
 def _layered(layers: list[alt.Chart], height: int) -> alt.LayerChart:
