@@ -54,12 +54,12 @@ def kept(
 
 
 def slice_fields(items: pd.DataFrame) -> dict[str, list[str]]:
-    """Field of the entries -> its levels, where there are two to thirty: what items can be sliced by."""
+    """Field of the entries -> its levels, where it groups them: two to thirty, and fewer than half the items."""
     levels: dict[str, dict[str, None]] = {}
     for meta in items["meta"]:
         for name, value in meta.items():
             levels.setdefault(name, {})[value] = None
-    return {name: sorted(found) for name, found in levels.items() if 2 <= len(found) <= 30}
+    return {name: sorted(found) for name, found in levels.items() if 2 <= len(found) <= min(30, len(items) // 2)}
 
 
 def sentence(comparison: Comparison, measure: MeasureInfo, a: str, b: str) -> str:

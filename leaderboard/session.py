@@ -124,14 +124,19 @@ def choose_measure(result: Result) -> MeasureInfo:
     return names[picked]
 
 
+def narrow() -> bool:
+    """Whether the reader's browser says that it is a phone's."""
+    return "Mobi" in st.context.headers.get("User-Agent", "")
+
+
 def offer(name: str, frame: Callable[[], pd.DataFrame]) -> None:
     """Buttons that download a table as CSV and as Parquet; it is made when one is pressed. `name`: of the file."""
-    csv, parquet, _ = st.columns([1, 1, 4])
-    csv.download_button("CSV", lambda: frame().to_csv(index=False), f"{name}.csv", "text/csv",
-                        on_click="ignore", key=f"{name}-csv", icon=None, width="stretch")  # fmt: skip
-    parquet.download_button("Parquet", lambda: frame().to_parquet(index=False), f"{name}.parquet",
+    row = st.container(horizontal=True)
+    row.download_button("CSV", lambda: frame().to_csv(index=False), f"{name}.csv", "text/csv",
+                        on_click="ignore", key=f"{name}-csv", width=120)  # fmt: skip
+    row.download_button("Parquet", lambda: frame().to_parquet(index=False), f"{name}.parquet",
                             "application/vnd.apache.parquet", on_click="ignore", key=f"{name}-parquet",
-                            width="stretch")  # fmt: skip
+                            width=120)  # fmt: skip
 
 
 # ---------------------------------------------------------------- foreign text

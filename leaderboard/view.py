@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
@@ -208,9 +209,12 @@ def matching(frame: pd.DataFrame, search: str) -> pd.DataFrame:
     return frame[keep]
 
 
-def bullets(sentences: Iterable[str]) -> str:
-    """Sentences that are not ours as an HTML list: escaped, never read as Markdown."""
-    return "<ul>" + "".join(f"<li>{escape(visible(s))}</li>" for s in sentences) + "</ul>"
+def bullets(sentences: Iterable[str], *, code: bool = False) -> str:
+    """Sentences that are not ours as an HTML list: escaped, never read as Markdown. `code`: but for their `code`."""
+    lines = [escape(visible(sentence)) for sentence in sentences]
+    if code:
+        lines = [re.sub("`([^`]+)`", r"<code>\1</code>", line) for line in lines]
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
 
 
 # ---------------------------------------------------------------- judges, ledger
@@ -288,7 +292,8 @@ def curves(rows: Sequence[LedgerRow], names: Mapping[str, str]) -> pd.DataFrame:
     `names`: cell name -> label. `kind`: training (smoothed) or validation.
     """
     found = [pd.DataFrame(columns=["label", "variant", "step", "loss_tokens", "loss", "kind"])]
-    for row in rows:
+    place = {cell: number for number, cell in enumerate(names)}
+    for row in sorted(rows, key=lambda row: place[row.variant.cell.name]):
         if row.curve:
             frame = pd.DataFrame([point.model_dump() for point in row.curve])
             frame["loss_tokens"] = frame["loss_tokens"].cumsum()

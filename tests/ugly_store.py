@@ -58,6 +58,8 @@ def response(cell: Cell, seed: int | None, i: int, example: Example) -> str:
         return f"{SCRIPT}<img src=x onerror=alert(2)> **bold** $x^2$ [link](http://evil.example)\n# heading"
     if i == 5 and cell == CELLS[3]:
         return BIDI
+    if i == 3 and cell == CELLS[5]:
+        return "ab " * 350_000
     if i == 8 and cell == CELLS[1]:
         return ""
     if cell.method == "none":
@@ -133,7 +135,8 @@ class UglyStore:
             return None
         settings = TrainSettings(max_steps=60)
         style = STYLES[variant.prompt_style].sha256
-        key = TrainInput(base=base, data=data, style_sha256=style, masking=variant.masking, method=variant.method, settings=settings, seed=variant.seed)  # fmt: skip
+        key = TrainInput(base=base, data=data, style_sha256=style, masking=variant.masking,
+                         method=variant.method, settings=settings, seed=variant.seed)  # fmt: skip
         masks = (
             masks_of(variant) if variant.method == "full" else None
         )  # the adapters are of a time before there were any

@@ -10,7 +10,7 @@ import streamlit as st
 from harness.records.result import MeasureInfo, Result, VarianceTable
 from leaderboard import charts, view
 from leaderboard.next_steps import next_steps
-from leaderboard.session import choose_measure, choose_run, note, offer, unmarked
+from leaderboard.session import choose_measure, choose_run, narrow, note, offer, unmarked
 from reports.wording import axis_name, figure, narrower, p_value, places, signed, span, variance_shares
 
 
@@ -33,7 +33,7 @@ def show(root: Path) -> None:
     steps = next_steps(result)
     if steps:
         st.subheader("What to do next")
-        st.html(view.bullets(steps))
+        st.html(view.bullets(steps, code=True))
 
 
 def _effects(result: Result, measure: MeasureInfo) -> None:
@@ -43,7 +43,9 @@ def _effects(result: Result, measure: MeasureInfo) -> None:
         st.info("No axis of this matrix has two levels that can be set against each other.")
         return
     rows = rows.assign(shown=rows["shown"] & measure.trusted)
-    st.altair_chart(charts.effect_chart(rows, f"difference in {measure.label} points"), width="stretch")
+    st.altair_chart(
+        charts.effect_chart(rows, f"difference in {measure.label} points", narrow=narrow()), width="stretch"
+    )
     shown = int(rows["shown"].sum())
     st.caption(
         f"One choice changed, all else equal: {shown} of {len(rows)} differences on {unmarked(measure.label)} are shown"

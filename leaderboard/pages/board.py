@@ -13,7 +13,7 @@ from harness.records.plan import FailedVariant
 from harness.records.result import MeasureInfo, Result
 from harness.store import MatrixRun, Store
 from leaderboard import charts, costs, view
-from leaderboard.session import choose_measure, choose_run, note, offer, stamp, unmarked
+from leaderboard.session import choose_measure, choose_run, narrow, note, offer, stamp, unmarked
 from reports.wording import AXES, axis_name, data_audit, figure, leak_badge, places, shared_levels, varies
 
 MOST_DRAWN = 40
@@ -77,7 +77,9 @@ def _board(result: Result, kept: pd.DataFrame, measure: MeasureInfo, *, seeds: b
     rows = view.in_order(kept, measure)
     if len(rows) > MOST_DRAWN and not st.toggle(f"Draw all {len(rows)} cells", key="all", bind="query-params"):
         rows = rows.head(MOST_DRAWN)
-    chart = charts.interval_chart(rows, f"{measure.label}, {measure.unit}", trusted=measure.trusted, seeds=seeds)
+    chart = charts.interval_chart(
+        rows, f"{measure.label}, {measure.unit}", trusted=measure.trusted, seeds=seeds, narrow=narrow()
+    )
     st.altair_chart(chart, width="stretch")
     st.caption(
         "Mean over items and seeds with its 95 % interval; small ticks are single seeds. Ranks are those that the data "

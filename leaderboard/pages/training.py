@@ -72,9 +72,10 @@ def _ledger(result: Result, rows: tuple[LedgerRow, ...]) -> None:
     elif len(cell_budgets(rows)) > 1:
         st.caption("Compared cells were given the same steps, examples and loss-bearing tokens, within 10 %.")
     frame = view.ledger_frame(rows)
+    names = labels(dict.fromkeys(row.variant.cell for row in rows if row.facts is not None))
     shown = pd.DataFrame(
         {
-            "variant": frame["variant"],
+            "variant": [_named(row, names) for row in rows if row.facts is not None],
             "steps": frame["steps"],
             "loss_tokens": frame["loss_tokens"],
             "tokens_seen": frame["tokens_seen"],
@@ -105,6 +106,10 @@ def _ledger(result: Result, rows: tuple[LedgerRow, ...]) -> None:
                  height="content" if len(shown) <= 20 else 600)  # fmt: skip
     st.caption(unmarked(_sentence(rows)))
     offer(f"{result.matrix}-ledger", lambda: frame)
+
+
+def _named(row: LedgerRow, names: dict[str, str]) -> str:
+    return f"{names[row.variant.cell.name]} #{row.variant.seed}"
 
 
 def _sentence(rows: tuple[LedgerRow, ...]) -> str:

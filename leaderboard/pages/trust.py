@@ -11,7 +11,7 @@ import streamlit as st
 from harness.records.result import Result
 from harness.store import MatrixRun, Store
 from leaderboard import charts, view
-from leaderboard.session import choose_run, note, offer, stamp, unmarked
+from leaderboard.session import choose_run, narrow, note, offer, stamp, unmarked
 from reports.trust_table import findings
 
 PROBES = {"reference": "the reference", "other_reference": "another item's reference", "empty": "an empty answer"}
@@ -36,7 +36,7 @@ def show(root: Path) -> None:
     st.subheader("Reference against bad answers")
     points = _points(frame)
     if not points.empty:
-        st.altair_chart(charts.auc_chart(points), width="stretch")
+        st.altair_chart(charts.auc_chart(points, narrow=narrow()), width="stretch")
     st.subheader("Mean score of each probe")
     st.dataframe(_probe_table(frame), hide_index=True, column_config=_columns(), height="content", placeholder="–")
     offer(f"{result.matrix}-judges", lambda: frame)
@@ -61,7 +61,7 @@ def _agreement(result: Result) -> None:
     if rows.empty:
         return
     st.subheader("Do the judges agree?")
-    st.altair_chart(charts.agreement_chart(rows), width="content" if rows["a"].nunique() < 4 else "stretch")
+    st.altair_chart(charts.agreement_chart(rows), width="content")
     st.caption("Krippendorff's alpha on the variants' answers: 1 is full agreement, 0 what chance gives.")
 
 
