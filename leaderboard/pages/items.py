@@ -28,6 +28,9 @@ def show(root: Path) -> None:
     measure = choose_measure(result)
     st.title("Items")
     found = items_of(run, store, measure.name, stamp(run.folder))
+    if found.empty:
+        st.info("The texts of this matrix's items are not in this store: it was published without them.")
+        return
     left, middle, right = st.columns([4, 2, 1])
     with left:
         search = st.text_input("Search", key="q", bind="query-params", placeholder="words of instruction or reference")
