@@ -7,6 +7,7 @@ the store itself is never written to.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import defaultdict
@@ -73,7 +74,8 @@ def _keep(means: pd.DataFrame, path: Path) -> None:
         means.to_parquet(temporary)
         temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _read(sealed: list[tuple[str, StageKey]], store: Store) -> pd.DataFrame:
