@@ -177,7 +177,7 @@ def filter_times(page: Page) -> dict[str, list[float]]:
         page.keyboard.press("Escape")
     open_items(page)
     for word in ("7", "77", "777"):
-        page.get_by_label("Search").fill(word)
+        page.get_by_role("textbox", name="Search").fill(word)
         page.keyboard.press("Enter")
         hits = sum(word in str(i) for i in range(ITEMS))
         found.setdefault("search", []).append(

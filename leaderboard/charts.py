@@ -122,14 +122,15 @@ def cost_chart(rows: pd.DataFrame, cost: str, quality: str) -> alt.LayerChart:
 def difference_chart(rows: pd.DataFrame, title: str, delta: float, low: float | None, high: float | None) -> Any:
     """How many items differ by how much; the mean difference with its interval above. `rows`: of pairs.differences."""
     counts, edges = np.histogram(rows["delta"], bins=min(40, 5 + len(rows) // 4))
-    boxes = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "items": counts})
+    boxes = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "items": counts, "none": 0})
     bars = (
         alt.Chart(boxes[boxes["items"] > 0])
-        .mark_bar(color=ACCENT, opacity=0.75, stroke="white", strokeOpacity=0.35)
+        .mark_rect(color=ACCENT, opacity=0.75, stroke="white", strokeOpacity=0.35)
         .encode(
             x=alt.X("from:Q", axis=alt.Axis(title=title, tickCount=10)),
             x2="to:Q",
             y=alt.Y("items:Q", title="items", axis=alt.Axis(tickMinStep=1, format="d")),
+            y2="none:Q",
             tooltip=[alt.Tooltip("from:Q", format=".2f"), alt.Tooltip("to:Q", format=".2f"), "items:Q"],
         )
     )

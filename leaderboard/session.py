@@ -11,11 +11,13 @@ import pandas as pd
 import streamlit as st
 
 from harness.errors import HarnessError
+from harness.records.data import Example
 from harness.records.plan import VariantPlan
 from harness.records.result import MeasureInfo, Result
 from harness.store import MatrixRun, Store
 from leaderboard import view
-from leaderboard.spread import spread_of
+from leaderboard.spread import cell_means, spread_of
+from reports.samples import test_examples
 from reports.wording import LONGEST_SHOWN, visible
 
 
@@ -108,9 +110,22 @@ def rows_of(run: MatrixRun, store: Store, cells: Iterable[str]) -> tuple[pd.Data
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading scores …")
+def means_of(_run: MatrixRun, _store: Store, measure: str, key: tuple[str, ...]) -> pd.DataFrame:
+    """(items, cells): each cell's mean over seeds; not to be changed in place."""
+    return cell_means(_run, _store, measure)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading items …")
+def examples_of(_run: MatrixRun, _store: Store, key: tuple[str, ...]) -> dict[str, Example]:
+    """The test part by id, in source order."""
+    return {example.id: example for example in test_examples(_run, _store)}
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
 def items_of(_run: MatrixRun, _store: Store, measure: str, key: tuple[str, ...]) -> pd.DataFrame:
     """The test items with their spread on a measure (view.ITEM_COLUMNS); not to be changed in place."""
-    return view.items(_run, _store, spread_of(_run, _store, measure))
+    spread = spread_of(means_of(_run, _store, measure, key))
+    return view.items(examples_of(_run, _store, key).values(), spread)
 
 
 # ---------------------------------------------------------------- shared choices

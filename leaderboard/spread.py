@@ -23,9 +23,8 @@ VERSION = 1
 """Of the kept files' layout."""
 
 
-def spread_of(run: MatrixRun, store: Store, measure: str) -> dict[str, float]:
-    """Example id -> largest minus smallest cell mean (over seeds) on the measure; unscored items are absent."""
-    means = cell_means(run, store, measure)
+def spread_of(means: pd.DataFrame) -> dict[str, float]:
+    """Example id -> largest minus smallest of the cells' means (of `cell_means`); unscored items are absent."""
     wide = means.max(axis=1) - means.min(axis=1)
     return {str(item): float(value) for item, value in wide.dropna().items()}
 

@@ -8,14 +8,14 @@ from html import escape
 
 import pandas as pd
 
-from harness.records.data import AuditFinding
+from harness.records.data import AuditFinding, Example
 from harness.records.plan import VariantPlan
 from harness.records.result import BoardRow, CellScore, FactorEffect, MeasureInfo, Result
 from harness.records.rows import NoReply, Reply, ReplyRow, Same, Scored
 from harness.records.seal import AskFacts
 from harness.store import MatrixRun, Store
 from reports.ledger import LedgerRow
-from reports.samples import generations, item_values, judgments, sealed_rows, test_examples
+from reports.samples import generations, item_values, judgments, sealed_rows
 from reports.wording import AXES, axis_name, labels, ranks, varies, verdict, visible
 
 BOARD_COLUMNS = [
@@ -183,7 +183,7 @@ def _said(row: Reply | NoReply | Same) -> str:
             return "(both answers are the same text: a tie, and nobody was asked)"
 
 
-def items(run: MatrixRun, store: Store, spread: Mapping[str, float]) -> pd.DataFrame:
+def items(examples: Iterable[Example], spread: Mapping[str, float]) -> pd.DataFrame:
     """One row a test item (ITEM_COLUMNS), in source order; `spread` of spread.spread_of, missing if unscored."""
     rows = [
         {
@@ -195,7 +195,7 @@ def items(run: MatrixRun, store: Store, spread: Mapping[str, float]) -> pd.DataF
             "meta": dict(e.meta),
             "spread": spread.get(e.id),
         }
-        for i, e in enumerate(test_examples(run, store), start=1)
+        for i, e in enumerate(examples, start=1)
     ]
     return pd.DataFrame(rows, columns=ITEM_COLUMNS).astype({"spread": float})
 

@@ -11,10 +11,20 @@ import streamlit as st
 
 from harness.records.result import MeasureInfo, Result
 from harness.store import MatrixRun, Store
-from leaderboard import spread, view
+from leaderboard import view
 from leaderboard.asked import prompt_of
-from leaderboard.session import choose_measure, choose_run, items_of, offer, rows_of, stamp, unmarked, verbatim
-from reports.samples import test_examples
+from leaderboard.session import (
+    choose_measure,
+    choose_run,
+    examples_of,
+    items_of,
+    means_of,
+    offer,
+    rows_of,
+    stamp,
+    unmarked,
+    verbatim,
+)
 from reports.wording import LONGEST_SHOWN, figure, labels, places, shorten, visible
 
 ORDERS = ("cells differ most first", "as in the data")
@@ -50,7 +60,7 @@ def show(root: Path) -> None:
     plans = {plan.variant.name: plan for plan in run.plan.variants}
     replies = {variant: view.replies(plans[variant], store, item["example_id"]) for variant in answers["variant"]}
     _answers(result, answers, values[values["example_id"] == item["example_id"]], cells, replies)
-    _all_cells(result, spread.cell_means(run, store, measure.name), item["example_id"], measure)
+    _all_cells(result, means_of(run, store, measure.name, stamp(run.folder)), item["example_id"], measure)
     st.caption("Download the responses of the chosen cells to all items:")
     offer(f"{result.matrix}-responses", lambda: texts.merge(found.drop(columns=["spread", "meta"]), on="example_id"))
 
@@ -139,7 +149,7 @@ def _asked(item: pd.Series[Any], result: Result) -> None:
 def _prompts(run: MatrixRun, store: Store, item: pd.Series[Any], cells: list[str]) -> None:
     """The prompt under each chosen style, each once."""
     with st.expander("The prompt as the models saw it"):
-        example = next(e for e in test_examples(run, store) if e.id == item["example_id"])
+        example = examples_of(run, store, stamp(run.folder))[item["example_id"]]
         seen = set()
         for plan in run.plan.variants:
             variant = plan.variant

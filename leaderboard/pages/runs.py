@@ -108,4 +108,6 @@ def _history(store: Store) -> None:
         st.subheader("Made last")
         frame = pd.DataFrame(entries)
         frame["digest"] = frame["digest"].str[:12]
+        frame["time"] = frame["time"].str[:19].str.replace("T", " ")
+        frame = frame.rename(columns=str.capitalize).rename(columns={"Time": "Time, UTC"})
         st.dataframe(frame, hide_index=True, height=min(400, 38 + 35 * len(frame)))

@@ -212,7 +212,7 @@ def test_items(address: str, light: BrowserContext, watch: Watch) -> None:
     assert "item=" in page.url and page.url != first
     page.reload()
     expect(page.get_by_text("Item 2 of 14")).to_be_visible(timeout=30_000)
-    page.get_by_label("Search").fill("长城")
+    page.get_by_role("textbox", name="Search").fill("长城")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Item 1 of 1", exact=True)).to_be_visible()
     watched.check("items-chinese")

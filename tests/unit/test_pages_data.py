@@ -1,4 +1,4 @@
-"""What the pages of the leaderboard show, without Streamlit: pairs, word diffs, costs, spreads, progress, next steps."""
+"""What the pages of the leaderboard show, without Streamlit: pairs, word diffs, costs, progress, next steps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def differences(run: MatrixRun, store: Store) -> pd.DataFrame:
     plans = [plan for plan in run.plan.variants if plan.variant.cell.name in (A, B)]
-    items = view.items(run, store, {})
+    items = view.items(TEST, {})
     return pairs.differences(view.values(plans, store), items, "rougeL", A, B)
 
 

@@ -14,7 +14,7 @@ from harness.errors import HarnessError
 from harness.store import MatrixRun, Store
 from leaderboard import view
 from leaderboard.launch import ADDRESS, command, require_free
-from leaderboard.spread import spread_of
+from leaderboard.spread import cell_means, spread_of
 from reports.ledger import ledger
 from tests.ugly import CELLS, FAILED, LONG, MEASURES, TEST, all_values, result
 from tests.ugly_store import ugly_store
@@ -85,7 +85,7 @@ def test_values_are_the_store_s_and_name_every_outcome(values: pd.DataFrame) -> 
 
 
 def test_items_spread_is_the_range_of_cell_means(run: MatrixRun, store: Store, values: pd.DataFrame) -> None:
-    frame = view.items(run, store, spread_of(run, store, "rougeL"))
+    frame = view.items(TEST, spread_of(cell_means(run, store, "rougeL")))
     assert list(frame["example_id"]) == [e.id for e in TEST]
     means = [cell.mean(0) for cell in all_values()["rougeL"].values()]
     expected = [max(m[i] for m in means) - min(m[i] for m in means) for i in range(len(TEST))]
@@ -93,11 +93,11 @@ def test_items_spread_is_the_range_of_cell_means(run: MatrixRun, store: Store, v
 
 
 def test_items_of_an_unscored_measure_have_no_spread(run: MatrixRun, store: Store) -> None:
-    assert view.items(run, store, spread_of(run, store, "none"))["spread"].isna().all()
+    assert view.items(TEST, spread_of(cell_means(run, store, "none")))["spread"].isna().all()
 
 
 def test_matching_wants_every_word_in_any_field(run: MatrixRun, store: Store, values: pd.DataFrame) -> None:
-    frame = view.items(run, store, spread_of(run, store, "rougeL"))
+    frame = view.items(TEST, spread_of(cell_means(run, store, "rougeL")))
     assert list(view.matching(frame, "AUSTEN prejudice")["instruction"]) == [
         "Name the author of 'Pride and Prejudice'."
     ]
