@@ -147,7 +147,7 @@ def narrow() -> bool:
 def offer(name: str, frame: Callable[[], pd.DataFrame]) -> None:
     """Buttons that download a table as CSV and as Parquet; it is made when one is pressed. `name`: of the file."""
     row = st.container(horizontal=True)
-    row.download_button("CSV", lambda: frame().to_csv(index=False), f"{name}.csv", "text/csv",
+    row.download_button("CSV", lambda: view.csv(frame()), f"{name}.csv", "text/csv",
                         on_click="ignore", key=f"{name}-csv", width=120)  # fmt: skip
     row.download_button("Parquet", lambda: frame().to_parquet(index=False), f"{name}.parquet",
                             "application/vnd.apache.parquet", on_click="ignore", key=f"{name}-parquet",

@@ -16,6 +16,7 @@ from harness.records.seal import AskFacts
 from harness.store import MatrixRun, Store
 from reports.ledger import LedgerRow
 from reports.samples import generations, item_values, judgments, sealed_rows
+from reports.tables import inert
 from reports.wording import AXES, axis_name, labels, ranks, varies, verdict, visible
 
 BOARD_COLUMNS = [
@@ -207,6 +208,12 @@ def matching(frame: pd.DataFrame, search: str) -> pd.DataFrame:
     for word in search.casefold().split():
         keep &= text.str.contains(word, regex=False)
     return frame[keep]
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """CSV without the index; no text in it is a formula to a spreadsheet."""
+    text = frame.select_dtypes(include=["object", "string"]).columns
+    return frame.assign(**{name: frame[name].map(inert) for name in text}).to_csv(index=False)
 
 
 def bullets(sentences: Iterable[str], *, code: bool = False) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from harness.records.result import Comparison, Interval, Result
 from reports.wording import AXES, axis_name, figure, labels, p_value, places, ranks, signed, span, varying_axes, verdict
@@ -82,19 +83,17 @@ def _ends(interval: Interval | None) -> dict[str, str | int | float | None]:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """CSV with a header; a missing figure is an empty field.
-
-    A text that a spreadsheet would run as a formula gets an apostrophe before it.
-    """
+    """CSV with a header; a missing figure is an empty field, and no text is a formula."""
     text = io.StringIO()
     if rows:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows({name: _inert(value) for name, value in row.items()} for row in rows)
+        writer.writerows({name: inert(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 
-def _inert(value: str | int | float | None) -> str | int | float | None:
+def inert(value: Any) -> Any:
+    """The value, or a text that a spreadsheet would run as a formula, with an apostrophe before it."""
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
 
 

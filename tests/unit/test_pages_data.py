@@ -228,3 +228,8 @@ def test_bullets_escape_all_but_their_code() -> None:
     assert view.bullets([f"`harness` {SCRIPT}"], code=True) == (
         "<ul><li><code>harness</code> &lt;script&gt;alert(1)&lt;/script&gt;</li></ul>"
     )
+
+
+def test_csv_holds_no_formula() -> None:
+    frame = pd.DataFrame({"text": ["=1+1", "a, b", None], "figure": [-1.5, 2.0, None]})
+    assert view.csv(frame).splitlines() == ["text,figure", "'=1+1,-1.5", '"a, b",2.0', ","]
