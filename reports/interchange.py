@@ -12,7 +12,7 @@ from harness.records.plan import VariantPlan
 from harness.records.result import MeasureInfo, Result
 from harness.records.rows import Generation
 from harness.store import MatrixRun, Store
-from reports.model_card import slug
+from reports.evaluation_card import slug
 from reports.samples import generations, item_values, test_examples
 
 Scores = Mapping[str, Mapping[str, float]]

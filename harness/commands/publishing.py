@@ -1,4 +1,4 @@
-"""`harness publish` and `harness export`."""
+"""`harness publish`: a run as an app, as tables, or in other tools' formats."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def add(commands: Commands) -> None:
         help="a new folder, or hf:ORG/NAME for a Hugging Face Space (needs a token)",
     )
     publish.add_argument("--without-texts", action="store_true", help="figures only: no items, responses or replies")
-    export = commands.add("export", export_run, "write a run in other tools' formats, or as tables", on_store=True)
-    export.add_argument("matrix", metavar="RUN", help="name of a matrix in the store, or its matrix file")
-    export.add_argument(
-        "format",
-        choices=FORMATS,
-        help="tables (CSV, JSON, LaTeX), cards (model cards), or what AlpacaEval, lm-evaluation-harness, Inspect read",
+    publish.add_argument(
+        "--as",
+        dest="form",
+        choices=("app", *FORMATS),
+        default="app",
+        help="app (default), tables (CSV, JSON, LaTeX), cards (model cards), or what AlpacaEval, lm-evaluation-harness"
+        " or Inspect read",
     )
-    export.add_argument("--to", required=True, type=Path, metavar="DIR", help="the folder to write into")
 
 
 def publish_run(arguments: argparse.Namespace) -> int:
@@ -44,6 +44,8 @@ def publish_run(arguments: argparse.Namespace) -> int:
     from reports.hub import upload
 
     store, run = _found(arguments)
+    if arguments.form != "app":
+        return _write(arguments, store, run)
     texts = not arguments.without_texts
     if arguments.to.startswith(HUB):
         print(upload(store, run, arguments.to.removeprefix(HUB), texts=texts))
@@ -55,28 +57,28 @@ def publish_run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def export_run(arguments: argparse.Namespace) -> int:
-    """`harness export`."""
+def _write(arguments: argparse.Namespace, store: Store, run: MatrixRun) -> int:
+    """The files of one form."""
     from harness.errors import HarnessError
     from harness.store import translated_disk_errors
-    from reports import interchange, model_card, tables
+    from reports import evaluation_card, interchange, tables
 
-    store, run = _found(arguments)
+    folder = Path(arguments.to)
     assert run.result is not None  # noqa: S101 - `find_run` gives finished runs
-    match arguments.format:
+    match arguments.form:
         case "tables":
             written = tables.files(run.result)
         case "cards":
-            written = model_card.cards(run, store)
+            written = evaluation_card.cards(run, store)
         case name:
             written = interchange.FORMATS[name](run, store)
     if not written:
-        raise HarnessError(f"this run holds nothing to write as {arguments.format}", where=str(run.folder))
-    with translated_disk_errors(arguments.to):
-        arguments.to.mkdir(parents=True, exist_ok=True)
+        raise HarnessError(f"this run holds nothing to write as {arguments.form}", where=str(run.folder))
+    with translated_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
         for name, text in written.items():
-            (arguments.to / name).write_text(text, encoding="utf-8")
-    print(f"{len(written)} file{'' if len(written) == 1 else 's'} in {arguments.to}")
+            (folder / name).write_text(text, encoding="utf-8")
+    print(f"{len(written)} file{'' if len(written) == 1 else 's'} in {folder}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`harness publish` and `harness export`, over the ugly store; what other tools read is read by them where they are."""
+"""`harness publish`, over the ugly store; what other tools read is read by them where they are."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from huggingface_hub import ModelCard
 from harness.cli import main
 from harness.store import MatrixRun, Store
 from reports import tables
+from reports.evaluation_card import cards
 from reports.interchange import alpaca_eval, inspect_log, lm_eval
-from reports.model_card import cards
 from tests.ugly import CELLS, ITEMS, MEASURES, SCRIPT, TEST, all_values, result
 from tests.ugly_store import ugly_store
 
