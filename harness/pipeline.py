@@ -77,8 +77,10 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
         store,
         resolved,
         lambda count: watcher.advance(bar, count),
+        remark=lambda text: watcher.remark(bar, text),
         matrix=plan.matrix,
         track=spec.track,
+        devices=spec.train.devices,
         labels=labels,
         budget=budget,
     )

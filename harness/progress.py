@@ -9,6 +9,7 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 UNITS = {"train": "examples", "generate": "responses", "score": "values", "judge": "verdicts"}
@@ -25,6 +26,8 @@ BAR_OF = {
     "judge": "judge",
 }
 """Which bar a stage's work shows on."""
+WIDE = 120
+"""Columns of a terminal from which on the bars are long."""
 
 
 class Watcher(Protocol):
@@ -36,6 +39,10 @@ class Watcher(Protocol):
 
     def advance(self, bar: str, units: int) -> None:
         """Units done."""
+        ...
+
+    def remark(self, bar: str, text: str) -> None:
+        """How the piece of work goes, in a few words; the last remark stands."""
         ...
 
     def end(self, bar: str, label: str, note: str) -> None:
@@ -128,11 +135,16 @@ class Bars:
     def __init__(self, console: Console, pieces: Mapping[str, int], done: Mapping[str, int]) -> None:
         """`pieces`, `done`: pieces of work a bar in all, and those sealed before this run."""
         self._progress = Progress(
-            TextColumn("[bold]{task.fields[bar]:<9}"),
-            TextColumn("{task.fields[finished]:>3}/{task.fields[pieces]:<3}"),
-            BarColumn(bar_width=24),
-            PaceColumn(),
-            TextColumn("[dim]{task.fields[label]}"),
+            TextColumn("[bold]{task.fields[bar]:<9}", table_column=Column(min_width=9, no_wrap=True)),
+            TextColumn(
+                "{task.fields[finished]:>3}/{task.fields[pieces]:<3}", table_column=Column(min_width=7, no_wrap=True)
+            ),
+            BarColumn(bar_width=24 if console.width >= WIDE else 8),
+            PaceColumn(table_column=Column(min_width=29, no_wrap=True)),
+            TextColumn(
+                "[dim]{task.fields[label]} {task.fields[remark]}",
+                table_column=Column(no_wrap=True, overflow="ellipsis"),
+            ),
             console=console,
             transient=False,
         )
@@ -150,6 +162,7 @@ class Bars:
                 finished=clock.sealed,
                 pieces=clock.pieces,
                 label="",
+                remark="",
                 clock=clock,
             )
         self._progress.start()
@@ -170,12 +183,16 @@ class Bars:
         clock.advance(units)
         self._progress.update(self._tasks[bar], completed=clock.sealed + clock.done)
 
+    def remark(self, bar: str, text: str) -> None:
+        """See Watcher."""
+        self._progress.update(self._tasks[bar], remark=text)
+
     def end(self, bar: str, label: str, note: str) -> None:
         """See Watcher."""
         clock = self._clocks[bar]
         clock.end()
         finished = clock.sealed + clock.finished
-        self._progress.update(self._tasks[bar], completed=finished, finished=finished, label="")
+        self._progress.update(self._tasks[bar], completed=finished, finished=finished, label="", remark="")
 
     def say(self, text: str) -> None:
         """See Watcher."""
@@ -191,7 +208,7 @@ class Lines:
         """`pieces`, `done`: as in Bars. `every_seconds`: between the lines within a long piece of work."""
         self._console, self._every = console, every_seconds
         self._clocks = {bar: Clock(number, done.get(bar, 0)) for bar, number in pieces.items()}
-        self._label, self._said = "", 0.0
+        self._label, self._remark, self._said = "", "", 0.0
 
     def __enter__(self) -> Lines:
         """Nothing to set up."""
@@ -202,7 +219,7 @@ class Lines:
 
     def begin(self, bar: str, label: str, units: int) -> None:
         """See Watcher."""
-        self._label, self._said = label, time.monotonic()
+        self._label, self._remark, self._said = label, "", time.monotonic()
         self._clocks[bar].begin(units)
 
     def advance(self, bar: str, units: int) -> None:
@@ -213,14 +230,19 @@ class Lines:
             self._said = time.monotonic()
             share = f"{min(1.0, clock.piece_done / clock.piece_units):.0%}"
             pace = f"{clock.rate():.1f} {UNITS.get(bar, 'steps')}/s, {clock_time(clock.left())} left"
-            self.say(f"{bar:<9}{'…':>7}  {self._label}  {share}, {pace}")
+            remark = f" · {self._remark}" if self._remark else ""
+            self.say(f"{bar:<9}{'…':>7}  {self._label}  {share}, {pace}{remark}")
+
+    def remark(self, bar: str, text: str) -> None:
+        """See Watcher."""
+        self._remark = text
 
     def end(self, bar: str, label: str, note: str) -> None:
         """See Watcher."""
         clock = self._clocks[bar]
         seconds = clock.end()
         count = f"{clock.sealed + clock.finished}/{clock.pieces}"
-        tail = f" · {note}" if note else ""
+        tail = "".join(f" · {text}" for text in (self._remark, note) if text)
         self.say(f"{bar:<9}{count:>7}  {label}  {seconds:.1f} s{tail}")
 
     def say(self, text: str) -> None:

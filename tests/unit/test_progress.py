@@ -8,7 +8,9 @@ import pytest
 from rich.console import Console
 
 from harness import progress
+from harness.loss_curve import loss_curve
 from harness.progress import Bars, Clock, Lines, clock_time
+from harness.records.rows import LossRow
 
 
 class Time:
@@ -54,11 +56,12 @@ def test_a_log_hears_of_long_work(time: Time) -> None:
         for _ in range(4):
             time.now += 20
             lines.advance("train", 25)
+            lines.remark("train", "loss ▂ 1.0")
         lines.end("train", "a/b#1", "")
     assert out.getvalue().splitlines() == [
-        "train          …  a/b#1  50%, 1.2 examples/s, 2:00 left",
-        "train          …  a/b#1  100%, 1.2 examples/s, 1:20 left",
-        "train        1/2  a/b#1  80.0 s",
+        "train          …  a/b#1  50%, 1.2 examples/s, 2:00 left · loss ▂ 1.0",
+        "train          …  a/b#1  100%, 1.2 examples/s, 1:20 left · loss ▂ 1.0",
+        "train        1/2  a/b#1  80.0 s · loss ▂ 1.0",
     ]
 
 
@@ -69,8 +72,19 @@ def test_bars_show_pace_and_time_left(time: Time) -> None:
         bars.begin("train", "a/b#2", 10)
         time.now += 4
         bars.advance("train", 2)
+        bars.remark("train", "loss ▂ 1.0")
     shown = out.getvalue()
     assert "1/2" in shown
     assert "0.5 examples/s" in shown
     assert "0:16" in shown
-    assert "a/b#2" in shown
+    assert "a/b#2 loss ▂ 1.0" in shown
+
+
+def test_a_loss_curve_falls_as_the_loss_does() -> None:
+    rows = [LossRow(step=i + 1, loss=4.0 - i, loss_tokens=1, lr=0.1, grad_norm=1.0) for i in range(4)]
+    assert loss_curve(rows) == "loss █▆▃▁ 1.00"
+    assert loss_curve(rows, width=2) == "loss █▁ 1.50"
+    validated = [rows[0].model_copy(update={"validation_loss": 2.5}), rows[0]]
+    assert loss_curve(validated) == "loss ▁▁ 4.00, validation 2.50"
+    assert loss_curve([]) == ""
+    assert len(loss_curve(rows * 500)) < 30
