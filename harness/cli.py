@@ -17,6 +17,7 @@ from harness.commands import (
     housekeeping,
     judging,
     prompting,
+    publishing,
     rating,
     running,
     significance,
@@ -78,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     commands = Commands(top.add_subparsers(required=True, metavar="COMMAND"), common, stored)
     subjects = (
         running, significance, boarding, checking, bisecting, prompting, judging, rating, auditing, exporting,
-        housekeeping,
+        publishing, housekeeping,
     )  # fmt: skip
     for subject in subjects:
         subject.add(commands)

@@ -128,6 +128,10 @@ class Store:
                 "damaged seal", where=str(path), hint="delete the object's folder; it will be made again"
             ) from e
 
+    def is_sealed(self, key: StageKey) -> bool:
+        """Whether the object is done, without reading its seal."""
+        return (self.folder(key) / "seal.json").exists()
+
     def read(self, key: StageKey, row_type: Any) -> list[Any]:
         """All rows of a sealed object, in file order. `row_type`: a Record or an Annotated union of records."""
         return list(self.stream(key, row_type))
@@ -197,12 +201,31 @@ class Store:
 
     def matrices(self) -> list[MatrixRun]:
         """All matrices of the store, newest first. One whose plan cannot be read is left out."""
-        runs = []
-        for path in sorted(self.root.glob("matrices/*/plan.json"), key=lambda p: p.stat().st_mtime_ns, reverse=True):
-            with contextlib.suppress(ValidationError):
-                plan = Plan.model_validate_json(path.read_bytes())
-                runs.append(MatrixRun(plan.matrix, plan.matrix_digest, path.parent, plan, read_result(path.parent)))
-        return runs
+        return [run for folder in self.matrix_folders() if (run := self.matrix(folder)) is not None]
+
+    def matrix_folders(self) -> list[Path]:
+        """Folders of the planned matrices, newest first."""
+        plans = sorted(self.root.glob("matrices/*/plan.json"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
+        return [path.parent for path in plans]
+
+    def matrix(self, folder: Path) -> MatrixRun | None:
+        """The matrix in one of these folders; None where its plan cannot be read."""
+        try:
+            plan = Plan.model_validate_json((folder / "plan.json").read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+        return MatrixRun(plan.matrix, plan.matrix_digest, folder, plan, read_result(folder))
+
+    def history(self, last: int) -> list[dict[str, str]]:
+        """The last lines of index.jsonl, newest first: time, matrix, variant, stage, digest, status."""
+        path = self.root / "index.jsonl"
+        if not path.exists():
+            return []
+        entries = []
+        for line in path.read_text(encoding="utf-8").splitlines()[-last:]:
+            with contextlib.suppress(ValueError):  # a line that a killed process tore
+                entries.append(json.loads(line))
+        return entries[::-1]
 
     def log(self, matrix: str, variant: str, key: StageKey, status: str) -> None:
         """Append one line to index.jsonl."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import streamlit as st
 
-from leaderboard.pages import board, masks, responses, trust
+from leaderboard.pages import answer, board, compare, data, items, masks, runs, training, trust
 from leaderboard.session import store_root
 
 STYLE = (
@@ -25,10 +26,26 @@ def main() -> None:
     st.set_page_config(page_title="sft-harness leaderboard", layout="wide")
     st.html(STYLE)
     root = store_root(tuple(sys.argv[1:]))
-    pages = [
-        st.Page(lambda: board.show(root), title="Leaderboard", url_path="board", default=True),
-        st.Page(lambda: responses.show(root), title="Responses", url_path="responses"),
-        st.Page(lambda: trust.show(root), title="Judges", url_path="judges"),
-        st.Page(lambda: masks.show(root), title="Masks", url_path="masks"),
-    ]
+    shown = {
+        "Results": [
+            ("Leaderboard", "board", board.show),
+            ("Answer", "answer", answer.show),
+            ("Compare two", "compare", compare.show),
+            ("Items", "items", items.show),
+        ],
+        "Evidence": [
+            ("Judges", "judges", trust.show),
+            ("Training", "training", training.show),
+            ("Masks", "masks", masks.show),
+            ("Data", "data", data.show),
+        ],
+        "Store": [("Runs", "runs", runs.show)],
+    }
+    pages = {
+        section: [
+            st.Page(partial(show, root), title=title, url_path=path, default=path == "board")
+            for title, path, show in entries
+        ]
+        for section, entries in shown.items()
+    }
     st.navigation(pages).run()

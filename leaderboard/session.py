@@ -1,9 +1,9 @@
-"""What every page shares: the store, the chosen matrix, frames kept between reruns, foreign text shown safely."""
+"""What every page shares: the store, the chosen matrix, rows kept between reruns, foreign text shown safely."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 
@@ -11,10 +11,14 @@ import pandas as pd
 import streamlit as st
 
 from harness.errors import HarnessError
-from harness.records.result import Result
+from harness.records.data import Example
+from harness.records.plan import VariantPlan
+from harness.records.result import MeasureInfo, Result
 from harness.store import MatrixRun, Store
 from leaderboard import view
-from reports.wording import visible
+from leaderboard.spread import cell_means, spread_of
+from reports.samples import test_examples
+from reports.wording import LONGEST_SHOWN, visible
 
 
 @st.cache_data
@@ -26,50 +30,128 @@ def store_root(argv: tuple[str, ...]) -> Path:
     return root
 
 
-def stamp(run: MatrixRun) -> tuple[str, int]:
-    """Changes when the run's comparison is written anew: the key of everything kept about it."""
-    path = run.folder / "comparison.json"
-    return str(path), path.stat().st_mtime_ns
+def stamp(folder: Path) -> tuple[str, ...]:
+    """Changes when a matrix is planned or compared anew: the key of everything kept about it."""
+    found = [path.stat() for name in ("plan.json", "comparison.json") if (path := folder / name).exists()]
+    return (str(folder), *(f"{s.st_mtime_ns}/{s.st_size}" for s in found))
 
 
-@st.cache_resource(max_entries=8, show_spinner="Reading responses and scores …")
-def frames(_run: MatrixRun, _store: Store, key: tuple[str, int]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(responses, values) of a run; shared between sessions, never to be changed in place."""
-    return view.responses(_run, _store), view.values(_run, _store)
+@st.cache_resource(max_entries=8, show_spinner="Reading the comparison …")
+def matrix(_store: Store, folder: Path, key: tuple[str, ...]) -> MatrixRun | None:
+    """A matrix of the store, read once until its files change; shared between sessions."""
+    return _store.matrix(folder)
 
 
-def choose_run(root: Path) -> tuple[Store, MatrixRun, Result]:
-    """The run named in the link, or the newest. Where there is none, says so and ends the page."""
+def open_store(root: Path) -> tuple[Store, list[Path]]:
+    """The store and the folders of its matrices, newest first. Says so and ends the page where it cannot be read."""
     try:
         store = Store(root)
-        runs = store.matrices()
+        return store, store.matrix_folders()
     except HarnessError as e:
         st.title("Leaderboard")
         note("This store cannot be read", [str(e)], kind="warning")
         st.stop()
-    done = view.finished(runs)
+
+
+def choose_run(root: Path) -> tuple[Store, MatrixRun, Result]:
+    """The run named in the link, or the newest. Where there is none, says so and ends the page."""
+    store, folders = open_store(root)
+    done = {run_name(folder): folder for folder in folders if (folder / "comparison.json").exists()}
     if not done:
-        nothing_yet(root, runs)
-    names = {f"{run.name} ({run.digest[:12]})": run for run in done}
-    chosen = next(iter(names))
-    if len(names) > 1:
-        chosen = st.sidebar.selectbox("Matrix", list(names), key="matrix", bind="query-params")
-    run = names[chosen]
-    assert run.result is not None  # noqa: S101 - `finished` keeps only those
+        nothing_yet(root, folders)
+    chosen = next(iter(done))
+    if len(done) > 1:
+        chosen = st.sidebar.selectbox("Matrix", list(done), key="matrix", bind="query-params")
+    run = matrix(store, done[chosen], stamp(done[chosen]))
+    if run is None or run.result is None:
+        st.title(unmarked(chosen))
+        said = "Another version of this program wrote it, or it is damaged; `harness run` writes it anew."
+        note("This comparison cannot be read.", [said], kind="warning")
+        st.stop()
     return store, run, run.result
 
 
-def nothing_yet(root: Path, runs: list[MatrixRun]) -> None:
+def run_name(folder: Path) -> str:
+    """`name (digest)` of a matrix, from its folder's name."""
+    name, _, digest = folder.name.rpartition("-")
+    return f"{name} ({digest})"
+
+
+def nothing_yet(root: Path, folders: list[Path]) -> None:
     """Say what to type to get a leaderboard, and end the page."""
     st.title("No results yet")
-    if runs:
-        planned = ", ".join(run.name for run in runs)
+    if folders:
+        planned = ", ".join(run_name(folder) for folder in folders)
         st.text(f"The store {root} holds a matrix without a finished comparison: {planned}. To go on with it:")
     else:
         st.text(f"The store {root} holds no matrix. To fill it, run one:")
     st.code(f"harness run matrix.yaml --store {root}", language="bash")
     st.text("Then reload this page.")
     st.stop()
+
+
+# ---------------------------------------------------------------- rows, kept between reruns
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _rows(_store: Store, _plan: VariantPlan, key: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return view.responses([_plan], _store), view.values([_plan], _store)
+
+
+def rows_of(run: MatrixRun, store: Store, cells: Iterable[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(responses, values) of all seeds of some cells, by name; a variant's are read once."""
+    wanted, key = set(cells), stamp(run.folder)
+    plans = [plan for plan in run.plan.variants if plan.variant.cell.name in wanted]
+    found = [_rows(store, plan, (*key, plan.variant.name)) for plan in plans]
+    if not found:
+        return view.responses([], store), view.values([], store)
+    texts, values = zip(*found, strict=True)
+    return pd.concat(texts, ignore_index=True), pd.concat(values, ignore_index=True)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Reading scores …")
+def means_of(_run: MatrixRun, _store: Store, measure: str, key: tuple[str, ...]) -> pd.DataFrame:
+    """(items, cells): each cell's mean over seeds; not to be changed in place."""
+    return cell_means(_run, _store, measure)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading items …")
+def examples_of(_run: MatrixRun, _store: Store, key: tuple[str, ...]) -> dict[str, Example]:
+    """The test part by id, in source order."""
+    return {example.id: example for example in test_examples(_run, _store)}
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def items_of(_run: MatrixRun, _store: Store, measure: str, key: tuple[str, ...]) -> pd.DataFrame:
+    """The test items with their spread on a measure (view.ITEM_COLUMNS); not to be changed in place."""
+    spread = spread_of(means_of(_run, _store, measure, key))
+    return view.items(examples_of(_run, _store, key).values(), spread)
+
+
+# ---------------------------------------------------------------- shared choices
+
+
+def choose_measure(result: Result) -> MeasureInfo:
+    """A measure, in the sidebar and the link: the primary one first."""
+    measures = sorted(result.measures, key=lambda m: (m.name != result.primary, not m.trusted))
+    names = {m.label if m.trusted else f"{m.label} (untrusted)": m for m in measures}
+    picked = st.sidebar.selectbox("Measure", list(names), key="measure", bind="query-params")
+    return names[picked]
+
+
+def narrow() -> bool:
+    """Whether the reader's browser says that it is a phone's."""
+    return "Mobi" in st.context.headers.get("User-Agent", "")
+
+
+def offer(name: str, frame: Callable[[], pd.DataFrame]) -> None:
+    """Buttons that download a table as CSV and as Parquet; it is made when one is pressed. `name`: of the file."""
+    row = st.container(horizontal=True)
+    row.download_button("CSV", lambda: view.csv(frame()), f"{name}.csv", "text/csv",
+                        on_click="ignore", key=f"{name}-csv", width=120)  # fmt: skip
+    row.download_button("Parquet", lambda: frame().to_parquet(index=False), f"{name}.parquet",
+                            "application/vnd.apache.parquet", on_click="ignore", key=f"{name}-parquet",
+                            width=120)  # fmt: skip
 
 
 # ---------------------------------------------------------------- foreign text
@@ -86,6 +168,12 @@ def note(title: str, sentences: Iterable[str], kind: str = "answer") -> None:
         f"<div style='border-left:4px solid {colour};background:{colour}14;border-radius:6px;padding:.8rem 1.1rem;"
         f"overflow-wrap:anywhere'><div style='{strong}'>{head}{first}</div>{more}</div>"
     )
+
+
+def verbatim(title: str, text: str) -> None:
+    """Foreign text as it is, in a box that copies it; what a reader cannot see is made visible."""
+    st.caption(title)
+    st.code(visible(text, LONGEST_SHOWN) or "(empty)", language=None, wrap_lines=True)
 
 
 def unmarked(text: str) -> str:

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 
 import pandas as pd
 
+from harness.records.data import AuditFinding, Example
 from harness.records.plan import VariantPlan
 from harness.records.result import BoardRow, CellScore, FactorEffect, MeasureInfo, Result
-from harness.records.rows import Scored
+from harness.records.rows import NoReply, Reply, ReplyRow, Same, Scored
+from harness.records.seal import AskFacts
 from harness.store import MatrixRun, Store
 from reports.ledger import LedgerRow
-from reports.samples import generations, item_values, judgments, test_examples
-from reports.wording import AXES, axis_name, labels, ranks, varies, verdict
+from reports.samples import generations, item_values, judgments, sealed_rows
+from reports.tables import inert
+from reports.wording import AXES, axis_name, labels, ranks, varies, verdict, visible
 
 BOARD_COLUMNS = [
     "cell", "label", *AXES, "seeds", "baseline", "measure", "mean", "low", "high", "scope", "ranks", "rank_low",
     "rank_high", "per_seed", "n_items", "unscored", "trusted",
 ]  # fmt: skip
-ITEM_COLUMNS = ["example_id", "position", "instruction", "input", "reference", "spread"]
+ITEM_COLUMNS = ["example_id", "position", "instruction", "input", "reference", "meta", "spread"]
 RESPONSE_COLUMNS = ["variant", "cell", "seed", "example_id", "text", "finish_reason", "tokens"]
 VALUE_COLUMNS = ["variant", "cell", "seed", "example_id", "measure", "value", "outcome", "reason"]
-
-
-def finished(runs: Sequence[MatrixRun]) -> list[MatrixRun]:
-    """Runs that have a comparison, in the given order."""
-    return [run for run in runs if run.result is not None]
 
 
 # ---------------------------------------------------------------- leaderboard
@@ -125,11 +125,11 @@ def _effect_record(effect: FactorEffect) -> dict[str, object]:
 # ---------------------------------------------------------------- items, responses, values
 
 
-def values(run: MatrixRun, store: Store) -> pd.DataFrame:
+def values(plans: Iterable[VariantPlan], store: Store) -> pd.DataFrame:
     """One row a variant, item and measure (VALUE_COLUMNS). `outcome`: scored, unparsed, refused or failed; `value` is
     the mean over samples and repeats, missing where nothing was scored; `reason` says why not.
     """
-    rows = [record for plan in run.plan.variants for record in _values_of(plan, store)]
+    rows = [record for plan in plans for record in _values_of(plan, store)]
     return pd.DataFrame(rows, columns=VALUE_COLUMNS).astype({"value": float})
 
 
@@ -154,30 +154,51 @@ def _key(plan: VariantPlan, example_id: str) -> dict[str, object]:
     return {"variant": variant.name, "cell": variant.cell.name, "seed": variant.seed, "example_id": example_id}
 
 
-def responses(run: MatrixRun, store: Store) -> pd.DataFrame:
+def responses(plans: Iterable[VariantPlan], store: Store) -> pd.DataFrame:
     """One row a variant and item (RESPONSE_COLUMNS), the first sample of each."""
     rows = [
         _key(plan, item) | {"text": g.text, "finish_reason": g.finish_reason, "tokens": g.tokens}
-        for plan in run.plan.variants
+        for plan in plans
         for item, g in generations(plan, store).items()
     ]
     return pd.DataFrame(rows, columns=RESPONSE_COLUMNS)
 
 
-def items(run: MatrixRun, store: Store, found: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """One row a test item (ITEM_COLUMNS), in source order. `found`: of `values`.
+def replies(plan: VariantPlan, store: Store, example_id: str) -> list[tuple[str, str]]:
+    """(judge, what it replied) about the variant's answers to one item, in the order of asking."""
+    found = []
+    for judge, key in plan.asks.items():
+        for row in sealed_rows(store, key, ReplyRow):
+            if row.example_id == example_id:
+                found.append((judge, _said(row)))
+    return found
 
-    `spread`: largest minus smallest cell mean (over seeds) of the item's values on the measure; None if unscored.
-    """
-    cell_means = found[found["measure"] == measure].groupby(["example_id", "cell"])["value"].mean()
-    spread = cell_means.groupby("example_id").agg(lambda v: v.max() - v.min())
+
+def _said(row: Reply | NoReply | Same) -> str:
+    match row:
+        case Reply():
+            return row.text
+        case NoReply():
+            return f"(no reply after {row.attempts} attempts: {row.reason})"
+        case Same():
+            return "(both answers are the same text: a tie, and nobody was asked)"
+
+
+def items(examples: Iterable[Example], spread: Mapping[str, float]) -> pd.DataFrame:
+    """One row a test item (ITEM_COLUMNS), in source order; `spread` of spread.spread_of, missing if unscored."""
     rows = [
-        {"example_id": e.id, "position": i, "instruction": e.instruction, "input": e.input, "reference": e.output}
-        for i, e in enumerate(test_examples(run, store), start=1)
+        {
+            "example_id": e.id,
+            "position": i,
+            "instruction": e.instruction,
+            "input": e.input,
+            "reference": e.output,
+            "meta": dict(e.meta),
+            "spread": spread.get(e.id),
+        }
+        for i, e in enumerate(examples, start=1)
     ]
-    frame = pd.DataFrame(rows, columns=ITEM_COLUMNS[:-1])
-    frame["spread"] = frame["example_id"].map(spread)
-    return frame
+    return pd.DataFrame(rows, columns=ITEM_COLUMNS).astype({"spread": float})
 
 
 def matching(frame: pd.DataFrame, search: str) -> pd.DataFrame:
@@ -187,6 +208,20 @@ def matching(frame: pd.DataFrame, search: str) -> pd.DataFrame:
     for word in search.casefold().split():
         keep &= text.str.contains(word, regex=False)
     return frame[keep]
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """CSV without the index; no text in it is a formula to a spreadsheet."""
+    text = frame.select_dtypes(include=["object", "string"]).columns
+    return frame.assign(**{name: frame[name].map(inert) for name in text}).to_csv(index=False)
+
+
+def bullets(sentences: Iterable[str], *, code: bool = False) -> str:
+    """Sentences that are not ours as an HTML list: escaped, never read as Markdown. `code`: but for their `code`."""
+    lines = [escape(visible(sentence)) for sentence in sentences]
+    if code:
+        lines = [re.sub("`([^`]+)`", r"<code>\1</code>", line) for line in lines]
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
 
 
 # ---------------------------------------------------------------- judges, ledger
@@ -208,6 +243,39 @@ def trust(result: Result) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def agreement(result: Result) -> pd.DataFrame:
+    """Both ways round, a row a pair of judges: a, b, alpha; pairs without a figure are left out."""
+    known = [(pair.a, pair.b, pair.alpha) for pair in result.agreement if pair.alpha is not None]
+    rows = [row for a, b, alpha in known for row in ((a, b, alpha), (b, a, alpha))]
+    judges = {row[0]: None for row in rows}
+    return pd.DataFrame([*rows, *((j, j, 1.0) for j in judges)], columns=["a", "b", "alpha"])
+
+
+def judge_bill(run: MatrixRun, store: Store) -> pd.DataFrame:
+    """One row a judge, its probes included: calls, retries, failed, tokens_in, tokens_out, seconds, dollars."""
+    rows = []
+    for judge in run.plan.judges:
+        keys = {judge.probe_ask, *(plan.asks[judge.name] for plan in run.plan.variants if judge.name in plan.asks)}
+        seals = [seal for key in keys if (seal := store.sealed(key)) is not None]
+        bills = [seal.facts for seal in seals if isinstance(seal.facts, AskFacts)]
+        costs = [bill.cost for bill in bills if bill.cost is not None]
+        if bills:
+            rows.append(
+                {
+                    "judge": judge.name,
+                    "calls": sum(b.calls for b in bills),
+                    "retries": sum(b.retries for b in bills),
+                    "failed": sum(b.failed for b in bills),
+                    "tokens_in": sum(b.prompt_tokens for b in bills),
+                    "tokens_out": sum(b.completion_tokens for b in bills),
+                    "seconds": sum(b.seconds for b in bills),
+                    "dollars": sum(costs) if costs else None,
+                }
+            )
+    columns = ["judge", "calls", "retries", "failed", "tokens_in", "tokens_out", "seconds", "dollars"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def ledger_frame(rows: Sequence[LedgerRow]) -> pd.DataFrame:
     """One row a trained variant: what it was given and what it cost (seconds, bytes)."""
     records = [
@@ -217,3 +285,53 @@ def ledger_frame(rows: Sequence[LedgerRow]) -> pd.DataFrame:
         if row.facts is not None
     ]
     return pd.DataFrame(records)
+
+
+SMOOTHED_OVER = 20
+"""A point of a loss curve is the mean of a twentieth of the steps around it."""
+CURVE_POINTS = 300
+"""Points drawn of a curve at most."""
+
+
+def curves(rows: Sequence[LedgerRow], names: Mapping[str, str]) -> pd.DataFrame:
+    """One row a point: label, variant, step, loss_tokens (seen so far), loss (nats a token), kind.
+
+    `names`: cell name -> label. `kind`: training (smoothed) or validation.
+    """
+    found = [pd.DataFrame(columns=["label", "variant", "step", "loss_tokens", "loss", "kind"])]
+    place = {cell: number for number, cell in enumerate(names)}
+    for row in sorted(rows, key=lambda row: place[row.variant.cell.name]):
+        if row.curve:
+            frame = pd.DataFrame([point.model_dump() for point in row.curve])
+            frame["loss_tokens"] = frame["loss_tokens"].cumsum()
+            window = max(1, len(frame) // SMOOTHED_OVER)
+            smooth = frame["loss"].rolling(window, min_periods=1, center=True).mean()
+            stride = max(1, len(frame) // CURVE_POINTS)
+            same = {"label": names[row.variant.cell.name], "variant": row.variant.name}
+            training = frame[["step", "loss_tokens"]].assign(loss=smooth, kind="training", **same)
+            found.append(training.iloc[::stride])
+            known = frame.dropna(subset=["validation_loss"])
+            seen = known[["step", "loss_tokens"]].assign(loss=known["validation_loss"], kind="validation", **same)
+            found.append(seen)
+    return pd.concat([frame for frame in found if len(frame)] or found[:1], ignore_index=True)
+
+
+# ---------------------------------------------------------------- data
+
+
+def findings(found: Iterable[AuditFinding]) -> pd.DataFrame:
+    """One row a finding of the audit: kind, entry, others, similarity, detail, example_id, row (in the source)."""
+    rows = [
+        {
+            "kind": f.kind.replace("_", " "),
+            "entry": f"{f.place.split} {f.place.position}",
+            "others": ", ".join(f"{o.split} {o.position}" for o in f.others[:5]) + (" …" if len(f.others) > 5 else ""),
+            "similarity": f.similarity,
+            "detail": visible(f.detail, 300),
+            "example_id": f.place.example_id,
+            "row": f.place.index,
+        }
+        for f in found
+    ]
+    columns = ["kind", "entry", "others", "similarity", "detail", "example_id", "row"]
+    return pd.DataFrame(rows, columns=columns).astype({"similarity": float})

@@ -37,24 +37,24 @@ class LedgerRow:
     versions: tuple[tuple[str, str], ...]
 
 
-def ledger(run: MatrixRun, store: Store) -> tuple[LedgerRow, ...]:
-    """One row a planned variant, in plan order."""
-    return tuple(_row(plan, store) for plan in run.plan.variants)
+def ledger(run: MatrixRun, store: Store, *, answers: bool = True) -> tuple[LedgerRow, ...]:
+    """One row a planned variant, in plan order. `answers`: with what its responses tell, which takes reading them."""
+    return tuple(_row(plan, store, answers=answers) for plan in run.plan.variants)
 
 
-def _row(plan: VariantPlan, store: Store) -> LedgerRow:
+def _row(plan: VariantPlan, store: Store, *, answers: bool) -> LedgerRow:
     trained = store.sealed(plan.train) if plan.train else None
     generated = store.sealed(plan.generate)
-    answers = list(generations(plan, store).values())
+    written = list(generations(plan, store).values()) if answers else []
     versions = {pair for seal in (trained, generated) if seal for pair in seal.versions.items()}
     return LedgerRow(
         variant=plan.variant,
         facts=trained.facts if trained and isinstance(trained.facts, TrainFacts) else None,
         curve=tuple(sealed_rows(store, plan.train, LossRow)),
         device=trained.device if trained else generated.device if generated else None,
-        ended_share=fmean(a.finish_reason == "eos" for a in answers) if answers else None,
-        mean_tokens=fmean(a.tokens for a in answers) if answers else None,
-        generate_seconds=sum(a.seconds for a in answers) if answers else None,
+        ended_share=fmean(a.finish_reason == "eos" for a in written) if written else None,
+        mean_tokens=fmean(a.tokens for a in written) if written else None,
+        generate_seconds=sum(a.seconds for a in written) if written else None,
         versions=tuple(sorted(versions)),
     )
 

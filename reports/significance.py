@@ -30,7 +30,7 @@ def print_pair(result: Result, comparison: Comparison, console: Console) -> None
     measure = _measure(result, comparison.measure)
     digits = places(measure)
     table = _grid()
-    for name, text in _pair_lines(comparison, digits):
+    for name, text in pair_lines(comparison, digits):
         table.add_row(name, visible(text))
     console.print(f"[bold]{visible(comparison.a)}[/bold] − [bold]{visible(comparison.b)}[/bold]", highlight=False)
     console.print(table)
@@ -41,7 +41,8 @@ def print_pair(result: Result, comparison: Comparison, console: Console) -> None
     console.print(tests)
 
 
-def _pair_lines(c: Comparison, digits: int) -> list[tuple[str, str]]:
+def pair_lines(c: Comparison, digits: int) -> list[tuple[str, str]]:
+    """(what, value) of everything that is known of a pair, figures with `digits` decimals."""
     margin = "" if c.margin is None else f" ±{c.margin:g}"
     verdict = {"better": f"{c.a} is better", "worse": f"{c.b} is better", "equivalent": f"equivalent within{margin}"}
     lines = [

@@ -13,18 +13,25 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from harness.records.data import AuditSummary, Example, SplitExample
+from harness.records.data import AuditFinding, AuditSummary, Example, Place, SplitExample
 from harness.records.plan import FailedVariant
 from harness.records.result import (
     BoardRow,
     CellScore,
     Comparison,
     FactorEffect,
+    Interaction,
     Interval,
+    JudgeAgreement,
     MeasureInfo,
     ProbeResult,
+    Purchase,
     Result,
+    ScaleUse,
+    ScoreCount,
+    TestResult,
     TrustReport,
+    VarianceTable,
 )
 from harness.records.variant import Cell, Variant
 
@@ -127,7 +134,7 @@ ITEMS: tuple[tuple[str, str, str], ...] = (
 )
 AUDIT = AuditSummary(
     found={"leaks": 3},
-    leaked=("a", "b"),
+    leaked=(f"{2:012x}", f"{3:012x}"),
     sentences=("3 entries held out from training stand in train (test 40, 99; validation 5).",),
 )
 
@@ -138,11 +145,31 @@ def examples() -> tuple[SplitExample, ...]:
         SplitExample(
             split="train" if i < 2 else "test",
             index=i,
-            example=Example(id=f"{i:012x}", instruction=instruction, input=extra, output=output),
+            example=Example(
+                id=f"{i:012x}",
+                instruction=instruction,
+                input=extra,
+                output=output,
+                meta={"family": "language" if i % 2 else "<b>facts</b>", "id": str(i)},
+            ),
         )
         for i, (instruction, extra, output) in enumerate((*ITEMS[:2], *ITEMS))
     ]
     return tuple(rows)
+
+
+def audit_findings() -> tuple[AuditFinding, ...]:
+    """Two leaks and an echo, one of them with a hostile text."""
+
+    def place(position: int) -> Place:
+        return Place(split="test", position=position, index=position + 2, example_id=f"{position + 2:012x}")
+
+    first = Place(split="train", position=0, index=0, example_id=f"{0:012x}")
+    return (
+        AuditFinding(kind="leaks", place=place(0), others=(first,), detail=ITEMS[0][0]),
+        AuditFinding(kind="near_leaks", place=place(1), others=(first,), similarity=0.953, detail=SCRIPT + BIDI),
+        AuditFinding(kind="echoes", place=place(6), detail=ITEMS[6][0]),
+    )
 
 
 TEST = tuple(row.example for row in examples() if row.split == "test")
@@ -231,7 +258,7 @@ def compare(a: str, b: str, measure: str, d: FloatArray, means: tuple[float, flo
         mde=float(2.9 * d.std(ddof=1) / np.sqrt(len(d))),
         tipping_point=None,
         verdict=verdict,
-        tests=(),
+        tests=(TestResult(name="Wilcoxon", p=p, statistic=1.0, df=None, assumes="items"),),
     )
 
 
@@ -280,6 +307,11 @@ def trust() -> tuple[TrustReport, ...]:
             interval_other_reference=Interval(low=0.39, high=0.61),
             interval_empty=Interval(low=0.14, high=0.33),
             threshold=0.7,
+            scale_use=ScaleUse(
+                histogram=tuple(ScoreCount(score=s, count=n) for s, n in ((0, 3), (50, 80), (60, 12), (100, 40))),
+                heaping=0.59,
+                distinct=4,
+            ),
         ),
         TrustReport(
             judge=good.name,
@@ -293,6 +325,22 @@ def trust() -> tuple[TrustReport, ...]:
             threshold=0.7,
         ),
     )
+
+
+VARIANCE = VarianceTable(
+    measure="rougeL", pairs=21, half_width=2.4, items=0.71, seeds=0.2, seeds_by_items=0.09, samples=None, judge=None,
+    item_sd=4.1, run_sd=3.9, seed_sd=0.8, judge_sd=None,
+    purchases=(
+        Purchase(what="3 more seeds", half_width=2.1, shrinks_by=0.13),
+        Purchase(what="14 more items", half_width=1.8, shrinks_by=0.25),
+    ),
+)  # fmt: skip
+INTERACTION = Interaction(
+    axis="masking", a="prompt", b="none", other_axis="prompt_style", c="alpaca", d="phi", measure="rougeL", at_c=2.2,
+    at_d=2.3, delta=-0.1, interval=Interval(low=-2.0, high=1.8), p=0.9, p_adjusted=0.9, family="Holm over 1",
+    scope="recipe", shown=False,
+)  # fmt: skip
+AGREEMENT = JudgeAgreement(a=JUDGES[0], b=JUDGES[1], n=300, alpha=-0.12, spearman=0.05, kendall=0.04)
 
 
 @cache
@@ -321,7 +369,10 @@ def result(matrix: str = "starter-ablation", matrix_digest: str = "d" * 64, fail
         rows=tuple(rows),
         comparisons=comparisons(values),
         effects=effects(values),
+        interactions=(INTERACTION,),
+        variances=(VARIANCE,),
         trust=trust(),
+        agreement=(AGREEMENT,),
         failed=(FAILED,) if failed else (),
         answer=(
             "Fine-tuning helps: method full beats none by 30.1 ROUGE-L points, 95 % CI [26.7, 33.5], p < 0.001.",

@@ -12,6 +12,7 @@ from harness.records.base import Record
 from harness.records.data import Example
 from harness.records.inputs import (
     AskInput,
+    AuditInput,
     BaseInput,
     DataInput,
     GenerateInput,
@@ -24,9 +25,9 @@ from harness.records.inputs import (
 from harness.records.masks import MaskPreview
 from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
 from harness.records.result import MeasureInfo
-from harness.records.rows import Failed, Generation, LossRow, MetricRow, Refused, Scored, Unparsed
-from harness.records.seal import AskFacts, Facts, ScoreFacts, TrainFacts
-from harness.records.settings import GenerateSettings, SplitSettings, TrainSettings
+from harness.records.rows import Failed, Generation, LossRow, MetricRow, NoReply, Refused, Reply, Scored, Unparsed
+from harness.records.seal import AskFacts, DataFacts, Facts, ScoreFacts, TrainFacts
+from harness.records.settings import AuditSettings, GenerateSettings, SplitSettings, TrainSettings
 from harness.records.variant import Cell, Variant
 from harness.store import Store, planned
 from tests.tiny import tiny_tokenizer
@@ -40,6 +41,7 @@ from tests.ugly import (
     TEST,
     FloatArray,
     all_values,
+    audit_findings,
     examples,
     result,
     seeds_of,
@@ -56,6 +58,8 @@ def response(cell: Cell, seed: int | None, i: int, example: Example) -> str:
         return f"{SCRIPT}<img src=x onerror=alert(2)> **bold** $x^2$ [link](http://evil.example)\n# heading"
     if i == 5 and cell == CELLS[3]:
         return BIDI
+    if i == 3 and cell == CELLS[5]:
+        return "ab " * 350_000
     if i == 8 and cell == CELLS[1]:
         return ""
     if cell.method == "none":
@@ -130,7 +134,8 @@ class UglyStore:
         if variant.method == "none" or variant.masking is None or variant.seed is None:
             return None
         settings = TrainSettings(max_steps=60)
-        key = TrainInput(base=base, data=data, style_sha256=variant.prompt_style, masking=variant.masking,
+        style = STYLES[variant.prompt_style].sha256
+        key = TrainInput(base=base, data=data, style_sha256=style, masking=variant.masking,
                          method=variant.method, settings=settings, seed=variant.seed)  # fmt: skip
         masks = (
             masks_of(variant) if variant.method == "full" else None
@@ -139,7 +144,11 @@ class UglyStore:
 
     def generate(self, variant: Variant, weights: str, base: str, data: str) -> PlannedStage:
         key = GenerateInput(
-            weights=weights, base=base, data=data, style_sha256=variant.prompt_style, settings=GenerateSettings()
+            weights=weights,
+            base=base,
+            data=data,
+            style_sha256=STYLES[variant.prompt_style].sha256,
+            settings=GenerateSettings(),
         )
         rows: list[Record] = [
             Generation(example_id=e.id, sample=0, text=response(variant.cell, variant.seed, i, e),
@@ -163,8 +172,14 @@ class UglyStore:
     def judge(self, variant: Variant, generations: str, data: str, judge: str) -> tuple[PlannedStage, PlannedStage]:
         ask = self.put(
             AskInput(generations=generations, data=data, backend=judge, model_identity="m", prompt_sha256="p"),
-            [],
-            AskFacts(calls=len(TEST), retries=0, prompt_tokens=2000, completion_tokens=60),
+            replies(judge),
+            AskFacts(
+                calls=len(TEST),
+                retries=0,
+                prompt_tokens=2000,
+                completion_tokens=60,
+                cost=0.0004 if judge == "keyword-judge" else None,
+            ),
         )
         rows = [
             verdict(judge, i, e.id, float(v), variant)
@@ -204,6 +219,17 @@ class UglyStore:
         )
 
 
+def replies(judge: str) -> list[Record]:
+    """What the judge said: hostile on the second item, nothing on the last."""
+    said: list[Record] = []
+    for i, e in enumerate(TEST[:-1]):
+        text = f"{SCRIPT} **Score:** $5$ {BIDI}" if i == 1 else f"Good enough.\nScore: {i % 5 + 1}"
+        said.append(Reply(request_digest=f"{judge}{i}", example_id=e.id, sample=0, repeat=0, text=text,
+                          finish_reason="stop", prompt_tokens=150, completion_tokens=5, seconds=0.2))  # fmt: skip
+    last = NoReply(request_digest=f"{judge}-", example_id=TEST[-1].id, sample=0, repeat=0, reason="503", attempts=5)
+    return [*said, last]
+
+
 def verdict(judge: str, i: int, example_id: str, value: float, variant: Variant) -> Record:
     """Three of the untrusted judge's phi verdicts are missing, each for another reason."""
     place = {"example_id": example_id, "sample": 0, "repeat": 0}
@@ -217,7 +243,15 @@ def ugly_store(root: Path, matrix: str = "starter-ablation") -> Store:
     """Write the whole ugly store into `root`."""
     maker = UglyStore(root)
     data = maker.put(
-        DataInput(sources=(SourceInput(format="jsonl", identity="5" * 64),), split=SplitSettings()), list(examples())
+        DataInput(sources=(SourceInput(format="jsonl", identity="5" * 64),), split=SplitSettings()),
+        list(examples()),
+        DataFacts(
+            parts={"train": 2, "validation": 0, "test": len(TEST)}, bad_rows=(f"a.jsonl:7: {SCRIPT}",), dropped={}
+        ),
+    )
+    audit = maker.put(
+        AuditInput(data=data.key.digest, settings=AuditSettings(), bases=(), styles_sha256=(), max_length=None),
+        list(audit_findings()),
     )
     probe = maker.put(ProbeInput(data=data.key.digest, items=None), [])
     plans = [maker.variant(v, data) for v in variants()]
@@ -228,8 +262,8 @@ def ugly_store(root: Path, matrix: str = "starter-ablation") -> Store:
         for j in JUDGES
     )  # fmt: skip
     stages = tuple({s.key.digest: s for s in maker.stages}.values())
-    plan = Plan(matrix=matrix, matrix_digest="d" * 64, data=data.key, stages=stages, variants=tuple(plans),
-                judges=judges)  # fmt: skip
+    plan = Plan(matrix=matrix, matrix_digest="d" * 64, data=data.key, audit=audit.key, stages=stages,
+                variants=tuple(plans), judges=judges)  # fmt: skip
     maker.store.write_matrix(plan, f"name: {matrix}\ndata: starter-en\n")
     maker.store.write_result(plan, result(matrix))
     return maker.store

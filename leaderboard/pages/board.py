@@ -11,14 +11,18 @@ import streamlit as st
 
 from harness.records.plan import FailedVariant
 from harness.records.result import MeasureInfo, Result
-from leaderboard import charts, view
-from leaderboard.session import choose_run, note, unmarked
+from harness.store import MatrixRun, Store
+from leaderboard import charts, costs, view
+from leaderboard.session import choose_measure, choose_run, narrow, note, offer, stamp, unmarked
 from reports.wording import AXES, axis_name, data_audit, figure, leak_badge, places, shared_levels, varies
+
+MOST_DRAWN = 40
+"""Cells of the interval plot, unless the reader asks for all; the table shows every cell."""
 
 
 def show(root: Path) -> None:
     """Draw the page."""
-    _, run, result = choose_run(root)
+    store, run, result = choose_run(root)
     st.title(unmarked(run.name))
     st.caption(unmarked(_subtitle(result)))
     if result.audit is not None:
@@ -28,29 +32,32 @@ def show(root: Path) -> None:
         note("", result.answer)
     if result.warnings:
         note("Beware.", result.warnings, kind="warning")
-    frame = view.board(result)
-    measure = _choose_measure(result)
+    frame = _frame(result, stamp(run.folder))
+    measure = choose_measure(result)
     kept = view.chosen(frame, _choose_levels(frame))
     seeds = st.sidebar.toggle("Show each seed", value=True, key="seeds", bind="query-params")
     if kept.empty:
         st.info("No cell is left by the filters in the sidebar.")
         return
     _board(result, kept, measure, seeds=seeds)
-    _effects(result, measure)
+    _costs(result, kept, _bills(run, store, stamp(run.folder)), measure)
     _failed(result.failed)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _frame(_result: Result, key: tuple[str, ...]) -> pd.DataFrame:
+    return view.board(_result)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _bills(_run: MatrixRun, _store: Store, key: tuple[str, ...]) -> pd.DataFrame:
+    return costs.bills(_run, _store)
 
 
 def _subtitle(result: Result) -> str:
     said = [f"{len(result.rows)} cells", f"{result.n_test} test items of {result.data_name}"]
     shared = shared_levels(row.cell for row in result.rows)
     return " · ".join([*said, shared] if shared else said)
-
-
-def _choose_measure(result: Result) -> MeasureInfo:
-    measures = sorted(result.measures, key=lambda m: (m.name != result.primary, not m.trusted))
-    names = {m.label if m.trusted else f"{m.label} (untrusted)": m for m in measures}
-    picked = st.sidebar.selectbox("Measure", list(names), key="measure", bind="query-params")
-    return names[picked]
 
 
 def _choose_levels(frame: pd.DataFrame) -> dict[str, list[str]]:
@@ -68,17 +75,21 @@ def _board(result: Result, kept: pd.DataFrame, measure: MeasureInfo, *, seeds: b
     if not measure.trusted:
         note("Untrusted judge.", [f"Left out of ranking and answer: {measure.untrusted_reason}"], kind="warning")
     rows = view.in_order(kept, measure)
-    chart = charts.interval_chart(rows, f"{measure.label}, {measure.unit}", trusted=measure.trusted, seeds=seeds)
+    if len(rows) > MOST_DRAWN and not st.toggle(f"Draw all {len(rows)} cells", key="all", bind="query-params"):
+        rows = rows.head(MOST_DRAWN)
+    chart = charts.interval_chart(
+        rows, f"{measure.label}, {measure.unit}", trusted=measure.trusted, seeds=seeds, narrow=narrow()
+    )
     st.altair_chart(chart, width="stretch")
     st.caption(
         "Mean over items and seeds with its 95 % interval; small ticks are single seeds. Ranks are those that the data "
         "cannot exclude: cells whose ranks overlap are not shown to differ."
+        + (f" The {len(rows)} best are drawn." if len(rows) < kept["cell"].nunique() else "")
     )
     table = view.table(kept, result.measures, measure)
     columns = _columns(result, measure)
     st.dataframe(_styled(table, result), hide_index=True, column_config=columns, height="content", placeholder="–")
-    csv = kept.to_csv(index=False)
-    st.download_button("Download as CSV", csv, f"{result.matrix}-leaderboard.csv", "text/csv", on_click="ignore")
+    offer(f"{result.matrix}-leaderboard", lambda: kept)
 
 
 def _styled(table: pd.DataFrame, result: Result) -> Any:
@@ -121,17 +132,26 @@ def _columns(result: Result, shown: MeasureInfo) -> dict[str, Any]:
     return config
 
 
-def _effects(result: Result, measure: MeasureInfo) -> None:
-    rows = view.effects(result, measure.name)
-    if rows.empty:
+def _costs(result: Result, kept: pd.DataFrame, bills: pd.DataFrame, measure: MeasureInfo) -> None:
+    """Quality against cost, the Pareto front drawn through the cells that nothing beats on both."""
+    known = [name for name in costs.COSTS if bills[name].notna().any()]
+    if not known:
         return
-    st.subheader("What each choice does")
-    rows = rows.assign(shown=rows["shown"] & measure.trusted)
-    st.altair_chart(charts.effect_chart(rows, f"difference in {measure.label} points"), width="stretch")
+    st.subheader("Quality against cost")
+    picked = st.selectbox("Cost", known, key="cost", bind="query-params", width=340)
+    scores = view.in_order(kept, measure)[["cell", "label", "mean"]]
+    points = costs.points(scores, bills, picked, higher_is_better=measure.higher_is_better)
+    if points.empty:
+        st.info("None of these cells has a figure for this cost.")
+        return
+    st.altair_chart(charts.cost_chart(points, picked, f"{measure.label}, {measure.unit}"), width="stretch")
+    front = [unmarked(label) for label in points.loc[points["front"], "label"]]
+    many = f" and {len(front) - 6} more" if len(front) > 6 else ""
     st.caption(
-        "One choice changed, all else equal. Right of the dashed line the first level is better; hollow marks: no "
-        "difference is shown, or the judge is untrusted."
+        f"On the Pareto front, where no other cell is both better and cheaper: {', '.join(front[:6])}{many}. "
+        "Costs are means over a cell's seeds; the front goes by means, whose intervals stand above."
     )
+    offer(f"{result.matrix}-costs", lambda: points)
 
 
 def _failed(failed: tuple[FailedVariant, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Can the judges be trusted: what they said of answers whose worth is known."""
+"""Can the judges be trusted: what they said of answers whose worth is known, their biases, and what they cost."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from harness.records.result import Result
+from harness.store import MatrixRun, Store
 from leaderboard import charts, view
-from leaderboard.session import choose_run, note
+from leaderboard.session import choose_run, narrow, note, offer, stamp, unmarked
+from reports.trust_table import findings
 
 PROBES = {"reference": "the reference", "other_reference": "another item's reference", "empty": "an empty answer"}
 
 
 def show(root: Path) -> None:
     """Draw the page."""
-    _, _, result = choose_run(root)
+    store, run, result = choose_run(root)
     st.title("Judges")
     st.caption(
         "Each judge also scored answers of known worth, made from the test set itself. A judge that cannot tell them "
@@ -33,11 +36,78 @@ def show(root: Path) -> None:
     st.subheader("Reference against bad answers")
     points = _points(frame)
     if not points.empty:
-        st.altair_chart(charts.auc_chart(points), width="stretch")
+        st.altair_chart(charts.auc_chart(points, narrow=narrow()), width="stretch")
     st.subheader("Mean score of each probe")
     st.dataframe(_probe_table(frame), hide_index=True, column_config=_columns(), height="content", placeholder="–")
-    st.download_button("Download as CSV", frame.to_csv(index=False), f"{result.matrix}-judges.csv", "text/csv",
-                       on_click="ignore")  # fmt: skip
+    offer(f"{result.matrix}-judges", lambda: frame)
+    _biases(result)
+    _agreement(result)
+    _scales(result)
+    _costs(run, store)
+
+
+def _biases(result: Result) -> None:
+    """Injections, length, repeats, order, of the judges that these were measured of."""
+    measured = {report.judge: lines for report in result.trust if (lines := findings(report))}
+    if measured:
+        st.subheader("Noise and biases")
+        for judge, lines in measured.items():
+            with st.expander(unmarked(judge), expanded=len(measured) == 1):
+                st.html(view.bullets(lines))
+
+
+def _agreement(result: Result) -> None:
+    rows = view.agreement(result)
+    if rows.empty:
+        return
+    st.subheader("Do the judges agree?")
+    st.altair_chart(charts.agreement_chart(rows), width="content")
+    st.caption("Krippendorff's alpha on the variants' answers: 1 is full agreement, 0 what chance gives.")
+
+
+def _scales(result: Result) -> None:
+    used = [report for report in result.trust if report.scale_use is not None and report.scale_use.histogram]
+    if not used:
+        return
+    st.subheader("Which scores they give")
+    columns = st.columns(min(2, len(used)))
+    for place, report in enumerate(used):
+        use = report.scale_use
+        assert use is not None  # noqa: S101 - chosen so above
+        rows = pd.DataFrame([each.model_dump() for each in use.histogram])
+        with columns[place % len(columns)]:
+            st.caption(
+                f"{unmarked(report.judge)}: {use.distinct} different scores, the commonest in {use.heaping:.0%} of its"
+                " verdicts."
+            )
+            st.altair_chart(charts.histogram_chart(rows), width="stretch")
+
+
+def _costs(run: MatrixRun, store: Store) -> None:
+    frame = _bill(run, store, stamp(run.folder))
+    if frame.empty:
+        return
+    st.subheader("What they took")
+    money = frame["dollars"].dropna()
+    said = f"{money.sum():.2f} US dollars" if len(money) else "no price is known"
+    st.caption(f"{frame['calls'].sum():,} calls in all; {said}.")
+    number = st.column_config.NumberColumn
+    config = {
+        "judge": st.column_config.TextColumn("Judge"),
+        "calls": number("Calls", format="localized"),
+        "retries": number("Retries", format="localized"),
+        "failed": number("No reply", format="localized"),
+        "tokens_in": number("Tokens in", format="localized"),
+        "tokens_out": number("Tokens out", format="localized"),
+        "seconds": number("Time, s", format="%.1f"),
+        "dollars": number("Cost, US$", format="%.4f"),
+    }
+    st.dataframe(frame, hide_index=True, column_config=config, height="content", placeholder="–")
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _bill(_run: MatrixRun, _store: Store, key: tuple[str, ...]) -> pd.DataFrame:
+    return view.judge_bill(_run, _store)
 
 
 def _points(frame: pd.DataFrame) -> pd.DataFrame:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pandas as pd
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
 from leaderboard.launch import command
 from reports.publish import publish
-from tests.ugly import SCRIPT, TEST
+from tests.ugly import CELLS, SCRIPT, TEST, all_values
 from tests.ugly_store import ugly_store
 
 pytestmark = pytest.mark.browser
@@ -28,6 +29,8 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+
+PHONE = "Mozilla/5.0 (Linux; Android 16) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0 Mobile Safari/537.36"
 
 
 @dataclass
@@ -66,14 +69,15 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
         pytest.fail("the browser tests need Debian's chromium: apt-get install -y chromium fonts-noto-cjk")
     with sync_playwright() as playwright, contextlib.ExitStack() as stack:
 
-        def start(scheme: str) -> BrowserContext:
+        def start(scheme: str, *, phone: bool = False) -> BrowserContext:
+            handheld = {"viewport": {"width": 390, "height": 844}, "user_agent": PHONE} if phone else {}
+            given = {"viewport": {"width": 1280, "height": 800}, "color_scheme": scheme} | handheld
             context = playwright.chromium.launch_persistent_context(
                 tmp_path_factory.mktemp("profile"),
                 executable_path=chromium,
                 headless=True,
                 args=FLAGS,
-                viewport={"width": 1280, "height": 800},
-                color_scheme=scheme,
+                **given,
             )
             stack.callback(context.close)
             return context
@@ -89,6 +93,11 @@ def light(contexts: Callable[[str], BrowserContext]) -> BrowserContext:
 @pytest.fixture(scope="module")
 def dark(contexts: Callable[[str], BrowserContext]) -> BrowserContext:
     return contexts("dark")
+
+
+@pytest.fixture(scope="module")
+def phone(contexts: Callable[..., BrowserContext]) -> BrowserContext:
+    return contexts("dark", phone=True)
 
 
 @pytest.fixture
@@ -190,12 +199,12 @@ def test_board_link_reopens_an_untrusted_measure(address: str, dark: BrowserCont
     watched.check("board-untrusted-dark")
 
 
-def test_responses(address: str, light: BrowserContext, watch: Watch) -> None:
+def test_items(address: str, light: BrowserContext, watch: Watch) -> None:
     watched = watch(light)
     page = watched.page
-    page.goto(f"{address}/responses")
+    page.goto(f"{address}/items")
     expect(page.get_by_text("Item 1 of 14")).to_be_visible(timeout=30_000)
-    watched.check("responses")
+    watched.check("items")
     first = page.url
     page.get_by_role("button", name="Next").click()
     expect(page.get_by_text("Item 2 of 14")).to_be_visible()
@@ -203,20 +212,105 @@ def test_responses(address: str, light: BrowserContext, watch: Watch) -> None:
     assert "item=" in page.url and page.url != first
     page.reload()
     expect(page.get_by_text("Item 2 of 14")).to_be_visible(timeout=30_000)
-    page.get_by_label("Search").fill("长城")
+    page.get_by_role("textbox", name="Search").fill("长城")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Item 1 of 1", exact=True)).to_be_visible()
-    watched.check("responses-chinese")
+    watched.check("items-chinese")
 
 
-def test_hostile_response_is_text(address: str, dark: BrowserContext, watch: Watch) -> None:
+def test_items_show_the_prompt_as_the_model_saw_it(address: str, light: BrowserContext, watch: Watch) -> None:
+    watched = watch(light)
+    page = watched.page
+    page.goto(f"{address}/items?item={TEST[12].id}")
+    page.get_by_text("The prompt as the models saw it").click(timeout=30_000)
+    expect(page.get_by_text("Below is an instruction that describes a task.").first).to_be_visible()
+    expect(page.get_by_text("### Response:").first).to_be_visible()
+    watched.check("items-prompt")
+
+
+def test_hostile_texts_are_text(address: str, dark: BrowserContext, watch: Watch) -> None:
     watched = watch(dark)
     page = watched.page
-    page.goto(f"{address}/responses?item={TEST[1].id}")
-    expect(page.get_by_text(SCRIPT)).to_be_visible(timeout=30_000)
+    page.goto(f"{address}/items?item={TEST[1].id}")
+    shown = page.get_by_text(SCRIPT).filter(visible=True)  # judges' replies are folded away, and may come first
+    expect(shown.first).to_be_visible(timeout=30_000)
+    page.get_by_text("What the judges replied").first.click()
+    expect(page.get_by_text("**Score:** $5$").filter(visible=True).first).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("⟨U+202E⟩").filter(visible=True).first).to_be_visible()
+    runs_nothing(page)
+    watched.check("items-hostile-dark")
+    page.goto(f"{address}/data")
+    expect(page.get_by_text(f"a.jsonl:7: {SCRIPT}")).to_be_visible(timeout=30_000)
+    runs_nothing(page)
+    watched.check("data-hostile-dark")
+
+
+def test_a_hostile_response_beside_another_is_text(address: str, light: BrowserContext, watch: Watch) -> None:
+    watched = watch(light)
+    page = watched.page
+    page.goto(f"{address}/compare?a=smollm2-135m/alpaca/full/mask-prompt&b=smollm2-135m/phi/untuned&most=25")
+    expect(page.locator("mark", has_text="script").first).to_be_visible(timeout=30_000)
+    expect(page.locator(".diff", has_text="⟨U+202E⟩").first).to_be_visible()
+    expect(page.get_by_text("1,030,000 more characters")).to_be_visible()
+    runs_nothing(page)
+    watched.check("compare-hostile")
+
+
+def runs_nothing(page: Page) -> None:
+    """No element of what a model wrote: neither its image, nor its link, nor its heading."""
     assert page.locator("img[src=x]").count() == 0
     assert page.locator("a[href*=evil]").count() == 0
-    watched.check("responses-hostile-dark")
+    assert page.get_by_role("heading", name="heading").count() == 0
+
+
+def test_compare_filters_and_its_link(address: str, light: BrowserContext, watch: Watch) -> None:
+    watched = watch(light)
+    page = watched.page
+    a, b = (all_values()["chrf"][CELLS[i].name].mean(0) for i in (7, 3))
+    left = f"{(a > b).sum()} of 14 items are left"
+    page.goto(f"{address}/compare?measure=chrF")
+    expect(page.get_by_text("14 of 14 items are left")).to_be_visible(timeout=30_000)
+    page.get_by_role("radio", name="A better").click()
+    expect(page.get_by_text(left)).to_be_visible()
+    settle(page)
+    assert "won=" in page.url and "measure=chrF" in page.url
+    page.reload()
+    expect(page.get_by_text(left)).to_be_visible(timeout=30_000)
+    watched.check("compare-filtered")
+
+
+def test_downloads_hold_the_table(address: str, light: BrowserContext, watch: Watch, tmp_path: Path) -> None:
+    watched = watch(light)
+    page = watched.page
+    page.goto(f"{address}/training")
+    expect(page.get_by_text("21 trainings took")).to_be_visible(timeout=30_000)
+    settle(page)
+    for kind, read in (("CSV", pd.read_csv), ("Parquet", pd.read_parquet)):
+        with page.expect_download(timeout=30_000) as waited:
+            page.get_by_role("button", name=kind).last.click(timeout=30_000)
+        path = tmp_path / waited.value.suggested_filename
+        waited.value.save_as(path)
+        assert len(read(path)) == 21, kind
+    watched.check("training-downloaded")
+
+
+PAGES = ("", "answer", "compare", "items", "judges", "training", "masks", "data", "runs")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path or "board")
+@pytest.mark.parametrize("device", ["light", "phone"])
+def test_every_page(address: str, path: str, device: str, request: pytest.FixtureRequest, watch: Watch) -> None:
+    """The whole page in one picture; nothing stands out of its width."""
+    watched = watch(request.getfixturevalue(device))
+    page = watched.page
+    page.goto(f"{address}/{path}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=30_000)
+    settle(page)
+    width = page.viewport_size["width"] if page.viewport_size else 0
+    height = page.evaluate("document.querySelector('[data-testid=stMainBlockContainer]').scrollHeight")
+    page.set_viewport_size({"width": width, "height": min(max(800, height), 4000)})
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    watched.check(f"whole-{path or 'board'}-{device}")
 
 
 def test_judges(address: str, light: BrowserContext, watch: Watch) -> None:
@@ -248,8 +342,8 @@ def test_walk_by_the_sidebar(address: str, light: BrowserContext, watch: Watch) 
     watched = watch(light)
     page = watched.page
     page.goto(address)
-    for name, heading in (("Responses", "Responses side by side"), ("Judges", "Judges"), ("Leaderboard", "starter")):
-        page.get_by_role("link", name=name).click(timeout=30_000)
+    for name, heading in (("Items", "Items"), ("Judges", "Judges"), ("Runs", "Runs"), ("Leaderboard", "starter")):
+        page.get_by_role("link", name=name, exact=True).click(timeout=30_000)
         expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
         watched.check(f"walk-{name.lower()}")
 
@@ -257,9 +351,25 @@ def test_walk_by_the_sidebar(address: str, light: BrowserContext, watch: Watch) 
 def test_empty_store(light: BrowserContext, watch: Watch, tmp_path: Path) -> None:
     with served(tmp_path / "runs", tmp_path / "streamlit.log") as where:
         watched = watch(light)
-        watched.page.goto(f"{where}/responses")
-        expect(watched.page.get_by_text("harness run matrix.yaml --store")).to_be_visible(timeout=30_000)
+        for path in PAGES:
+            watched.page.goto(f"{where}/{path}")
+            expect(watched.page.get_by_text("harness run matrix.yaml --store")).to_be_visible(timeout=30_000)
         watched.check("empty")
+
+
+def test_a_run_that_is_going_on(light: BrowserContext, watch: Watch, tmp_path: Path) -> None:
+    store = ugly_store(tmp_path / "runs")
+    (folder,) = store.matrix_folders()
+    (folder / "comparison.json").rename(tmp_path / "comparison.json")
+    with served(tmp_path / "runs", tmp_path / "streamlit.log") as where:
+        watched = watch(light)
+        page = watched.page
+        page.goto(f"{where}/runs")
+        expect(page.get_by_text("is not finished")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("stages sealed")).to_be_visible()
+        watched.check("runs-going-on")
+        (tmp_path / "comparison.json").rename(folder / "comparison.json")
+        expect(page.get_by_text("is not finished")).to_be_hidden(timeout=30_000)
 
 
 # ---------------------------------------------------------------- report.html

@@ -14,6 +14,7 @@ from harness.errors import HarnessError
 from harness.store import MatrixRun, Store
 from leaderboard import view
 from leaderboard.launch import ADDRESS, command, require_free
+from leaderboard.spread import cell_means, spread_of
 from reports.ledger import ledger
 from tests.ugly import CELLS, FAILED, LONG, MEASURES, TEST, all_values, result
 from tests.ugly_store import ugly_store
@@ -31,7 +32,7 @@ def run(store: Store) -> MatrixRun:
 
 @pytest.fixture(scope="module")
 def values(run: MatrixRun, store: Store) -> pd.DataFrame:
-    return view.values(run, store)
+    return view.values(run.plan.variants, store)
 
 
 def test_board_has_a_row_a_cell_and_measure() -> None:
@@ -84,21 +85,19 @@ def test_values_are_the_store_s_and_name_every_outcome(values: pd.DataFrame) -> 
 
 
 def test_items_spread_is_the_range_of_cell_means(run: MatrixRun, store: Store, values: pd.DataFrame) -> None:
-    frame = view.items(run, store, values, "rougeL")
+    frame = view.items(TEST, spread_of(cell_means(run, store, "rougeL")))
     assert list(frame["example_id"]) == [e.id for e in TEST]
     means = [cell.mean(0) for cell in all_values()["rougeL"].values()]
     expected = [max(m[i] for m in means) - min(m[i] for m in means) for i in range(len(TEST))]
     assert list(frame["spread"]) == pytest.approx(expected)
 
 
-def test_items_of_an_unscored_measure_have_no_spread(run: MatrixRun, store: Store, values: pd.DataFrame) -> None:
-    assert view.items(run, store, values[values["measure"] == "none"], "none")["spread"].isna().all()
-    unread = values.assign(value=float("nan"))
-    assert view.items(run, store, unread, "rougeL")["spread"].isna().all()
+def test_items_of_an_unscored_measure_have_no_spread(run: MatrixRun, store: Store) -> None:
+    assert view.items(TEST, spread_of(cell_means(run, store, "none")))["spread"].isna().all()
 
 
 def test_matching_wants_every_word_in_any_field(run: MatrixRun, store: Store, values: pd.DataFrame) -> None:
-    frame = view.items(run, store, values, "rougeL")
+    frame = view.items(TEST, spread_of(cell_means(run, store, "rougeL")))
     assert list(view.matching(frame, "AUSTEN prejudice")["instruction"]) == [
         "Name the author of 'Pride and Prejudice'."
     ]
@@ -108,7 +107,7 @@ def test_matching_wants_every_word_in_any_field(run: MatrixRun, store: Store, va
 
 
 def test_responses_cover_finished_variants(run: MatrixRun, store: Store) -> None:
-    frame = view.responses(run, store)
+    frame = view.responses(run.plan.variants, store)
     assert len(frame) == (3 + 7 * 3) * len(TEST)
     assert list(frame.columns) == view.RESPONSE_COLUMNS
 

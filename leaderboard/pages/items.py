@@ -1,4 +1,4 @@
-"""Read responses side by side: one test item, the answers of the chosen cells, what each measure says of them."""
+"""One test item: its prompt as the model saw it, the answers side by side, what each measure and judge says."""
 
 from __future__ import annotations
 
@@ -10,8 +10,21 @@ import pandas as pd
 import streamlit as st
 
 from harness.records.result import MeasureInfo, Result
+from harness.store import MatrixRun, Store
 from leaderboard import view
-from leaderboard.session import choose_run, frames, stamp, unmarked
+from leaderboard.asked import prompt_of
+from leaderboard.session import (
+    choose_measure,
+    choose_run,
+    examples_of,
+    items_of,
+    means_of,
+    offer,
+    rows_of,
+    stamp,
+    unmarked,
+    verbatim,
+)
 from reports.wording import LONGEST_SHOWN, figure, labels, places, shorten, visible
 
 ORDERS = ("cells differ most first", "as in the data")
@@ -22,9 +35,12 @@ SIDE_BY_SIDE = 3
 def show(root: Path) -> None:
     """Draw the page."""
     store, run, result = choose_run(root)
-    st.title("Responses side by side")
-    texts, values = frames(run, store, stamp(run))
-    found = view.items(run, store, values, result.primary)
+    measure = choose_measure(result)
+    st.title("Items")
+    found = items_of(run, store, measure.name, stamp(run.folder))
+    if found.empty:
+        st.info("The texts of this matrix's items are not in this store: it was published without them.")
+        return
     left, middle, right = st.columns([4, 2, 1])
     with left:
         search = st.text_input("Search", key="q", bind="query-params", placeholder="words of instruction or reference")
@@ -33,16 +49,20 @@ def show(root: Path) -> None:
     with right:
         seed = _choose_seed(result)
     cells = _choose_cells(result)
-    item = _choose_item(found, result, search or "", order)
+    item = _choose_item(found, measure, search or "", order)
     if item is None:
         st.info("No test item matches the search.")
         return
-    _asked(item)
-    answers = texts[(texts["example_id"] == item["example_id"]) & texts["cell"].isin(cells)]
-    _answers(result, _one_seed(answers, seed), values[values["example_id"] == item["example_id"]], cells)
-    csv = texts.merge(found.drop(columns="spread"), on="example_id").to_csv(index=False)
-    st.download_button("Download all responses as CSV", csv, f"{result.matrix}-responses.csv", "text/csv",
-                       on_click="ignore")  # fmt: skip
+    texts, values = rows_of(run, store, cells)
+    answers = _one_seed(texts[texts["example_id"] == item["example_id"]], seed)
+    _asked(item, result)
+    _prompts(run, store, item, cells)
+    plans = {plan.variant.name: plan for plan in run.plan.variants}
+    replies = {variant: view.replies(plans[variant], store, item["example_id"]) for variant in answers["variant"]}
+    _answers(result, answers, values[values["example_id"] == item["example_id"]], cells, replies)
+    _all_cells(result, means_of(run, store, measure.name, stamp(run.folder)), item["example_id"], measure)
+    st.caption("Download the responses of the chosen cells to all items:")
+    offer(f"{result.matrix}-responses", lambda: texts.merge(found.drop(columns=["spread", "meta"]), on="example_id"))
 
 
 # ---------------------------------------------------------------- choices
@@ -70,7 +90,7 @@ def _one_seed(answers: pd.DataFrame, seed: int | None) -> pd.DataFrame:
     return ranked.drop_duplicates("cell")
 
 
-def _choose_item(found: pd.DataFrame, result: Result, search: str, order: str) -> pd.Series[Any] | None:
+def _choose_item(found: pd.DataFrame, measure: MeasureInfo, search: str, order: str) -> pd.Series[Any] | None:
     kept = view.matching(found, search)
     if order == ORDERS[0]:
         kept = kept.sort_values("spread", ascending=False, na_position="last", kind="stable")
@@ -79,8 +99,7 @@ def _choose_item(found: pd.DataFrame, result: Result, search: str, order: str) -
         return None
     _keep_item(ids)
     by_id = kept.set_index("example_id", drop=False)
-    decimals = next(places(m) for m in result.measures if m.name == result.primary)
-    _item_row(ids, by_id, decimals)
+    _item_row(ids, by_id, places(measure))
     chosen: pd.Series[Any] = by_id.loc[st.session_state["item"]]
     return chosen
 
@@ -115,22 +134,43 @@ def _go(example_id: str) -> None:
 # ---------------------------------------------------------------- the item
 
 
-def _asked(item: pd.Series[Any]) -> None:
+def _asked(item: pd.Series[Any], result: Result) -> None:
+    if result.audit is not None and item["example_id"] in result.audit.leaked:
+        st.badge("also stands in train", color="orange")
     left, right = st.columns(2)
     with left:
-        _text("Instruction", item["instruction"])
+        verbatim("Instruction", item["instruction"])
         if item["input"]:
-            _text("Input", item["input"])
+            verbatim("Input", item["input"])
     with right:
-        _text("Reference", item["reference"])
+        verbatim("Reference", item["reference"])
 
 
-def _text(title: str, text: str) -> None:
-    st.caption(title)
-    st.code(visible(text, LONGEST_SHOWN) or "(empty)", language=None, wrap_lines=True)
+def _prompts(run: MatrixRun, store: Store, item: pd.Series[Any], cells: list[str]) -> None:
+    """The prompt under each chosen style, each once."""
+    with st.expander("The prompt as the models saw it"):
+        example = examples_of(run, store, stamp(run.folder))[item["example_id"]]
+        seen = set()
+        for plan in run.plan.variants:
+            variant = plan.variant
+            if variant.cell.name in cells and (variant.model, variant.prompt_style) not in seen:
+                seen.add((variant.model, variant.prompt_style))
+                text = prompt_of(run, store, plan, example)
+                title = unmarked(f"{variant.prompt_style}, {variant.model}")
+                if text is None:
+                    st.caption(f"{title}: made by the chat template of the model's own tokenizer, or by a style "
+                               "whose file is not kept; `harness preview` shows it.")  # fmt: skip
+                else:
+                    verbatim(title, text)
 
 
-def _answers(result: Result, answers: pd.DataFrame, values: pd.DataFrame, cells: list[str]) -> None:
+def _answers(
+    result: Result,
+    answers: pd.DataFrame,
+    values: pd.DataFrame,
+    cells: list[str],
+    replies: dict[str, list[tuple[str, str]]],
+) -> None:
     names = labels(row.cell for row in result.rows)
     st.subheader("Responses")
     for start in range(0, len(cells), SIDE_BY_SIDE):
@@ -141,6 +181,7 @@ def _answers(result: Result, answers: pd.DataFrame, values: pd.DataFrame, cells:
                 if len(mine):
                     answer = mine.iloc[0]
                     _answer(names[cell], answer, result.measures, values[values["variant"] == answer["variant"]])
+                    _replies(replies[answer["variant"]])
                 else:
                     st.markdown(f"**{unmarked(names[cell])}**")
                     st.caption("No response in the store.")
@@ -155,6 +196,29 @@ def _answer(label: str, answer: pd.Series[Any], measures: tuple[MeasureInfo, ...
     by_measure = {row["measure"]: row for _, row in values.iterrows()}
     lines = "".join(_score_line(m, by_measure.get(m.name)) for m in measures)
     st.html(f"<table style='width:100%;border-collapse:collapse;font-size:.875rem'>{lines}</table>")
+
+
+def _replies(replies: list[tuple[str, str]]) -> None:
+    """Each judge's reply, unread."""
+    if replies:
+        with st.expander("What the judges replied"):
+            for judge, text in replies:
+                verbatim(unmarked(judge), text)
+
+
+def _all_cells(result: Result, means: pd.DataFrame, example_id: str, measure: MeasureInfo) -> None:
+    """Every cell's value on the item, best first."""
+    if example_id not in means.index:
+        return
+    names = labels(row.cell for row in result.rows)
+    row: pd.Series[float] = means.T[example_id].dropna()
+    row = row.sort_values(ascending=not measure.higher_is_better)
+    table = pd.DataFrame({"cell": [names.get(str(cell), str(cell)) for cell in row.index], "value": row.to_numpy()})
+    st.subheader("Every cell on this item")
+    st.caption(f"Means over seeds on {unmarked(measure.label)}, best first: {len(table)} cells with a score.")
+    value = st.column_config.NumberColumn(f"{measure.label}, {measure.unit}", format=f"%.{places(measure)}f")
+    config = {"cell": st.column_config.TextColumn("Cell", width="large"), "value": value}
+    st.dataframe(table, hide_index=True, column_config=config, height="content" if len(table) <= 15 else 400)
 
 
 def _score_line(measure: MeasureInfo, row: pd.Series[Any] | None) -> str:

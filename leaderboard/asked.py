@@ -1,0 +1,32 @@
+"""The prompt of an item as a variant's model was given it."""
+
+from __future__ import annotations
+
+from harness.errors import HarnessError
+from harness.prompts import STYLES, inference_prompt, render
+from harness.prompts.frozen import frozen_style
+from harness.records.data import Example
+from harness.records.inputs import GenerateInput
+from harness.records.plan import VariantPlan
+from harness.records.style import PromptStyle, TextStyle
+from harness.store import MatrixRun, Store
+
+
+def prompt_of(run: MatrixRun, store: Store, plan: VariantPlan, example: Example) -> str | None:
+    """The text up to where the answer begins; None where it cannot be told without the model's tokenizer."""
+    try:
+        style = _style(run, store, plan)
+        if not isinstance(style, TextStyle):
+            return None
+        return "".join(segment.text for segment in inference_prompt(render(style, example)))
+    except HarnessError:
+        return None
+
+
+def _style(run: MatrixRun, store: Store, plan: VariantPlan) -> PromptStyle | None:
+    """The style beside the trained weights, or the shipped one with the bytes that the responses were asked with."""
+    inputs = (stage.input for stage in run.plan.stages if stage.key == plan.generate)
+    wanted = next((each.style_sha256 for each in inputs if isinstance(each, GenerateInput)), None)
+    trained = frozen_style(store.weights(plan.train)) if plan.train else None
+    known = [trained] if trained is not None else []
+    return next((style for style in (*known, *STYLES.values()) if style.sha256 == wanted), None)

@@ -1,0 +1,66 @@
+"""What a cell cost, from the seals of its objects, and which cells no other beats on both quality and cost."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pandas as pd
+
+from harness.records.plan import VariantPlan
+from harness.records.seal import AskFacts, TrainFacts
+from harness.store import MatrixRun, Store
+
+COSTS = (
+    "training, seconds",
+    "training, loss-bearing tokens a second",
+    "responses, seconds",
+    "judging, US dollars",
+    "peak memory, GiB",
+    "energy, kJ",
+)
+MORE_IS_CHEAPER = frozenset({"training, loss-bearing tokens a second"})
+
+
+def bills(run: MatrixRun, store: Store) -> pd.DataFrame:
+    """One row a cell (index: its name), a column a cost (COSTS): the mean over its seeds, missing where not known."""
+    found: dict[str, list[dict[str, float | None]]] = defaultdict(list)
+    for plan in run.plan.variants:
+        found[plan.variant.cell.name].append(_bill(plan, store))
+    rows = {cell: pd.DataFrame(seeds, columns=list(COSTS)).astype(float).mean() for cell, seeds in found.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(COSTS))
+
+
+def _bill(plan: VariantPlan, store: Store) -> dict[str, float | None]:
+    trained = store.sealed(plan.train) if plan.train else None
+    generated = store.sealed(plan.generate)
+    facts = trained.facts if trained and isinstance(trained.facts, TrainFacts) else None
+    asked = [seal.facts for key in plan.asks.values() if (seal := store.sealed(key)) is not None]
+    money = [facts.cost for facts in asked if isinstance(facts, AskFacts) and facts.cost is not None]
+    bill: dict[str, float | None] = dict.fromkeys(COSTS)
+    bill["responses, seconds"] = generated.seconds if generated else None
+    bill["judging, US dollars"] = sum(money) if money else None
+    if facts is not None:
+        bill["training, seconds"] = facts.train_seconds
+        if facts.train_seconds:
+            bill["training, loss-bearing tokens a second"] = facts.loss_tokens / facts.train_seconds
+        bill["peak memory, GiB"] = facts.peak_memory_bytes / 2**30
+        bill["energy, kJ"] = None if facts.energy_joules is None else facts.energy_joules / 1000
+    elif plan.train is None:
+        bill["training, seconds"] = 0.0
+    return bill
+
+
+def points(scores: pd.DataFrame, bill: pd.DataFrame, cost: str, *, higher_is_better: bool) -> pd.DataFrame:
+    """Cells with both figures: cell, label, mean, cost, front (on the Pareto front); cheapest first.
+
+    `scores`: cell, label, mean.
+    """
+    out = scores.assign(cost=scores["cell"].map(bill[cost])).dropna(subset=["mean", "cost"])
+    cheap = -out["cost"] if cost in MORE_IS_CHEAPER else out["cost"]
+    good = out["mean"] if higher_is_better else -out["mean"]
+    order = pd.DataFrame({"cheap": cheap, "good": -good}).sort_values(["cheap", "good"], kind="stable").index
+    best, front = float("-inf"), []
+    for place in order:
+        front.append(bool(good[place] > best))
+        best = max(best, float(good[place]))
+    return out.loc[order].assign(front=front)

@@ -1,0 +1,196 @@
+"""A run in other evaluation tools' formats: AlpacaEval's outputs, lm-evaluation-harness's results, Inspect's logs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from statistics import fmean, stdev
+from typing import Any
+
+from harness.records.data import Example
+from harness.records.plan import VariantPlan
+from harness.records.result import MeasureInfo, Result
+from harness.records.rows import Generation
+from harness.store import MatrixRun, Store
+from reports.evaluation_card import slug
+from reports.samples import generations, item_values, test_examples
+
+Scores = Mapping[str, Mapping[str, float]]
+"""Measure -> example id -> value, for one variant."""
+
+
+def alpaca_eval(run: MatrixRun, store: Store) -> dict[str, str]:
+    """File name -> model outputs as `alpaca_eval --model_outputs` reads them; the references are a file like them."""
+    result = _result(run)
+    examples = test_examples(run, store)
+    by_generator = {"reference": {e.id: e.output for e in examples}}
+    for plan in run.plan.variants:
+        answers = generations(plan, store)
+        if answers:
+            by_generator[plan.variant.name] = {item: answer.text for item, answer in answers.items()}
+    return {
+        f"{slug(generator)}.json": _json(
+            [
+                {
+                    "dataset": result.data_name,
+                    "instruction": _asked(example),
+                    "output": texts[example.id],
+                    "generator": generator,
+                }
+                for example in examples
+                if example.id in texts
+            ]
+        )
+        for generator, texts in by_generator.items()
+    }
+
+
+def lm_eval(run: MatrixRun, store: Store) -> dict[str, str]:
+    """File name -> results as lm-evaluation-harness 0.4 writes them, a file a variant; figures on our own scales."""
+    result = _result(run)
+    task = result.data_name
+    written = {}
+    for plan in run.plan.variants:
+        scores = _scores(plan, store, result)
+        if not scores:
+            continue
+        figures: dict[str, object] = {"alias": task}
+        for measure in result.measures:
+            values = list(scores.get(measure.name, {}).values())
+            if values:
+                spread = stdev(values) / len(values) ** 0.5 if len(values) > 1 and not measure.corpus else "N/A"
+                figures[f"{measure.name},none"] = _figure(result, plan, measure, values)
+                figures[f"{measure.name}_stderr,none"] = spread
+        better = {m.name: m.higher_is_better for m in result.measures}
+        written[f"results_{slug(plan.variant.name)}.json"] = _json(
+            {
+                "results": {task: figures},
+                "group_subtasks": {task: []},
+                "configs": {task: {"task": task, "output_type": "generate_until", "num_fewshot": 0}},
+                "versions": {task: result.matrix_digest[:12]},
+                "n-shot": {task: 0},
+                "higher_is_better": {task: better},
+                "n-samples": {task: {"original": result.n_test, "effective": result.n_test}},
+                "config": {"model": "sft-harness", "model_args": plan.variant.name, "limit": None},
+                "model_source": "sft-harness",
+                "model_name": plan.variant.name,
+            }
+        )
+    return written
+
+
+def inspect_log(run: MatrixRun, store: Store) -> dict[str, str]:
+    """File name -> an Inspect evaluation log (JSON, version 2) of each variant that answered."""
+    result = _result(run)
+    examples = test_examples(run, store)
+    written = {}
+    for plan in run.plan.variants:
+        answers = generations(plan, store)
+        seal = store.sealed(plan.generate)
+        if answers and seal is not None:
+            scores = _scores(plan, store, result)
+            log = _log(result, plan, seal.started, seal.ended)
+            log["results"] = _inspect_results(result, plan, scores, len(answers))
+            log["samples"] = [_sample(plan, e, answers[e.id], scores) for e in examples if e.id in answers]
+            written[f"{slug(plan.variant.name)}.json"] = _json(log)
+    return written
+
+
+FORMATS: dict[str, Callable[[MatrixRun, Store], dict[str, str]]] = {
+    "alpaca-eval": alpaca_eval,
+    "lm-eval": lm_eval,
+    "inspect": inspect_log,
+}
+
+
+# ---------------------------------------------------------------- Inspect
+
+
+def _log(result: Result, plan: VariantPlan, started: str, ended: str) -> dict[str, Any]:
+    return {
+        "version": 2,
+        "status": "success",
+        "eval": {
+            "eval_id": plan.generate.digest[:22],
+            "run_id": result.matrix_digest[:22],
+            "created": started,
+            "task": result.matrix,
+            "task_id": result.matrix_digest[:22],
+            "task_version": 0,
+            "dataset": {"name": result.data_name, "samples": result.n_test},
+            "model": f"sft-harness/{plan.variant.name}",
+            "config": {"epochs": 1},
+            "metadata": plan.variant.model_dump(),
+        },
+        "plan": {"name": "plan", "steps": [{"solver": "generate", "params": {}}], "config": {}},
+        "stats": {"started_at": started, "completed_at": ended, "model_usage": {}},
+    }
+
+
+def _inspect_results(result: Result, plan: VariantPlan, scores: Scores, samples: int) -> dict[str, Any]:
+    shown = [m for m in result.measures if scores.get(m.name)]
+    return {
+        "total_samples": samples,
+        "completed_samples": samples,
+        "scores": [
+            {
+                "name": m.name,
+                "scorer": m.name,
+                "params": {"signature": m.signature},
+                "metrics": {"mean": {"name": "mean", "value": _figure(result, plan, m, list(scores[m.name].values()))}},
+                "metadata": {"unit": m.unit, "trusted": m.trusted, "unscored": samples - len(scores[m.name])},
+            }
+            for m in shown
+        ],
+    }
+
+
+def _sample(plan: VariantPlan, example: Example, answer: Generation, scores: Scores) -> dict[str, Any]:
+    reply = {"role": "assistant", "content": answer.text, "source": "generate", "model": plan.variant.name}
+    stop = "max_tokens" if answer.finish_reason == "length" else "stop"
+    return {
+        "id": example.id,
+        "epoch": 1,
+        "input": _asked(example),
+        "target": example.output,
+        "messages": [{"role": "user", "content": _asked(example), "source": "input"}, reply],
+        "output": {"model": plan.variant.name, "choices": [{"message": reply, "stop_reason": stop}]},
+        "scores": {
+            measure: {"value": values[example.id], "answer": answer.text}
+            for measure, values in scores.items()
+            if example.id in values
+        },
+        "metadata": dict(example.meta),
+    }
+
+
+# ---------------------------------------------------------------- shared
+
+
+def _scores(plan: VariantPlan, store: Store, result: Result) -> dict[str, dict[str, float]]:
+    found = {m.name: item_values(plan, store, m.name) for m in result.measures}
+    return {name: values for name, values in found.items() if values}
+
+
+def _figure(result: Result, plan: VariantPlan, measure: MeasureInfo, values: list[float]) -> float:
+    """The variant's figure as the leaderboard forms it: a corpus measure's is that of its seed there, not a mean."""
+    if measure.corpus:
+        row = next((r for r in result.rows if r.cell == plan.variant.cell), None)
+        score = next((s for s in row.scores if s.measure == measure.name), None) if row else None
+        seeds = row.seeds or (None,) if row else ()
+        if score is not None and plan.variant.seed in seeds and len(score.per_seed) == len(seeds):
+            return score.per_seed[seeds.index(plan.variant.seed)]
+    return fmean(values)
+
+
+def _asked(example: Example) -> str:
+    return f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
+
+
+def _result(run: MatrixRun) -> Result:
+    assert run.result is not None  # noqa: S101 - the command looks for a finished run
+    return run.result
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

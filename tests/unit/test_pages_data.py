@@ -1,0 +1,235 @@
+"""What the pages of the leaderboard show, without Streamlit: pairs, word diffs, costs, progress, next steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.prompts import STYLES, inference_prompt, render
+from harness.records.style import TextStyle
+from harness.store import MatrixRun, Store
+from leaderboard import costs, pairs, spread, view
+from leaderboard.asked import prompt_of
+from leaderboard.next_steps import next_steps
+from leaderboard.progress import against, progress, run_rows
+from leaderboard.word_diff import LONGEST, marked
+from reports.ledger import ledger
+from tests.ugly import BIDI, CELLS, MEASURES, SCRIPT, TEST, all_values, result
+from tests.ugly_store import ugly_store
+
+A, B = CELLS[3].name, CELLS[6].name
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return ugly_store(tmp_path_factory.mktemp("ugly") / "runs")
+
+
+@pytest.fixture(scope="module")
+def run(store: Store) -> MatrixRun:
+    return store.matrices()[0]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "sft-harness"
+
+
+@pytest.fixture(scope="module")
+def differences(run: MatrixRun, store: Store) -> pd.DataFrame:
+    plans = [plan for plan in run.plan.variants if plan.variant.cell.name in (A, B)]
+    items = view.items(TEST, {})
+    return pairs.differences(view.values(plans, store), items, "rougeL", A, B)
+
+
+# ---------------------------------------------------------------- pairs
+
+
+def test_differences_average_seeds_within_an_item(differences: pd.DataFrame) -> None:
+    values = all_values()["rougeL"]
+    expected = values[A].mean(0) - values[B].mean(0)
+    assert list(differences["example_id"]) == [e.id for e in TEST]
+    assert list(differences["delta"]) == pytest.approx(list(expected))
+    comparison = pairs.pair_of(result(), "rougeL", A, B)
+    assert comparison is not None and differences["delta"].mean() == pytest.approx(comparison.delta)
+    turned = pairs.pair_of(result(), "rougeL", B, A)
+    assert turned is not None and turned.delta == -comparison.delta
+
+
+def test_filters_of_items(differences: pd.DataFrame) -> None:
+    def left(winner: str = "all", length: str = "all", *, higher: bool = True, **slices: list[str]) -> pd.DataFrame:
+        return pairs.kept(differences, winner=winner, length=length, slices=slices, higher_is_better=higher)
+
+    assert len(left()) == len(TEST)
+    assert (left("A better")["delta"] > 0).all() and len(left("A better")) + len(left("B better")) == len(TEST)
+    assert list(left("A better", higher=False)["delta"]) == list(left("B better")["delta"])
+    short, middle, long = (left(length=name)["reference"].str.len() for name in pairs.LENGTHS[1:])
+    assert len(short) + len(middle) + len(long) == len(TEST)
+    assert short.max() <= middle.min() and middle.max() <= long.min()
+    assert len(left(family=["language"])) == 7
+    assert len(left(family=["nothing of that name"])) == 0
+
+
+def test_fields_that_tell_every_item_apart_are_no_slices(differences: pd.DataFrame) -> None:
+    assert pairs.slice_fields(differences) == {"family": ["<b>facts</b>", "language"]}
+
+
+@pytest.mark.parametrize(
+    ("update", "said"),
+    [
+        ({"verdict": "better"}, "x is better than y by"),
+        ({"verdict": "worse"}, "y is better than x by"),
+        ({"verdict": "equivalent", "margin": 2.0}, "x and y are equivalent within ±2 points"),
+        ({"verdict": "identical"}, "x and y score the same on every one of 14 items."),
+        ({"verdict": "too few items"}, "too few for a verdict"),
+        ({"verdict": "not shown"}, "No difference is shown"),
+    ],
+)
+def test_the_sentence_of_a_pair(update: dict[str, object], said: str) -> None:
+    found = pairs.pair_of(result(), "rougeL", A, B)
+    assert found is not None
+    delta = -abs(found.delta) if update["verdict"] == "worse" else abs(found.delta)
+    assert said in pairs.sentence(found.model_copy(update={**update, "delta": delta}), MEASURES[0], "x", "y")
+
+
+def test_where_lower_is_better_the_smaller_one_leads() -> None:
+    found = pairs.pair_of(result(), "rougeL", A, B)
+    assert found is not None
+    lower = MEASURES[0].model_copy(update={"higher_is_better": False})
+    better = found.model_copy(update={"verdict": "better", "delta": -3.0})
+    assert pairs.sentence(better, lower, "x", "y").startswith("x is better than y by 3.0")
+
+
+# ---------------------------------------------------------------- word diff
+
+
+def test_only_words_of_one_side_are_marked() -> None:
+    a, b = marked("The car is fast.", "The car is very fast!")
+    assert str(a) == '<div class="diff" dir="auto">The car is fast<mark class="a">.</mark></div>'
+    assert '<mark class="b">very </mark>' in b and '<mark class="b">!</mark>' in b
+
+
+def test_a_diff_of_chinese_marks_characters() -> None:
+    assert '<mark class="b">北</mark>' in marked("南京", "北京")[1]
+
+
+def test_a_diff_runs_nothing() -> None:
+    a, b = marked(SCRIPT, BIDI + "<img src=x>")
+    assert "<script" not in a and "<img" not in b
+    assert "\u202e" not in b and "\x1b" not in b
+    long = SCRIPT + "ab " * LONGEST
+    assert "<script" not in marked(long, "")[0] and "<mark" not in marked(long, "")[0]
+
+
+# ---------------------------------------------------------------- costs
+
+
+def test_the_pareto_front_is_what_nothing_beats_on_both() -> None:
+    scores = pd.DataFrame({"cell": list("abcd"), "label": list("ABCD"), "mean": [10.0, 30.0, 20.0, 30.0]})
+    bill = pd.DataFrame({"training, seconds": [1.0, 5.0, 3.0, 9.0]}, index=list("abcd"))
+    found = costs.points(scores, bill, "training, seconds", higher_is_better=True)
+    assert dict(zip(found["cell"], found["front"], strict=True)) == {"a": True, "c": True, "b": True, "d": False}
+    lower = costs.points(scores, bill, "training, seconds", higher_is_better=False)
+    assert list(lower.loc[lower["front"], "cell"]) == ["a"]
+
+
+def test_more_tokens_a_second_are_cheaper() -> None:
+    name = "training, loss-bearing tokens a second"
+    scores = pd.DataFrame({"cell": list("ab"), "label": list("AB"), "mean": [10.0, 20.0]})
+    found = costs.points(scores, pd.DataFrame({name: [9.0, 1.0]}, index=list("ab")), name, higher_is_better=True)
+    assert list(found["cell"]) == ["a", "b"] and found["front"].all()
+
+
+def test_bills_come_from_the_seals(run: MatrixRun, store: Store) -> None:
+    bills = costs.bills(run, store)
+    assert bills.loc[CELLS[7].name, "training, seconds"] == pytest.approx(212.4)
+    assert bills.loc[CELLS[0].name, "training, seconds"] == 0
+    assert bills.loc[CELLS[7].name, "judging, US dollars"] == pytest.approx(0.0004)
+    assert bills["energy, kJ"].isna().all()
+
+
+# ---------------------------------------------------------------- spread, kept
+
+
+def test_cell_means_are_kept_and_read_again(run: MatrixRun, store: Store, cache: Path) -> None:
+    means = spread.cell_means(run, store, "smollm2-judge")
+    cell = CELLS[6].name
+    values = all_values()["smollm2-judge"][cell].mean(0)
+    assert means[cell].isna().sum() == 3, "unscored by all seeds"
+    assert means.loc[TEST[1].id, cell] == pytest.approx(values[1])
+    (kept,) = cache.iterdir()
+    pd.testing.assert_frame_equal(spread.cell_means(run, store, "smollm2-judge"), means)
+    kept.write_bytes(b"torn")
+    pd.testing.assert_frame_equal(spread.cell_means(run, store, "smollm2-judge"), means)
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(
+    run: MatrixRun, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(spread.cell_means(run, store, "rougeL")) == len(TEST)
+
+
+# ---------------------------------------------------------------- training, prompts, runs, what next
+
+
+def test_curves_cumulate_tokens_and_smooth(run: MatrixRun, store: Store) -> None:
+    rows = [row for row in ledger(run, store, answers=False) if row.variant.cell.name == A]
+    frame = view.curves(rows, {A: "a cell"})
+    assert set(frame["variant"]) == {f"{A}#{seed}" for seed in (123, 124, 125)}
+    one = frame[frame["variant"] == f"{A}#123"]
+    assert one["loss_tokens"].iloc[-1] == 150 * 60
+    raw = pd.Series([r.loss for r in rows[0].curve])
+    assert one["loss"].diff().std() < raw.diff().std()
+    assert view.curves([], {}).empty
+
+
+def test_the_prompt_is_the_style_s(run: MatrixRun, store: Store) -> None:
+    plan = next(plan for plan in run.plan.variants if plan.variant.prompt_style == "phi")
+    style = STYLES["phi"]
+    assert isinstance(style, TextStyle)
+    expected = "".join(s.text for s in inference_prompt(render(style, TEST[0])))
+    assert prompt_of(run, store, plan, TEST[0]) == expected
+    assert expected.endswith(style.assistant)
+
+
+def test_progress_counts_what_is_sealed(run: MatrixRun, store: Store) -> None:
+    found = progress(run, store)
+    assert found.sealed == found.planned == len(run.plan.stages)
+    assert found.under_way == ()
+    row = run_rows(store, [(run.folder, run)]).iloc[0]
+    assert (row["state"], row["failed"]) == ("finished", 1)
+
+
+def test_a_run_against_itself_differs_nowhere() -> None:
+    frame = against(result(), result())
+    assert len(frame) == len(CELLS) * len(MEASURES) and (frame["delta"].dropna() == 0).all()
+
+
+def test_next_steps_name_what_is_open() -> None:
+    said = " ".join(next_steps(result()))
+    for word in (
+        "1 variant failed",
+        "smollm2-judge",
+        "2 test items also stand",
+        "masking prompt against none",
+        "14 more",
+    ):
+        assert word in said, word
+    settled = result().model_copy(update={"failed": (), "audit": None, "effects": (), "measures": MEASURES[:1]})
+    assert next_steps(settled) == ()
+
+
+def test_bullets_escape_all_but_their_code() -> None:
+    assert view.bullets([f"`harness` {SCRIPT}"], code=True) == (
+        "<ul><li><code>harness</code> &lt;script&gt;alert(1)&lt;/script&gt;</li></ul>"
+    )
+
+
+def test_csv_holds_no_formula() -> None:
+    frame = pd.DataFrame({"text": ["=1+1", "a, b", None], "figure": [-1.5, 2.0, None]})
+    assert view.csv(frame).splitlines() == ["text,figure", "'=1+1,-1.5", '"a, b",2.0', ","]

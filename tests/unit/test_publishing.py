@@ -1,0 +1,136 @@
+"""`harness publish`, over the ugly store; what other tools read is read by them where they are."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from harness.cli import main
+from harness.store import MatrixRun, Store
+from reports import tables
+from reports.evaluation_card import cards
+from reports.interchange import alpaca_eval, inspect_log, lm_eval
+from tests.ugly import CELLS, ITEMS, MEASURES, SCRIPT, TEST, all_values, result
+from tests.ugly_store import ugly_store
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ugly") / "runs"
+    ugly_store(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(root: Path) -> Store:
+    return Store(root)
+
+
+@pytest.fixture(scope="module")
+def run(store: Store) -> MatrixRun:
+    return store.matrices()[0]
+
+
+def test_tables_hold_the_figures_of_the_result() -> None:
+    written = tables.files(result())
+    rows = list(csv.DictReader(written["leaderboard.csv"].splitlines()))
+    assert len(rows) == len(CELLS) * len(MEASURES)
+    best = result().rows[0]
+    assert rows[0]["cell"] == best.cell.name and float(rows[0]["mean"]) == best.scores[0].mean
+    pairs = json.loads(written["pairs.json"])
+    assert [pair["p_adjusted"] for pair in pairs] == [c.p_adjusted for c in result().comparisons]
+
+
+def test_a_spreadsheet_runs_no_formula() -> None:
+    assert tables.as_csv([{"cell": "=HYPERLINK(1)", "mean": -1.5}]).splitlines()[1] == "'=HYPERLINK(1),-1.5"
+
+
+def test_latex_is_a_booktabs_table_that_only_sets_what_it_is_given() -> None:
+    text = tables.latex_leaderboard(result("50% _of_ $x^2$ \\input{/etc/passwd} #1"))
+    assert r"50\% \_of\_ \$x\textasciicircum{}2\$ \textbackslash{}input\{/etc/passwd\} \#1" in text
+    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert len(body) == len(CELLS)
+    columns = len(re.search(r"begin\{tabular\}\{(\w+)\}", text)[1])  # type: ignore[index]
+    assert {line.count(" & ") for line in body} == {columns - 1}
+
+
+def test_the_hub_reads_the_cards(run: MatrixRun, store: Store) -> None:
+    written = cards(run, store)
+    assert len(written) == 7 * 3
+    name = "smollm2-135m--phi--full--mask-prompt--seed-123"
+    card = ModelCard(written[f"{name}.md"])
+    found = {r.metric_name: r.metric_value for r in card.data.eval_results}
+    scores = {s.measure: s for s in result().rows[0].scores}
+    assert found["ROUGE-L"] == pytest.approx(scores["rougeL"].mean, abs=1e-4)
+    assert "smollm2-judge" not in found, "an untrusted judge's"
+    assert card.data.model_name == name
+
+
+def test_alpaca_eval_outputs(run: MatrixRun, store: Store) -> None:
+    written = alpaca_eval(run, store)
+    assert len(written) == 1 + 3 + 7 * 3
+    rows = json.loads(written["smollm2-135m--alpaca--full--mask-prompt--seed-123.json"])
+    assert [set(row) for row in rows] == [{"dataset", "instruction", "output", "generator"}] * len(TEST)
+    assert SCRIPT in rows[1]["output"]
+    reference = json.loads(written["reference.json"])
+    assert [row["output"] for row in reference] == [output for _, _, output in ITEMS]
+    assert [row["instruction"] for row in rows] == [row["instruction"] for row in reference], "they are joined by it"
+
+
+def test_lm_eval_results(run: MatrixRun, store: Store) -> None:
+    found = json.loads(lm_eval(run, store)["results_smollm2-135m--phi--full--mask-prompt--seed-124.json"])
+    values = all_values()["rougeL"][CELLS[7].name][1]
+    figures = found["results"]["starter-en"]
+    assert figures["rougeL,none"] == pytest.approx(values.mean())
+    assert figures["rougeL_stderr,none"] == pytest.approx(values.std(ddof=1) / len(values) ** 0.5)
+    assert figures["bleu_stderr,none"] == "N/A", "a corpus figure has no spread of items"
+    assert found["n-samples"]["starter-en"]["effective"] == len(TEST)
+
+
+def test_inspect_logs_leave_unscored_items_unscored(run: MatrixRun, store: Store) -> None:
+    log = json.loads(inspect_log(run, store)["smollm2-135m--phi--full--mask-prompt--seed-123.json"])
+    assert log["version"] == 2 and log["status"] == "success"
+    judged = [i for i, sample in enumerate(log["samples"]) if "smollm2-judge" not in sample["scores"]]
+    assert judged == [0, 4, 9]
+    (score,) = (s for s in log["results"]["scores"] if s["name"] == "smollm2-judge")
+    assert score["metadata"]["unscored"] == 3 and score["metadata"]["trusted"] is False
+
+
+def test_publish_leaves_weights_paths_and_other_matrices_behind(root: Path, tmp_path: Path) -> None:
+    assert main(["publish", "starter-ablation", "--store", str(root), "--to", str(tmp_path / "out")]) == 0
+    files = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert {"app.py", "requirements.txt", "Dockerfile", "README.md", ".streamlit/config.toml"} <= files
+    assert {"site/index.html", "site/leaderboard.tex", "leaderboard/app.py", "store/store.json"} <= files
+    names = {path.rsplit("/", 1)[-1] for path in files}
+    assert not names & {"matrix.yaml", "index.jsonl", "model.safetensors", "starter-en.jsonl", "lock"}
+    assert "torch" not in (tmp_path / "out" / "requirements.txt").read_text()
+    published = Store(tmp_path / "out" / "store")
+    assert published.matrices()[0].result == Store(root).matrices()[0].result
+    assert all(not problems for _, problems in published.verify() if not problems or "spec" not in problems[0])
+
+
+def test_publish_without_texts_holds_no_text(root: Path, tmp_path: Path) -> None:
+    where = tmp_path / "out"
+    assert main(["publish", "starter-ablation", "--store", str(root), "--to", str(where), "--without-texts"]) == 0
+    told = [path.read_text(errors="replace") for part in ("store", "site") for path in (where / part).rglob("*.*")]
+    for text in (ITEMS[5][0], ITEMS[3][2], SCRIPT, "Good enough.", "a.jsonl"):
+        assert not any(text in each for each in told), text
+    assert any('"value"' in each for each in told), "figures by item stay"
+
+
+def test_publish_overwrites_nothing(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    assert main(["publish", "starter-ablation", "--store", str(root), "--to", str(tmp_path)]) == 2
+    assert "holds something already" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_space_needs_a_token(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    assert main(["publish", "starter-ablation", "--store", str(root), "--to", "hf:a/b"]) == 2
+    assert "HF_TOKEN" in capsys.readouterr().err
