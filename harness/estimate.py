@@ -59,7 +59,7 @@ def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[Stag
             cost = (6 if each.variant.method == "full" else 4) * parameters * rows * tokens / FLOPS
             seconds["train"] = seconds.get("train", 0) + cost
         if each.generate in missing:
-            decoded = n_test * spec.generate.max_new_tokens * 0.7
+            decoded = n_test * spec.generate.samples * spec.generate.most_new_tokens * 0.7
             seconds["generate"] = seconds.get("generate", 0) + 2 * parameters * (decoded + n_test * tokens) / FLOPS
     judges = tuple(judge_estimate(judge, plan, n_test, missing) for judge in resolved.judges)
     calls = sum(judge.calls for judge in judges)

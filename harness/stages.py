@@ -138,7 +138,9 @@ def units(workshop: Workshop, planned: PlannedStage) -> int:
         case TrainInput(settings=settings, data=data):
             steps = settings.max_steps or 10**9
             return max(1, min(round(settings.epochs * workshop.count(data, "train")), steps * settings.batch_size))
-        case GenerateInput(data=data) | ScoreInput(data=data):
+        case GenerateInput(data=data, settings=settings):
+            return workshop.count(data, "test") * settings.samples
+        case ScoreInput(data=data):
             return workshop.count(data, "test")
         case AskInput(items=items, repeats=repeats, data=data):
             n_test = workshop.count(data, "test")
@@ -263,7 +265,7 @@ def open_trackers(workshop: Workshop, train: TrainInput) -> list[Any]:
 
 
 def make_generations(workshop: Workshop, generate: GenerateInput, writer: ObjectWriter) -> None:
-    """Answer the test set, batch by batch; whole batches of an interrupted run are kept."""
+    """Answer the test set; of an interrupted run, pieces of the work that were whole are kept."""
     from harness.generators.local import generate_variant
 
     kept: list[Generation] = writer.kept_rows(Generation)
@@ -275,7 +277,7 @@ def make_generations(workshop: Workshop, generate: GenerateInput, writer: Object
         workshop.store.weights(StageKey(stage="base", digest=generate.base)),
         workshop.rows(generate.data),
         workshop.style(generate.style_sha256),
-        {row.example_id for row in kept},
+        {(row.example_id, row.sample) for row in kept},
         trust_remote_code=workshop.trusts_code(generate.base),
     )
     for batch in batches:
@@ -283,7 +285,7 @@ def make_generations(workshop: Workshop, generate: GenerateInput, writer: Object
         workshop.advance(len(batch))
     order = {example.id: index for index, example in enumerate(workshop.tests(generate.data))}
     written: list[Generation] = writer.kept_rows(Generation)
-    rows = {(row.example_id, row.sample): row for row in written}  # of a batch that was torn, the second making counts
+    rows = {(row.example_id, row.sample): row for row in written}  # of a piece that was torn, the second making counts
     whole: list[Generation] = sorted(rows.values(), key=lambda row: (order[row.example_id], row.sample))
     writer.replace_rows(whole)
 
