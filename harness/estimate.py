@@ -53,6 +53,8 @@ def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[Stag
     n_train, n_test = resolved.data.count("train"), resolved.data.count("test")
     tokens = mean_tokens(resolved)
     for each in plan.variants:
+        if each.base is None:
+            continue
         parameters = resolved.models[each.variant.model].parameters
         if each.train in missing:
             rows = min(spec.train.epochs * n_train, (spec.train.max_steps or 10**9) * spec.train.batch_size)

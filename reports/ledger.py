@@ -46,14 +46,16 @@ def _row(plan: VariantPlan, store: Store) -> LedgerRow:
     trained = store.sealed(plan.train) if plan.train else None
     generated = store.sealed(plan.generate)
     answers = list(generations(plan, store).values())
+    told = [answer for answer in answers if answer.finish_reason != "unknown"]
+    counted = [answer for answer in answers if answer.tokens]
     versions = {pair for seal in (trained, generated) if seal for pair in seal.versions.items()}
     return LedgerRow(
         variant=plan.variant,
         facts=trained.facts if trained and isinstance(trained.facts, TrainFacts) else None,
         curve=tuple(sealed_rows(store, plan.train, LossRow)),
         device=trained.device if trained else generated.device if generated else None,
-        ended_share=fmean(a.finish_reason == "eos" for a in answers) if answers else None,
-        mean_tokens=fmean(a.tokens for a in answers) if answers else None,
+        ended_share=fmean(a.finish_reason == "eos" for a in told) if told else None,
+        mean_tokens=fmean(a.tokens for a in counted) if counted else None,
         generate_seconds=sum(a.seconds for a in answers) if answers else None,
         versions=tuple(sorted(versions)),
     )

@@ -2,8 +2,8 @@
 
 `FlatDecoding` keeps its own key/value store inside the attention function: linear layers see one flat sequence without
 padding, newest tokens of the rows that are there first, then the prompts that join. What all prompts begin with is read
-once. `PaddedDecoding` uses transformers' cache for architectures that do not take flat batches: there, rows may leave at
-any time, but others join only when all have left.
+once. `PaddedDecoding` uses transformers' cache for architectures that do not take flat batches: rows may leave at any
+time, but others join only when all have left.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Decoding(Protocol):
 
 
 def start_decoding(model: Any, prompts: Sequence[Sequence[int]], slots: int, max_new_tokens: int) -> Decoding:
-    """Make room for `slots` rows at once, which may be any of the prompts; use it inside `padding_free(model, ATTENTION)`.
+    """Room for `slots` rows at once, which may be any of the prompts; inside `padding_free(model, ATTENTION)`.
 
     `max_new_tokens`: the most that any row will grow by.
     """
@@ -117,10 +117,10 @@ def stored_attention(  # noqa: PLR0913 - the signature that transformers' regist
     """Causal attention of every token to its own row; returns (1, T, heads, D)."""
     found, old = [], store.old
     if old:
-        newest = (states[:, :, :old] for states in (query, key, value))
+        newest = query[:, :, :old], key[:, :, :old], value[:, :, :old]
         found.append(_extend(module.layer_idx, *newest, store, scaling, sliding_window))
     if store.joining is not None:
-        joined = (states[:, :, old:] for states in (query, key, value))
+        joined = query[:, :, old:], key[:, :, old:], value[:, :, old:]
         found.append(_join(module.layer_idx, *joined, store, scaling, sliding_window))
     return torch.cat(found).unsqueeze(0), None
 

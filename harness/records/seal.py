@@ -58,6 +58,17 @@ class ScoreFacts(Record):
     signature: str
 
 
+class ImportFacts(Record):
+    """How a file of responses fitted the test items.
+
+    `unmatched`: responses to prompts that are no test items; `missing`: test items that were left out for want of one.
+    """
+
+    kind: Literal["import"] = "import"
+    unmatched: int
+    missing: tuple[str, ...]
+
+
 class AskFacts(Record):
     """The bill of one round of judging, over all runs that it took. `cost`: US dollars; None: no price is known.
 
@@ -91,7 +102,9 @@ class AuditFacts(Record):
     summary: AuditSummary
 
 
-Facts = Annotated[DataFacts | AuditFacts | TrainFacts | ScoreFacts | AskFacts, Field(discriminator="kind")]
+Facts = Annotated[
+    DataFacts | AuditFacts | TrainFacts | ImportFacts | ScoreFacts | AskFacts, Field(discriminator="kind")
+]
 
 
 class Seal(Record):

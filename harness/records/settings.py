@@ -102,10 +102,13 @@ class ReferenceLength(Record):
         return max(self.at_least, min(self.at_most, round(self.times_reference * tokens)))
 
 
+NewTokens = Annotated[int, Field(ge=1)] | ReferenceLength
+
+
 class GenerateSettings(Record):
     """How responses are decoded: greedily, unless a temperature is given."""
 
-    max_new_tokens: Annotated[int, Field(ge=1)] | ReferenceLength = Field(
+    max_new_tokens: NewTokens = Field(
         64, description="Longest response in tokens; or {times_reference: 2}, a multiple of the reference's length."
     )
     batch_size: int = Field(32, ge=1, description="Responses decoded together.")
