@@ -27,7 +27,7 @@ def test_served_imported_and_sampled_variants_stand_on_one_board(tmp_path: Path)
     place.edit("method: [none, full, lora]", "method: [none]")
     with serve(echo) as server:
         served = f"{{backend: openai, model: m, name: parrot, options: {{base_url: '{server.address}/v1'}}}}"
-        place.edit("train:", f"include: [{{served: {served}}}, {{imported: {{file: perfect.json}}}}]\ntrain:")
+        place.edit("train: {epochs", f"include: [{{served: {served}}}, {{imported: {{file: perfect.json}}}}]\ntrain: {{epochs")
         place.edit("batch_size: 16}", "batch_size: 16, temperature: 1.0, samples: 2}")
         planned = place.harness("plan", "matrix.yaml")
         assert planned.returncode == 0, planned.stderr
