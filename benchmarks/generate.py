@@ -2,7 +2,8 @@
 
 SmolLM2-135M answers the book's 110 test prompts (Alpaca style, greedy, 64 new tokens, fp32). The contestants take turns
 in one run, on batches of similar length; tokens are counted up to the end of sequence, the same way for all. The last
-line is JSON: `ratio` is our tokens/s ÷ those of `model.generate` at the batch size that served it best, `differing` how
+line is JSON: `ratio` is our tokens/s ÷ those of `model.generate` at the batch size that served it best, `cpu_ratio` the
+same by CPU seconds, which other work on the machine moves less; `differing` how
 many responses have other tokens than its, and `largest_gap` the largest distance of two logits at which one parted.
 
     python benchmarks/generate.py --data instruction-data.json [--weights TUNED_FOLDER]
@@ -53,13 +54,19 @@ def main() -> None:
     if arguments.weights is None and not arguments.without_llamacpp:
         contestants[f"llama.cpp, {SLOTS} slots"] = lambda: llamacpp(ids, arguments.threads)
     speeds: dict[str, list[float]] = {name: [] for name in contestants}
+    cpu: dict[str, list[float]] = {name: [] for name in contestants}
     answers: dict[str, list[list[int]]] = {}
     for _ in range(arguments.rounds):
         for name, turn in contestants.items():
-            began = time.perf_counter()
+            began, began_cpu = time.perf_counter(), time.process_time()
             answers[name] = turn()
-            speeds[name].append(sum(map(len, answers[name])) / (time.perf_counter() - began))
-            print(f"{name:28} {speeds[name][-1]:7.1f} tokens/s, {sum(map(len, answers[name]))} tokens", flush=True)
+            tokens = sum(map(len, answers[name]))
+            speeds[name].append(tokens / (time.perf_counter() - began))
+            cpu[name].append(tokens / (time.process_time() - began_cpu))
+            print(
+                f"{name:28} {speeds[name][-1]:7.1f} tokens/s, {cpu[name][-1]:7.1f} a CPU second, {tokens} tokens",
+                flush=True,
+            )
     medians = {name: statistics.median(found) for name, found in speeds.items()}
     best = max((name for name in medians if name.startswith("model.generate")), key=lambda name: medians[name])
     parted = [k for k in range(len(ids)) if answers["ours"][k] != answers[best][k]]
@@ -67,6 +74,7 @@ def main() -> None:
     figures = {
         "name": "generate",
         "ratio": round(medians["ours"] / medians[best], 2),
+        "cpu_ratio": round(statistics.median(cpu["ours"]) / statistics.median(cpu[best]), 2),
         "best": best,
         "weights": "tuned" if arguments.weights else "untuned",
         "tokens_s": {name: round(value, 1) for name, value in medians.items()},

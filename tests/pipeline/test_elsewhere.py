@@ -27,7 +27,9 @@ def test_served_imported_and_sampled_variants_stand_on_one_board(tmp_path: Path)
     place.edit("method: [none, full, lora]", "method: [none]")
     with serve(echo) as server:
         served = f"{{backend: openai, model: m, name: parrot, options: {{base_url: '{server.address}/v1'}}}}"
-        place.edit("train: {epochs", f"include: [{{served: {served}}}, {{imported: {{file: perfect.json}}}}]\ntrain: {{epochs")
+        place.edit(
+            "train: {epochs", f"include: [{{served: {served}}}, {{imported: {{file: perfect.json}}}}]\ntrain: {{epochs"
+        )
         place.edit("batch_size: 16}", "batch_size: 16, temperature: 1.0, samples: 2}")
         planned = place.harness("plan", "matrix.yaml")
         assert planned.returncode == 0, planned.stderr
@@ -39,6 +41,9 @@ def test_served_imported_and_sampled_variants_stand_on_one_board(tmp_path: Path)
     result = Result.model_validate_json(place.comparison())
     assert [row.cell.name for row in result.rows][0] == "perfect/imported"
     assert {row.cell.name for row in result.rows} >= {"parrot/served", "model/alpaca/untuned"}
+    checked = place.harness("check-batch", "matrix.yaml", "--items", "3")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "model/phi/untuned  0 of 3 responses differ (0.0%) between batches of 1 and of 16" in checked.stdout
     again = place.harness("run", "matrix.yaml")
     assert "Nothing to do" in again.stdout, again.stdout + again.stderr
     rows[-52 - 24 : -24] = []

@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from harness.errors import ModelError
+from harness.generators.invariance import check_batches
 from harness.generators.local import PIECE, Prompt, Task, generate, generate_variant, prompt_of, responses
 from harness.prompts import STYLES
 from harness.records.data import Example, SplitExample
@@ -144,6 +145,11 @@ def test_a_stop_string_of_several_tokens_ends_decoding_at_once() -> None:
     assert row.text == whole[: whole.index(stop)]
     assert row.finish_reason == "eos"
     assert row.tokens <= 6
+
+
+def test_batches_are_checked_against_single_prompts() -> None:
+    found = check_batches(loaded(), prompts(6), settings(batch_size=4), STYLES["phi"])
+    assert (found.prompts, found.breaches, found.rate) == (6, (), 0.0)
 
 
 def test_the_limit_may_follow_the_reference() -> None:
