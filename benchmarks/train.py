@@ -271,8 +271,12 @@ def ours(folder: Path, steps: int, how: list[str]) -> dict[str, Any]:
     config = model.config
     head = config.vocab_size * config.hidden_size
     parameters = sum(p.numel() for p in model.parameters())
-    flops = 6 * ((parameters - head) * statistics.mean(flat) + head * statistics.mean(learning))
+    from trainers.ledger import training_flops
     from trainers.precision import resolve
+
+    flops = training_flops(
+        parameters - head, head, statistics.mean(flat), statistics.mean(learning), trained=parameters
+    )
 
     return clock.found() | {
         "flops": flops,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.commands import auditing, generating, housekeeping, judging, prompting, running, significance
+from harness.commands import auditing, exporting, generating, housekeeping, judging, prompting, running, significance
 from harness.commands.parsing import Commands
 
 EPILOG = """\
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     stored = argparse.ArgumentParser(add_help=False, parents=[common])
     stored.add_argument("--store", type=Path, default=Path("runs"), metavar="DIR", help="the store (default: ./runs)")
     commands = Commands(top.add_subparsers(required=True, metavar="COMMAND"), common, stored)
-    for subject in (running, significance, prompting, generating, judging, auditing, housekeeping):
+    for subject in (running, significance, prompting, generating, judging, auditing, exporting, housekeeping):
         subject.add(commands)
     return top
 

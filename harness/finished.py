@@ -15,16 +15,22 @@ from harness.spec.reading import load_spec
 from harness.store import MatrixRun, Store
 
 
-def find_run(store: Store, wanted: str) -> MatrixRun:
-    """The newest run of that matrix, by name, folder name or matrix file. Raises HarnessError if there is none."""
+def find_matrix(store: Store, wanted: str) -> MatrixRun:
+    """The newest run of that matrix, finished or not, by name, folder name or matrix file. Raises HarnessError."""
     name = load_spec(Path(wanted)).name if wanted.endswith((".yaml", ".yml")) else wanted
     runs = store.matrices()
     found = next((run for run in runs if name in (run.name, run.folder.name)), None)
     if found is None:
         known = ", ".join(dict.fromkeys(run.name for run in runs)) or "none yet"
         raise HarnessError(f"no matrix {name!r} in {store.root}", hint=f"`harness run` makes one; there are: {known}")
+    return found
+
+
+def find_run(store: Store, wanted: str) -> MatrixRun:
+    """The newest run of that matrix. Raises HarnessError if there is none, or if it is not finished."""
+    found = find_matrix(store, wanted)
     if found.result is None:
-        raise HarnessError(f"matrix {name!r} is not finished", hint="`harness run` goes on where it stopped")
+        raise HarnessError(f"matrix {found.name!r} is not finished", hint="`harness run` goes on where it stopped")
     return found
 
 

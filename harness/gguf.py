@@ -83,11 +83,6 @@ def locate_gguf(name: str) -> Path:
     raise _unknown(name, path)
 
 
-def is_gguf(name: str) -> bool:
-    """Whether `name` asks for a GGUF file at all (the file need not be there)."""
-    return name in PACKAGED or name.endswith(".gguf")
-
-
 def packaged_sha256(name: str) -> str:
     """sha256 of a packaged model's file; one in parts is not joined for it: its package names the sum it checks.
 

@@ -79,6 +79,7 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
         lambda count: watcher.advance(bar, count),
         matrix=plan.matrix,
         track=spec.track,
+        devices=spec.train.devices,
         labels=labels,
         budget=budget,
     )

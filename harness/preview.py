@@ -15,7 +15,8 @@ from harness.store import Store
 
 
 def chosen(plan: Plan, name: str | None) -> list[VariantPlan]:
-    """The variant or cell of that name; without a name one variant a trained cell, its first seed.
+    """The variant or cell of that name (or of a part that fits one cell only), its first seed; without a name one
+    variant a trained cell.
 
     Raises HarnessError for an unknown name and for an untuned model, which has no mask.
     """
@@ -23,6 +24,9 @@ def chosen(plan: Plan, name: str | None) -> list[VariantPlan]:
     if name is None and trained:
         return list(reversed(trained.values()))
     found = [each for each in plan.variants if name in (each.variant.name, each.variant.cell.name)]
+    partly = [each for each in plan.variants if name and name in each.variant.name]
+    if not found and len({each.variant.cell for each in partly}) == 1:
+        found = partly
     if found and found[0].train is not None:
         return found[:1]
     names = [each.variant.name for each in plan.variants if each.train is not None]

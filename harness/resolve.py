@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.data.dataset import Dataset, dataset
-from harness.errors import DataError, HarnessError, SpecError
+from harness.errors import DataError, HarnessError, MissingExtra, SpecError
 from harness.estimate import CHARACTERS_A_TOKEN
 from harness.metrics.base import detect_language, load_metric
 from harness.prompts import PromptStyle, load_style, refuse_another_style
@@ -64,6 +65,8 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
         except HarnessError as e:
             problems.append(_located(e, matrix, f"judges[{index}]"))
     served, imported = resolve_included(spec, data, matrix, problems)
+    problems += [_located(e, matrix, "train") for e in _untrainable(spec, chosen, data)]
+    problems += [_located(e, matrix, "track") for e in _missing_trackers(spec)]
     if problems or data is None:
         raise SpecError(problems)
     language = detect_language(row.example.output for row in itertools.islice(data, LANGUAGE_ROWS))
@@ -94,6 +97,32 @@ def _misfits(
                 refuse_another_style(Path(model.name), style)
             except HarnessError as e:
                 yield e
+
+
+def _untrainable(spec: MatrixSpec, chosen: list[Variant], data: Dataset | None) -> Iterator[HarnessError]:
+    """What the first training would find to be missing, hours later perhaps."""
+    if all(each.method == "none" for each in chosen):
+        return
+    train = spec.train
+    asked = {"evaluate_every": train.evaluate_every, "early_stopping": train.early_stopping}
+    wants = [name for name, value in asked.items() if value is not None] + ["keep: best"] * (train.keep == "best")
+    if wants and data is not None and not data.count("validation"):
+        yield HarnessError(
+            f"{' and '.join(wants)}: there are no validation rows to look at",
+            hint="give `split.validation` some, or leave this out",
+        )
+    if train.precision == "bf16-pure" and importlib.util.find_spec("optimi") is None:
+        yield MissingExtra("precision bf16-pure (torch-optimi)", "gpu")
+
+
+def _missing_trackers(spec: MatrixSpec) -> Iterator[HarnessError]:
+    from trainers.trackers import require_tracker
+
+    for name in spec.track:
+        try:
+            require_tracker(name)
+        except HarnessError as e:
+            yield e
 
 
 def resolve_model(name: str, spec: MatrixSpec, matrix: Path) -> ResolvedModel:

@@ -54,6 +54,8 @@ class Workshop:
     advance: Callable[[int], None]
     matrix: str = ""
     track: tuple[str, ...] = ()
+    devices: int = 1
+    """Processes that train a variant together."""
     labels: dict[StageKey, str] = field(default_factory=dict)
     """Name of the variant that a stage works for."""
     engine: tuple[ResolvedJudge, Any] | None = None
@@ -224,34 +226,54 @@ def make_base(workshop: Workshop, base: BaseInput, writer: ObjectWriter) -> None
     convert(locate(name, trust_remote_code=base.trust_remote_code), writer.weights)
 
 
-def make_training(workshop: Workshop, train: TrainInput, writer: ObjectWriter) -> Facts:
+def make_training(workshop: Workshop, given: TrainInput, writer: ObjectWriter) -> Facts:
     """Train one variant; its loss rows are written once it is done."""
-    from trainers.sft import train_variant
-
     losses: list[LossRow] = []
-    trackers = open_trackers(workshop, train)
+    trackers = open_trackers(workshop, given)
 
     def on_step(row: LossRow, _total: int) -> None:
         losses.append(row)
-        workshop.advance(train.settings.batch_size)
+        workshop.advance(given.settings.batch_size)
         for tracker in trackers:
             tracker.log(row, sum(each.loss_tokens for each in losses))
 
     with ExitStack() as open_ones:
         for tracker in trackers:
             open_ones.callback(tracker.close)
-        facts = train_variant(
-            train,
-            workshop.store.weights(StageKey(stage="base", digest=train.base)),
-            workshop.rows(train.data),
-            workshop.style(train.style_sha256),
-            writer.weights,
-            writer.scratch,
-            on_step,
-            trust_remote_code=workshop.trusts_code(train.base),
-        )
+        facts = train(workshop, given, writer, on_step)
     writer.replace_rows(losses)
     return facts
+
+
+def train(
+    workshop: Workshop, given: TrainInput, writer: ObjectWriter, on_step: Callable[[LossRow, int], None]
+) -> Facts:
+    """In this process, or in several together."""
+    base, style = workshop.store.weights(StageKey(stage="base", digest=given.base)), workshop.style(given.style_sha256)
+    trusted = workshop.trusts_code(given.base)
+    if workshop.devices == 1:
+        from trainers.sft import train_variant
+
+        rows = workshop.rows(given.data)
+        return train_variant(
+            given, base, rows, style, writer.weights, writer.scratch, on_step, trust_remote_code=trusted
+        )
+    from harness.records.job import TrainJob
+    from trainers.launch import train_together
+
+    together = writer.scratch / "together"
+    job = TrainJob(
+        input=given,
+        base=base,
+        rows=workshop.store.folder(StageKey(stage="data", digest=given.data)) / "rows.jsonl",
+        style=style,
+        weights=writer.weights,
+        checkpoints=writer.scratch / "checkpoints",
+        progress=together / "steps.jsonl",
+        outcome=together / "outcome.json",
+        trust_remote_code=trusted,
+    )
+    return train_together(job, workshop.devices, together, on_step)
 
 
 def open_trackers(workshop: Workshop, train: TrainInput) -> list[Any]:

@@ -42,8 +42,11 @@ def metered() -> Iterator[Meter]:
             meter.energy_joules = after - before
 
 
-def training_flops(body: int, head: int, tokens: int, loss_tokens: int, *, trained: int) -> float:
+def training_flops(body: int, head: int, tokens: float, loss_tokens: float, *, trained: int) -> float:
     """Floating-point operations of training, attention's own products left out.
+
+    `tokens`: as the rows have them. A prompt that rows of a batch share is computed once and counted in each: this is
+    the work asked for, by which two trainers compare, not the work done.
 
     Each weight costs two operations a token in the forward pass, two for the gradient of the activations, and two more
     if it learns (Kaplan et al. 2020, arXiv 2001.08361). `body` weights work on all tokens; the `head` (output layer)

@@ -30,6 +30,7 @@ from trainers.methods import adapt, trained_parameters
 from trainers.models import load
 from trainers.packing import padding_free, weighted_loss
 from trainers.precision import Precision, autocast, device, resolve
+from trainers.recompute import recomputing
 from trainers.rows import NamedRow, TrainingRows, encode_examples, mask_policy
 from trainers.schedules import batch_at, budgeted_steps, learning_rate, step_seed, steps_per_epoch
 from trainers.standing import standing_gradients
@@ -91,10 +92,12 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
             checkpoints=checkpoints,
             on_step=on_step,
         )
-    save_final(model, base.tokenizer, folder, input.base)
-    freeze(style, folder)
-    write_preview(preview_of(base.tokenizer, rows, style, policy), folder)
-    checkpoints.clear()
+    if rank() == 0:
+        save_final(model, base.tokenizer, folder, input.base)
+        freeze(style, folder)
+        write_preview(preview_of(base.tokenizer, rows, style, policy), folder)
+        checkpoints.clear()
+    wait_for_all()
     return _facts(report, rows, input, Size(parameters, trained, head), meter)
 
 
@@ -127,7 +130,12 @@ def fit(
     for row in progress.losses:
         on_step(row, total)
     losses, started = list(progress.losses), time.monotonic() - progress.seconds
-    with padding_free(model), standing_gradients(model) as standing, torch.random.fork_rng():
+    with (
+        padding_free(model),
+        recomputing(model, settings.gradient_checkpointing),
+        standing_gradients(model) as standing,
+        torch.random.fork_rng(),
+    ):
         micro = settings.micro_batch_size or settings.batch_size
         stepper = Stepper(model, optimizer, standing, settings, precision, micro)
         for step in range(progress.steps, total):

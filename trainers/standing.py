@@ -78,9 +78,16 @@ class StandingGradients:
             slot.fresh = slot.stale = True
 
     def hand_over(self) -> None:
-        """After the last backward pass of a step: gradients become `parameter.grad`; an unused matrix has none."""
+        """After the last backward pass of a step: gradients become `parameter.grad`; an unused matrix has none.
+
+        What autograd brought (a matrix used beside its layer's forward, as in a norm of weights) is added.
+        """
         for parameter, slot in self.slots.items():
-            parameter.grad = None if slot.fresh else slot.gradient
+            if slot.fresh:
+                continue
+            if parameter.grad is not None:
+                slot.gradient.add_(parameter.grad)
+            parameter.grad = slot.gradient
 
 
 @contextmanager

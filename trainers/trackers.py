@@ -7,6 +7,7 @@ first step.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -113,8 +114,12 @@ class WandbLike:
         self._run.finish()
 
 
+def require_tracker(name: str) -> None:
+    """Raises MissingExtra where the tracker's package is not installed; imports nothing."""
+    if importlib.util.find_spec(name) is None:
+        raise MissingExtra(f"track: {name}", name, command=f"pip install {name}")
+
+
 def _module(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingExtra(f"track: {name}", name, command=f"pip install {name}") from error
+    require_tracker(name)
+    return importlib.import_module(name)

@@ -53,12 +53,16 @@ Piece = tuple[str, bool]
 _PLACEHOLDER = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
 
 
+def split_template(template: str) -> list[tuple[str, bool]]:
+    """(text or a placeholder's name, whether it is a placeholder), in order."""
+    return [(part, bool(index % 2)) for index, part in enumerate(_PLACEHOLDER.split(template))]
+
+
 def _fill(template: str, **values: list[Piece]) -> list[Piece]:
     """The template with all placeholders replaced in one pass: nothing that an entry says is read as a template."""
-    parts = _PLACEHOLDER.split(template)  # text, name, text, name, …, text
-    pieces: list[Piece] = [(parts[0], False)]
-    for name, text in zip(parts[1::2], parts[2::2], strict=True):
-        pieces += [*values[name], (text, False)]
+    pieces: list[Piece] = []
+    for text, is_placeholder in split_template(template):
+        pieces += values[text] if is_placeholder else [(text, False)]
     return pieces
 
 

@@ -41,6 +41,11 @@ class TrainSettings(Record):
         ge=1,
         description="Examples a forward pass; default: the whole batch. Changes memory, not the mathematics.",
     )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Compute activations again in the backward pass: a third slower, and far less memory. Changes"
+        " nothing else.",
+    )
     lr: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(0.1, ge=0, description="AdamW weight decay, on matrices only.")
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="Learning rate after warm-up.")

@@ -20,6 +20,10 @@ class TrainSpec(TrainSettings):
         Annotated[str, BeforeValidator(lambda v: known(v, PRESETS, "preset") if isinstance(v, str) else v)] | None
     ) = Field(None, description="Start from the settings of " + ", ".join(PRESETS) + ".")
 
+    devices: int = Field(
+        1, ge=1, description="GPUs of this machine that train a variant together (processes, where there is no GPU)."
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _start_from_preset(cls, raw: Any) -> Any:

@@ -40,12 +40,6 @@ def auc(positive: Sequence[float], negative: Sequence[float], level: float = 0.9
     return Auc(value, _bound(value, m, n, z, 0.0), _bound(value, m, n, z, 1.0), level)
 
 
-def auc_variance(value: float, m: int, n: int) -> float:
-    """Variance of an AUC of `m` positive and `n` negative scores (Hanley and McNeil 1982, exponential model)."""
-    above, below = value / (2 - value), 2 * value**2 / (1 + value)
-    return (value * (1 - value) + (m - 1) * (above - value**2) + (n - 1) * (below - value**2)) / (m * n)
-
-
 def _bound(value: float, m: int, n: int, z: float, end: float) -> float:
     """The point between `value` and `end` (0 or 1) that is z standard errors, as of there, away from `value`."""
     if abs(value - end) < 1e-12:

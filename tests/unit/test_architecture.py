@@ -17,7 +17,7 @@ HEAVY = {"torch", "transformers", "peft", "openai", "ollama", "streamlit", "xlla
 COMMANDS = {f"harness/commands/{path.name}" for path in (ROOT / "harness" / "commands").glob("*.py")}
 LAZY_ONLY = {
     *COMMANDS,
-    *(f"harness/{name}.py" for name in ("pipeline", "stages", "resolve", "evidence", "preview")),
+    *(f"harness/{name}.py" for name in ("pipeline", "stages", "resolve", "evidence", "preview", "export")),
 }
 """May import trainers, generators, judges and reports, and only inside functions."""
 

@@ -121,10 +121,19 @@ def test_full_weights_load_with_transformers_as_bfloat16(tmp_path: Path) -> None
     assert AutoTokenizer.from_pretrained(tmp_path).encode(text) == tokenizer.encode(text)
 
 
-@pytest.mark.parametrize("arch", ["llama", "gpt2"])
-def test_merged_adapter_equals_unmerged(tmp_path: Path, arch: str) -> None:
+@pytest.mark.parametrize(
+    ("arch", "changed"),
+    [
+        ("llama", {}),
+        ("gpt2", {}),
+        ("llama", {"rslora": True}),
+        ("llama", {"dora": True}),
+        ("gpt2", {"targets": "auto"}),
+    ],
+)
+def test_merged_adapter_equals_unmerged(tmp_path: Path, arch: str, changed: dict[str, Any]) -> None:
     base = save_tiny_folder(tmp_path / "base", arch)
-    model = adapt(tiny_model(arch), "lora", settings().lora, 1)
+    model = adapt(tiny_model(arch), "lora", settings().lora.model_copy(update=changed), 1)
     fit(model, training_rows(), settings(epochs=3), 1e-2, 1)
     save_final(model, tiny_tokenizer(), tmp_path / "adapter", "base")
     merged = load_variant(tmp_path / "adapter", base).model

@@ -12,7 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.unit.test_sft import fit_in, settings, weights
+from harness.errors import TrainingFailed
+from harness.prompts import STYLES
+from harness.records.inputs import TrainInput
+from harness.records.job import TrainJob
+from harness.records.rows import LossRow
+from tests.unit.test_sft import fit_in, settings, split_examples, weights
+from trainers.checkpoints import load_variant
+from trainers.launch import train_together
+from trainers.sft import train_variant
 
 RANK = """
 import json, sys
@@ -68,3 +76,62 @@ def test_two_processes_give_the_losses_and_weights_of_one(tmp_path: Path, change
     for rank in (0, 1):
         for name, expected in load_file(tmp_path / "two" / f"rank{rank}.st").items():
             torch.testing.assert_close(weights(model)[name], expected, rtol=1e-4, atol=1e-5, msg=name)
+
+
+# ---------------------------------------------------------------- `train: {devices: 2}`
+
+
+def job_in(folder: Path, base: Path, **changes: Any) -> TrainJob:
+    folder.mkdir()
+    rows = folder / "rows.jsonl"
+    examples = split_examples(20) + split_examples(4, "validation")
+    rows.write_text("".join(example.model_dump_json() + "\n" for example in examples))
+    return TrainJob(
+        input=TrainInput(
+            base="b", data="d", style_sha256="s", masking="prompt", method="full", settings=settings(**changes), seed=3
+        ),
+        base=base,
+        rows=rows,
+        style=STYLES["phi"],
+        weights=folder / "weights",
+        checkpoints=folder / "checkpoints",
+        progress=folder / "steps.jsonl",
+        outcome=folder / "outcome.json",
+    )
+
+
+@pytest.mark.slow
+def test_launched_processes_train_what_one_trains(tiny_folder: Path, tmp_path: Path) -> None:
+    job = job_in(tmp_path / "two", tiny_folder, epochs=2, keep="best")
+    steps: list[tuple[LossRow, int]] = []
+    facts = train_together(job, 2, tmp_path / "together", lambda row, total: steps.append((row, total)))
+    alone: list[tuple[LossRow, int]] = []
+    expected = train_variant(
+        job.input,
+        tiny_folder,
+        split_examples(20) + split_examples(4, "validation"),
+        STYLES["phi"],
+        tmp_path / "alone",
+        tmp_path / "checkpoints",
+        lambda row, total: alone.append((row, total)),
+    )
+    assert [total for _, total in steps] == [total for _, total in alone] == [6] * 6
+    assert [row.loss for row, _ in steps] == pytest.approx([row.loss for row, _ in alone], rel=1e-5)
+    assert (facts.loss_tokens, facts.steps, facts.examples) == (expected.loss_tokens, 6, 20)
+    ours, theirs = load_variant(job.weights, tiny_folder).model, load_variant(tmp_path / "alone", tiny_folder).model
+    for name, tensor in weights(theirs).items():
+        torch.testing.assert_close(weights(ours)[name], tensor, rtol=1e-2, atol=1e-3, msg=name)
+    assert {path.name for path in job.weights.iterdir()} == {path.name for path in (tmp_path / "alone").iterdir()}
+    assert not job.checkpoints.exists()
+
+
+@pytest.mark.slow
+def test_an_error_in_launched_processes_is_the_user_s_to_read(tiny_folder: Path, tmp_path: Path) -> None:
+    job = job_in(tmp_path / "two", tiny_folder, lr=1e30, clip_norm=None)
+    with pytest.raises(TrainingFailed, match="not finite|NaN|nan") as caught:
+        train_together(job, 2, tmp_path / "together", lambda row, total: None)
+    assert "hint" in str(caught.value)
+    broken = job.model_copy(update={"rows": tmp_path / "nowhere"})
+    with pytest.raises(TrainingFailed, match="the 2 training processes ended with status 1") as caught:
+        train_together(broken, 2, tmp_path / "together", lambda row, total: None)
+    assert "nowhere" in str(caught.value)

@@ -18,6 +18,7 @@ from harness.records.inputs import BaseInput, ImportedInput, ServedInput, Source
 from harness.records.plan import Plan
 from harness.records.settings import FieldMap
 from harness.records.variant import Cell, Masking, Method, Variant
+from harness.resolve import resolve
 from harness.resolved import Resolved, ResolvedImport, ResolvedJudge, ResolvedModel, ResolvedServed
 from harness.spec.matrix import MatrixSpec
 from harness.spec.reading import parse_spec
@@ -229,3 +230,25 @@ def test_a_baseline_by_weight_means_one_cell() -> None:
 def test_settings_of_the_mask_train_anew() -> None:
     for changed in ("eos_in_loss: false", "train_on: last_turn", "truncate: drop"):
         assert not keys(plan_of(), "train") & keys(plan_of(MATRIX + f"train: {{{changed}}}\n"), "train")
+
+
+def test_what_the_first_training_would_lack_is_said_while_planning(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    matrix = f"""\
+name: m
+data: starter-en
+split: {{train: 8, test: 4}}
+axes: {{model: {tiny_folder}, prompt_style: alpaca, method: [none, full]}}
+train: {{early_stopping: 2, keep: best, precision: bf16-pure}}
+track: wandb
+"""
+    with pytest.raises(SpecError) as caught:
+        resolve(parse_spec(matrix, "m.yaml"), Path("m.yaml"))
+    said = str(caught.value)
+    assert "train: early_stopping and keep: best: there are no validation rows" in said
+    assert "split.validation" in said
+    assert "bf16-pure (torch-optimi) needs a package" in said
+    assert "track: wandb needs a package" in said
+    resolve(parse_spec(matrix.replace("[none, full]", "none").replace("track: wandb\n", ""), "m.yaml"), Path("m.yaml"))

@@ -387,6 +387,32 @@ def test_noise_is_drawn_from_the_step_s_seed() -> None:
 
 # ---------------------------------------------------------------- memory
 
+
+@pytest.mark.parametrize(
+    ("arch", "method"), [("llama", "full"), ("gpt2", "full"), ("gpt2", "lora"), ("gemma3_text", "full")]
+)
+def test_recomputed_activations_change_nothing(arch: str, method: Literal["full", "lora"]) -> None:
+    """GPT-2 has dropout here: the second forward pass draws the same."""
+    kept, before = train(settings(), arch=arch, method=method)
+    recomputed, after = train(settings(gradient_checkpointing=True), arch=arch, method=method)
+    assert [row.loss for row in after.losses] == pytest.approx([row.loss for row in before.losses], rel=1e-6)
+    for name, tensor in weights(kept).items():
+        torch.testing.assert_close(weights(recomputed)[name], tensor, rtol=1e-5, atol=1e-6)
+
+
+def test_activations_are_really_recomputed() -> None:
+    calls = []
+    model = tiny_model()
+    model.model.layers[0].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
+    rows, chosen = TrainingRows(training_rows(8).train), settings(max_steps=1)
+    fit(model, rows, chosen, 1e-3, 1)
+    once = len(calls)
+    fit(model, rows, chosen.model_copy(update={"gradient_checkpointing": True}), 1e-3, 1)
+    assert len(calls) == 3 * once
+    fit(model, rows, chosen, 1e-3, 1)
+    assert len(calls) == 4 * once
+
+
 CRAMPED = """
 import resource, sys, torch
 from harness.records.settings import TrainSettings
@@ -411,7 +437,7 @@ def cramped(megabytes: str) -> list[float]:
 
 
 def test_out_of_memory_halves_the_micro_batch_and_keeps_the_mathematics() -> None:
-    roomy, tight = cramped("-"), cramped("200")
+    roomy, tight = cramped("-"), cramped("300")
     assert roomy[0] == 8
     assert tight[0] < 8
     assert tight[1:] == pytest.approx(roomy[1:], rel=1e-5)

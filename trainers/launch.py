@@ -1,0 +1,106 @@
+"""Training in several processes, one a device, started by torchrun and watched from here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+
+from harness import errors
+from harness.errors import HarnessError, TrainingFailed
+from harness.records.job import JobOutcome, StepDone, TrainJob
+from harness.records.rows import LossRow
+from harness.records.seal import TrainFacts
+
+POLL_SECONDS = 0.1
+END_SECONDS = 20
+"""How long processes may take to end before they are killed."""
+ERROR_LINE = re.compile(r"^(?:\[rank\d+\]: )?((?:[\w.]+)?(?:Error|Exception|Exit)\b.*)", re.MULTILINE)
+
+
+def train_together(job: TrainJob, devices: int, folder: Path, on_step: Callable[[LossRow, int], None]) -> TrainFacts:
+    """Train the job's variant on `devices` GPUs of this machine, or in as many processes on the CPU.
+
+    `folder`: for the job file and the processes' log. Weights are those of one process up to rounding: sums are taken
+    in another order. Raises what `train_variant` raises, and HarnessError where there are not so many GPUs or the
+    processes die.
+    """
+    there = torch.cuda.device_count()
+    if there and devices > there:
+        raise HarnessError(f"train.devices: {devices} wanted, {there} there", hint=f"say devices: {there}")
+    folder.mkdir(parents=True, exist_ok=True)
+    file, log = folder / "job.json", folder / "log.txt"
+    file.write_text(job.model_dump_json(), encoding="utf-8")
+    for path in (job.progress, job.outcome):
+        path.unlink(missing_ok=True)
+    with log.open("wb") as sink, _running(_command(file, devices), _environment(devices), sink) as process:
+        for done in _steps(job.progress, process):
+            on_step(done.row, done.total)
+    if not job.outcome.is_file():
+        raise TrainingFailed(
+            f"the {devices} training processes ended with status {process.returncode}: {_reason(log)}",
+            hint=f"their whole log: {log}",
+        )
+    outcome = JobOutcome.model_validate_json(job.outcome.read_bytes())
+    if outcome.facts is None:
+        plain = outcome.error in ("MissingExtra", "SpecError")  # these two are made from other things than a text
+        raise (HarnessError if plain else getattr(errors, outcome.error))(outcome.what, hint=outcome.hint)
+    return outcome.facts
+
+
+def _reason(log: Path) -> str:
+    """The first error that the processes printed: later ones, torchrun's among them, follow from it."""
+    found = ERROR_LINE.search(log.read_text(encoding="utf-8", errors="replace"))
+    return found[1] if found else "no reason given"
+
+
+def _command(job: Path, devices: int) -> list[str]:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]
+    return [*torchrun, "-m", "trainers.worker", str(job)]
+
+
+def _environment(devices: int) -> dict[str, str]:
+    cores = os.cpu_count() or 1
+    return {"OMP_NUM_THREADS": str(max(1, cores // devices))} | os.environ
+
+
+@contextmanager
+def _running(command: list[str], environment: dict[str, str], sink: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
+    """The processes; none of them outlives the context (torchrun passes its end on to those it started)."""
+    process = subprocess.Popen(command, env=environment, stdout=sink, stderr=subprocess.STDOUT)  # noqa: S603 - our own
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _steps(path: Path, process: subprocess.Popen[bytes]) -> Iterator[StepDone]:
+    """Steps as they are written, until the processes have ended."""
+    position = 0
+    while True:
+        ended = process.poll() is not None
+        if path.is_file():
+            with path.open("rb") as lines:
+                lines.seek(position)
+                for line in lines:
+                    if not line.endswith(b"\n"):
+                        break
+                    position += len(line)
+                    yield StepDone.model_validate_json(line)
+        if ended:
+            return
+        time.sleep(POLL_SECONDS)
