@@ -53,29 +53,33 @@ def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[Stag
     n_train, n_test = resolved.data.count("train"), resolved.data.count("test")
     tokens = mean_tokens(resolved)
     for each in plan.variants:
+        if each.base is None:
+            continue
         parameters = resolved.models[each.variant.model].parameters
         if each.train in missing:
             rows = min(spec.train.epochs * n_train, (spec.train.max_steps or 10**9) * spec.train.batch_size)
             cost = (6 if each.variant.method == "full" else 4) * parameters * rows * tokens / FLOPS
             seconds["train"] = seconds.get("train", 0) + cost
         if each.generate in missing:
-            decoded = n_test * spec.generate.max_new_tokens * 0.7
+            decoded = n_test * spec.generate.samples * spec.generate.most_new_tokens * 0.7
             seconds["generate"] = seconds.get("generate", 0) + 2 * parameters * (decoded + n_test * tokens) / FLOPS
-    judges = tuple(judge_estimate(judge, plan, n_test, missing) for judge in resolved.judges)
+    judges = tuple(judge_estimate(judge, plan, n_test, missing, spec.generate.samples) for judge in resolved.judges)
     calls = sum(judge.calls for judge in judges)
     if calls:
         seconds["judge"] = calls * CALL_SECONDS
     return Estimate(seconds, judges)
 
 
-def judge_estimate(judge: ResolvedJudge, plan: Plan, n_test: int, missing: set[StageKey]) -> JudgeEstimate:
-    """What is left to ask one judge, retries left out."""
+def judge_estimate(
+    judge: ResolvedJudge, plan: Plan, n_test: int, missing: set[StageKey], samples: int = 1
+) -> JudgeEstimate:
+    """What is left to ask one judge about `samples` responses to each item, retries left out."""
     name = judge.spec.column
     turns = judge.spec.repeats * (2 if judge.pairwise else 1)
     items = min(judge.spec.items or n_test, n_test)
     variants_left = {v.asks[name] for v in plan.variants} & missing
     probes_left = sum(p.probe_ask in missing for p in plan.judges if p.name == name)
-    calls = turns * (items * len(variants_left) + PROBES_AN_ITEM * min(items, MOST_PROBED) * probes_left)
+    calls = turns * (samples * items * len(variants_left) + PROBES_AN_ITEM * min(items, MOST_PROBED) * probes_left)
     prompt, reply = round(calls * judge.prompt_tokens), round(calls * judge.reply_tokens)
     cost = None if judge.price is None else (judge.price.input * prompt + judge.price.output * reply) / 1e6
     return JudgeEstimate(name, calls, prompt, reply, cost)

@@ -45,7 +45,7 @@ def export(  # noqa: PLR0913 - what is exported, whereto, and how
 
     if folder.exists() and any(folder.iterdir()):
         raise HarnessError("is not empty", where=str(folder), hint="name a new folder: nothing is overwritten")
-    assert variant.train is not None  # noqa: S101 - `pick` gives trained variants only
+    assert variant.train is not None and variant.base is not None  # noqa: S101 - `pick` gives trained variants only
     for key in (variant.train, variant.base):
         if store.sealed(key) is None:
             raise HarnessError(f"{variant.variant.name} is not trained yet", hint="`harness run` trains it")

@@ -16,15 +16,17 @@ from harness.records.inputs import (
     DataInput,
     Dropping,
     GenerateInput,
+    ImportedInput,
     JudgeInput,
     ProbeInput,
     ScoreInput,
+    ServedInput,
     StageKey,
     TrainInput,
 )
 from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
 from harness.records.variant import Variant
-from harness.resolved import Resolved, ResolvedJudge
+from harness.resolved import Resolved, ResolvedImport, ResolvedJudge, ResolvedServed
 from harness.spec.matrix import MatrixSpec
 from harness.store import planned
 from harness.variants import baseline_cell, opponent, variants
@@ -51,13 +53,13 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
     audit = planned(audit_input(spec, resolved, data.key, [base.key for base in bases.values()]))
     judges = [judging(judge, data.key) for judge in resolved.judges]
     rival = opponent(spec)
-    _, against = planned_generation(spec, resolved, rival, data.key, bases[rival.model].key)
+    _, against = planned_generation(spec, resolved, rival, data.key, base_of(rival, bases))
     work: list[PlannedStage] = [data, *bases.values(), audit]
     asking = {judge.plan.name: list(judge.stages) for judge in judges}  # judge by judge: each is loaded once
     variant_plans = []
     for each in variants(spec):
         own, asked, variant_plan = variant_stages(
-            spec, resolved, each, data.key, bases[each.model].key, judges, against.key
+            spec, resolved, each, data.key, base_of(each, bases), judges, against.key
         )
         work += own
         for name, stages_of_judge in asked.items():
@@ -116,10 +118,20 @@ def same_scales(spec: MatrixSpec, resolved: Resolved) -> None:
             raise SpecError([f"panels[{index}]: the judges of a panel need one scale: {spoken}"])
 
 
+def base_of(each: Variant, bases: dict[str, PlannedStage]) -> StageKey | None:
+    """The base stage of a variant that is answered here; None for others."""
+    return bases[each.model].key if each.origin == "local" else None
+
+
 def planned_generation(
-    spec: MatrixSpec, resolved: Resolved, each: Variant, data: StageKey, base: StageKey
+    spec: MatrixSpec, resolved: Resolved, each: Variant, data: StageKey, base: StageKey | None
 ) -> tuple[PlannedStage | None, PlannedStage]:
-    """The train (None for the untuned model) and generate stages of a variant."""
+    """The train (None for the untuned model, and whatever is not trained here) and generate stages of a variant."""
+    if base is None:
+        served = resolved.served.get(each.model) if each.origin == "served" else None
+        if served is not None:
+            return None, planned(served_input(spec, served, data))
+        return None, planned(imported_input(resolved.imported[each.model], data))
     style = resolved.styles[each.prompt_style].sha256
     train = planned_training(spec, each, data, base, style)
     generate = planned(
@@ -134,12 +146,38 @@ def planned_generation(
     return train, generate
 
 
+def served_input(spec: MatrixSpec, served: ResolvedServed, data: StageKey) -> ServedInput:
+    """Everything that can be known of what decides a served model's responses."""
+    settings = spec.generate
+    return ServedInput(
+        data=data.digest,
+        backend=served.spec.backend,
+        model_identity=served.model_identity,
+        options=served.options,
+        system=served.spec.system,
+        max_new_tokens=settings.max_new_tokens,
+        temperature=settings.temperature,
+        samples=settings.samples,
+        seed=settings.seed,
+    )
+
+
+def imported_input(imported: ResolvedImport, data: StageKey) -> ImportedInput:
+    """Everything that decides which responses a file gives."""
+    return ImportedInput(
+        data=data.digest,
+        file_sha256=imported.sha256,
+        field=imported.spec.field,
+        missing=imported.spec.missing,
+    )
+
+
 def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
     spec: MatrixSpec,
     resolved: Resolved,
     each: Variant,
     data: StageKey,
-    base: StageKey,
+    base: StageKey | None,
     judges: list[Judging],
     against: StageKey,
 ) -> tuple[list[PlannedStage], dict[str, list[PlannedStage]], VariantPlan]:

@@ -27,7 +27,7 @@ def print_plan(plan: Plan, resolved: Resolved, undone: set[StageKey], cost: Esti
     for each in plan.variants:
         table.add_row(
             each.variant.name,
-            state([each.base], undone),
+            state([each.base] if each.base else [], undone),
             state([each.train] if each.train else [], undone),
             state([each.generate], undone),
             state(list(each.scores.values()), undone),

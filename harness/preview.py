@@ -54,7 +54,8 @@ def previews(
         model = resolved.models[each.variant.model]
         if model.name not in loaded:
             trusted = model.input.trust_remote_code
-            if store.sealed(each.base) is not None:  # converted already: far quicker to read than a GGUF file
+            # converted already: far quicker to read than a GGUF file
+            if each.base is not None and store.sealed(each.base) is not None:
                 read = load_tokenizer(store.weights(each.base), trust_remote_code=trusted)
             else:
                 read = read_tokenizer(locate(model.name, trust_remote_code=trusted))

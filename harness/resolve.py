@@ -18,7 +18,8 @@ from harness.prompts import PromptStyle, load_style, refuse_another_style
 from harness.records.data import Example
 from harness.records.inputs import BaseInput
 from harness.records.variant import Variant
-from harness.resolved import Resolved, ResolvedJudge, ResolvedMetric, ResolvedModel
+from harness.resolved import Resolved, ResolvedImport, ResolvedJudge, ResolvedMetric, ResolvedModel, ResolvedServed
+from harness.spec.elsewhere import ImportedSpec, ServedSpec
 from harness.spec.judges import JudgeSpec
 from harness.spec.matrix import MatrixSpec
 from harness.variants import variants
@@ -43,7 +44,7 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
         data = dataset(spec.data, spec.split, matrix.parent)
     except HarnessError as e:
         problems.append(_located(e, matrix, "data" if not isinstance(e, DataError) or not e.where else ""))
-    chosen = variants(spec)
+    chosen = [each for each in variants(spec) if each.origin == "local"]
     models = {}
     for name in dict.fromkeys(each.model for each in chosen):
         try:
@@ -65,6 +66,7 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
             judges.append(resolve_judge(judge, matrix, tests))
         except HarnessError as e:
             problems.append(_located(e, matrix, f"judges[{index}]"))
+    served, imported = resolve_included(spec, data, matrix, problems)
     problems += [_located(e, matrix, "train") for e in _untrainable(spec, chosen, data)]
     problems += [_located(e, matrix, "track") for e in _missing_trackers(spec)]
     metrics = resolve_metrics(spec, known_references(spec, data), matrix, problems)
@@ -77,6 +79,8 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
         styles=styles,
         metrics=metrics,
         judges=tuple(judges),
+        served=served,
+        imported=imported,
     )
 
 
@@ -154,6 +158,57 @@ def resolve_model(name: str, spec: MatrixSpec, matrix: Path) -> ResolvedModel:
     found = locate(place, trust_remote_code=spec.trust_remote_code)
     stage_input = BaseInput(kind=found.kind, identity=found.identity, trust_remote_code=spec.trust_remote_code)
     return ResolvedModel(place, stage_input, guessed_parameters(name), found.licence)
+
+
+def resolve_included(
+    spec: MatrixSpec, data: Dataset | None, matrix: Path, problems: list[str]
+) -> tuple[dict[str, ResolvedServed], dict[str, ResolvedImport]]:
+    """(served, imported) by their variants' models; what could not be found is added to `problems`."""
+    served, imported = {}, {}
+    for index, extra in enumerate(spec.include):
+        try:
+            if extra.served is not None:
+                served[extra.served.variant.model] = resolve_served(extra.served, spec)
+            if extra.imported is not None and data is not None:
+                imported[extra.imported.variant.model] = resolve_import(extra.imported, data, matrix)
+        except HarnessError as e:
+            problems.append(_located(e, matrix, f"include[{index}]"))
+    return served, imported
+
+
+def resolve_served(served: ServedSpec, spec: MatrixSpec) -> ResolvedServed:
+    """A served model's identity, as far as its server tells. Raises JudgeError; SpecError for settings it ignores."""
+    from judges.base import deciding_options, identity
+    from judges.budget import listed_price
+
+    fields = type(spec.generate).model_fields
+    ignored = [
+        name
+        for name in ("top_p", "top_k", "repetition_penalty")
+        if getattr(spec.generate, name) != fields[name].default
+    ]
+    if ignored:
+        raise SpecError(
+            [f"served models are not given {', '.join(ignored)}"],
+            hint="served models take max_new_tokens, temperature, samples and seed; leave the others out of `generate`",
+        )
+    return ResolvedServed(
+        spec=served,
+        model_identity=identity(served.backend, served.model, served.options),
+        options=deciding_options(served.backend, served.options),
+        price=served.price or listed_price(served.backend, served.model, served.options),
+    )
+
+
+def resolve_import(imported: ImportedSpec, data: Dataset, matrix: Path) -> ResolvedImport:
+    """A file's content, and whether it answers the test items. Raises DataError before anything is trained."""
+    from harness.generators.imported import align, read_responses
+    from harness.gguf import file_sha256
+
+    path = matrix.parent / imported.file
+    tests = [row.example for row in data if row.split == "test"]
+    align(read_responses(path, imported.field), tests, path, imported.missing)
+    return ResolvedImport(imported, path, file_sha256(path))
 
 
 def guessed_parameters(name: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.data.dataset import Dataset
 from harness.metrics.base import Metric, Recipe
@@ -11,6 +12,7 @@ from harness.records.inputs import (
     BaseInput,
 )
 from harness.records.settings import Price
+from harness.spec.elsewhere import ImportedSpec, ServedSpec
 from harness.spec.judges import JudgeSpec
 
 
@@ -58,6 +60,25 @@ class ResolvedMetric:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolvedServed:
+    """A model behind an endpoint. `options`: those that decide responses; `price`: None where it is not known."""
+
+    spec: ServedSpec
+    model_identity: str
+    options: dict[str, str | int | float | bool]
+    price: Price | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedImport:
+    """A file of responses made elsewhere, by content."""
+
+    spec: ImportedSpec
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """Everything that a matrix's names mean, here and now."""
 
@@ -69,3 +90,6 @@ class Resolved:
     metrics: dict[str, ResolvedMetric]
     """By the name of their column."""
     judges: tuple[ResolvedJudge, ...]
+    served: dict[str, ResolvedServed] = field(default_factory=dict)
+    """By the name of their variant's model, as the imports."""
+    imported: dict[str, ResolvedImport] = field(default_factory=dict)

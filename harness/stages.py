@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.data.split import PARTS, check_parts
+from harness.errors import DataError
 from harness.loss_curve import loss_curve
 from harness.prompts import PromptStyle
 from harness.records.base import digest
@@ -23,18 +24,20 @@ from harness.records.inputs import (
     BaseInput,
     DataInput,
     GenerateInput,
+    ImportedInput,
     JudgeInput,
     ProbeInput,
     ScoreInput,
+    ServedInput,
     StageKey,
     StageName,
     TrainInput,
 )
 from harness.records.plan import PlannedStage
 from harness.records.rows import Generation, LossRow, MetricRow, NoMetricRow, ReplyRow
-from harness.records.seal import AskFacts, AuditFacts, DataFacts, Facts, ScoreFacts
+from harness.records.seal import AskFacts, AuditFacts, DataFacts, Facts, ImportFacts, ScoreFacts
 from harness.records.settings import AuditKind
-from harness.resolved import Resolved, ResolvedJudge, ResolvedMetric
+from harness.resolved import Resolved, ResolvedJudge, ResolvedMetric, ResolvedServed
 from harness.store import ObjectWriter, Store
 
 if TYPE_CHECKING:
@@ -137,8 +140,8 @@ def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Fac
             make_base(workshop, base, writer)
         case TrainInput() as train:
             return make_training(workshop, train, writer)
-        case GenerateInput() as generate:
-            make_generations(workshop, generate, writer)
+        case GenerateInput() | ServedInput() | ImportedInput() as generate:
+            return make_responses(workshop, generate, writer)
         case ScoreInput() as score:
             return make_scores(workshop, score, writer)
         case ProbeInput() as probe:
@@ -156,7 +159,11 @@ def units(workshop: Workshop, planned: PlannedStage) -> int:
         case TrainInput(settings=settings, data=data):
             steps = settings.max_steps or 10**9
             return max(1, min(round(settings.epochs * workshop.count(data, "train")), steps * settings.batch_size))
-        case GenerateInput(data=data) | ScoreInput(data=data):
+        case GenerateInput(data=data, settings=settings):
+            return workshop.count(data, "test") * settings.samples
+        case ServedInput(data=data, samples=samples):
+            return workshop.count(data, "test") * samples
+        case ImportedInput(data=data) | ScoreInput(data=data):
             return workshop.count(data, "test")
         case AskInput(items=items, repeats=repeats, data=data):
             n_test = workshop.count(data, "test")
@@ -302,8 +309,22 @@ def open_trackers(workshop: Workshop, train: TrainInput) -> list[Any]:
     ]
 
 
+def make_responses(
+    workshop: Workshop, given: GenerateInput | ServedInput | ImportedInput, writer: ObjectWriter
+) -> ImportFacts | None:
+    """Responses to the test set, from wherever they come."""
+    match given:
+        case GenerateInput():
+            make_generations(workshop, given, writer)
+        case ServedInput():
+            make_served(workshop, given, writer)
+        case ImportedInput():
+            return make_import(workshop, given, writer)
+    return None
+
+
 def make_generations(workshop: Workshop, generate: GenerateInput, writer: ObjectWriter) -> None:
-    """Answer the test set, batch by batch; whole batches of an interrupted run are kept."""
+    """Answer the test set; of an interrupted run, pieces of the work that were whole are kept."""
     from harness.generators.local import generate_variant
 
     kept: list[Generation] = writer.kept_rows(Generation)
@@ -315,17 +336,74 @@ def make_generations(workshop: Workshop, generate: GenerateInput, writer: Object
         workshop.store.weights(StageKey(stage="base", digest=generate.base)),
         workshop.rows(generate.data),
         workshop.style(generate.style_sha256),
-        {row.example_id for row in kept},
+        {(row.example_id, row.sample) for row in kept},
         trust_remote_code=workshop.trusts_code(generate.base),
     )
     for batch in batches:
         writer.append(batch)
         workshop.advance(len(batch))
-    order = {example.id: index for index, example in enumerate(workshop.tests(generate.data))}
+    put_in_order(workshop.tests(generate.data), writer)
+
+
+def put_in_order(tests: list[Example], writer: ObjectWriter) -> None:
+    """Responses in the order of the test items, each once."""
+    order = {example.id: index for index, example in enumerate(tests)}
     written: list[Generation] = writer.kept_rows(Generation)
-    rows = {(row.example_id, row.sample): row for row in written}  # of a batch that was torn, the second making counts
+    rows = {(row.example_id, row.sample): row for row in written}  # of a piece that was torn, the second making counts
     whole: list[Generation] = sorted(rows.values(), key=lambda row: (order[row.example_id], row.sample))
     writer.replace_rows(whole)
+
+
+def make_served(workshop: Workshop, given: ServedInput, writer: ObjectWriter) -> None:
+    """Ask a served model for whatever it has not answered yet; each response is kept as it comes."""
+    from harness.generators.served import answer_all, requests
+    from judges.base import load_judge
+
+    resolved = next(each for each in workshop.resolved.served.values() if serves(each, given))
+    kept: list[Generation] = writer.kept_rows(Generation)
+    workshop.advance(len(kept))
+    tests = workshop.tests(given.data)
+    wanted = requests(tests, given, {(row.example_id, row.sample) for row in kept})
+
+    def on_response(row: Generation) -> None:
+        writer.append([row])
+        workshop.advance(1)
+
+    if wanted:
+        workshop.close()  # a loaded judge may take the memory that the endpoint needs
+        backend = load_judge(resolved.spec.backend, resolved.spec.model, resolved.spec.options)
+        try:
+            answer_all(
+                backend,
+                wanted,
+                on_response=on_response,
+                limits=resolved.spec.limits,
+                budget=workshop.budget,
+                price=resolved.price,
+            )
+        finally:
+            backend.close()
+    put_in_order(tests, writer)
+
+
+def serves(served: ResolvedServed, given: ServedInput) -> bool:
+    """Whether this served model of the matrix is the one that these responses are of."""
+    mine = (served.spec.backend, served.model_identity, served.spec.system, served.options)
+    return mine == (given.backend, given.model_identity, given.system, given.options)
+
+
+def make_import(workshop: Workshop, given: ImportedInput, writer: ObjectWriter) -> ImportFacts:
+    """Take responses over from a file. Raises DataError where the file has changed meanwhile, and as `align` does."""
+    from harness.generators.imported import align, read_responses
+    from harness.gguf import file_sha256
+
+    path = next(each.path for each in workshop.resolved.imported.values() if each.sha256 == given.file_sha256)
+    if file_sha256(path) != given.file_sha256:
+        raise DataError("has changed since this run began", where=str(path), hint="run again")
+    aligned = align(read_responses(path, given.field), workshop.tests(given.data), path, given.missing)
+    writer.replace_rows(aligned.rows)
+    workshop.advance(len(aligned.rows))
+    return ImportFacts(unmatched=aligned.unmatched, missing=aligned.missing)
 
 
 def make_scores(workshop: Workshop, score: ScoreInput, writer: ObjectWriter) -> ScoreFacts:

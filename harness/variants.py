@@ -19,10 +19,14 @@ def variants(spec: MatrixSpec) -> list[Variant]:
     """
     found = dict.fromkeys(
         variant(values)
-        for combination in [*product(spec, None), *itertools.chain(*(product(spec, extra) for extra in spec.include))]
+        for combination in [
+            *product(spec, None),
+            *itertools.chain(*(product(spec, extra) for extra in spec.include if extra.variant is None)),
+        ]
         if not any(matches(combination, rule) for rule in spec.exclude)
         for values in [combination]
     )
+    found |= dict.fromkeys(extra.variant for extra in spec.include if extra.variant is not None)
     if not found:
         raise SpecError([f"matrix {spec.name!r}: `exclude` leaves no variant"], hint="loosen or remove an exclude rule")
     return list(found)

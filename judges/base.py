@@ -48,6 +48,12 @@ class Request:
     seed: int = 0
 
     @property
+    def messages(self) -> list[dict[str, str]]:
+        """As chat servers take them; an empty system message would take the place of the model's own."""
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return [*system, {"role": "user", "content": self.user}]
+
+    @property
     def digest(self) -> str:
         """sha256 (64 hex digits) of the request's content."""
         text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -106,7 +106,7 @@ class OllamaJudge:
             engine["num_gpu"] = self._options.num_gpu
         return {
             "model": self._model,
-            "messages": [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}],
+            "messages": request.messages,
             "format": dict(request.schema) if request.schema is not None else None,
             "options": engine,
             "keep_alive": self._options.keep_alive,

@@ -149,10 +149,7 @@ class _Features:
         with self._lock:
             body: dict[str, Any] = {
                 "model": model,
-                "messages": [
-                    {"role": "system", "content": request.system},
-                    {"role": "user", "content": request.user},
-                ],
+                "messages": request.messages,
                 self._length: request.max_tokens,
                 **{name: getattr(request, name) for name in sorted(self._sent)},
             }

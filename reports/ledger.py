@@ -46,14 +46,16 @@ def _row(plan: VariantPlan, store: Store, *, answers: bool) -> LedgerRow:
     trained = store.sealed(plan.train) if plan.train else None
     generated = store.sealed(plan.generate)
     written = list(generations(plan, store).values()) if answers else []
+    told = [answer for answer in written if answer.finish_reason != "unknown"]
+    counted = [answer for answer in written if answer.tokens]
     versions = {pair for seal in (trained, generated) if seal for pair in seal.versions.items()}
     return LedgerRow(
         variant=plan.variant,
         facts=trained.facts if trained and isinstance(trained.facts, TrainFacts) else None,
         curve=tuple(sealed_rows(store, plan.train, LossRow)),
         device=trained.device if trained else generated.device if generated else None,
-        ended_share=fmean(a.finish_reason == "eos" for a in written) if written else None,
-        mean_tokens=fmean(a.tokens for a in written) if written else None,
+        ended_share=fmean(a.finish_reason == "eos" for a in told) if told else None,
+        mean_tokens=fmean(a.tokens for a in counted) if counted else None,
         generate_seconds=sum(a.seconds for a in written) if written else None,
         versions=tuple(sorted(versions)),
     )

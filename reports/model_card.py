@@ -21,7 +21,7 @@ def model_card(run: MatrixRun, variant: VariantPlan, seal: Seal | None) -> str:
     `seal`: of its training. A measure that may not rank is shown with the reason, and stands in no metadata.
     """
     stages = {stage.key: stage.input for stage in run.plan.stages}
-    base, train = stages[variant.base], stages.get(variant.train) if variant.train else None
+    base, train = (stages.get(key) if key is not None else None for key in (variant.base, variant.train))
     assert isinstance(base, BaseInput) and isinstance(train, TrainInput)  # noqa: S101 - a trained variant has both
     row = _row(run.result, variant)
     parts = [

@@ -151,7 +151,7 @@ def padding_free_attention(  # noqa: PLR0913 - the signature that transformers' 
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each row of a flat sequence; returns (1, T, heads, D)."""
-    q, k, v = (_side_by_side(states, packing) for states in (query, key, value))
+    q, k, v = (side_by_side(states, packing) for states in (query, key, value))
     mask = _window_mask(packing.width, sliding_window, query.device)
     out = functional.scaled_dot_product_attention(
         q,
@@ -167,7 +167,7 @@ def padding_free_attention(  # noqa: PLR0913 - the signature that transformers' 
     return flat.index_select(0, packing.origin).unsqueeze(0), None
 
 
-def _side_by_side(states: Tensor, layout: Layout) -> Tensor:
+def side_by_side(states: Tensor, layout: Layout) -> Tensor:
     """(1, H, T, D) to (R, H, S, D)."""
     tokens = states[0].transpose(0, 1).index_select(0, layout.places)  # (R·S, H, D)
     return tokens.view(layout.rows, layout.width, *tokens.shape[1:]).transpose(1, 2)

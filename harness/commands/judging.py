@@ -126,10 +126,11 @@ def budget_of(resolved: Resolved, max_calls: int | None, max_cost: float | None)
     from judges.budget import Budget
 
     unknown = [judge.spec.column for judge in resolved.judges if judge.price is None]
+    unknown += [name for name, served in resolved.served.items() if served.price is None]
     if max_cost is not None and unknown:
         raise JudgeError(
             f"--max-cost needs prices, and none is known for: {', '.join(unknown)}",
-            hint="give the judge `price: {input: …, output: …}` in the matrix, US dollars a million tokens",
+            hint="give it `price: {input: …, output: …}` in the matrix, US dollars a million tokens",
         )
     return Budget(max_calls, max_cost)
 
@@ -144,3 +145,7 @@ def check_judges(plan: Plan, resolved: Resolved, undone: set[StageKey]) -> None:
         asks += [each.probe_ask for each in plan.judges if each.name == name]
         if undone.intersection(asks):
             preflight(spec.backend, spec.model, spec.options)
+    for each in plan.variants:
+        if each.variant.origin == "served" and each.generate in undone:
+            served = resolved.served[each.variant.model].spec
+            preflight(served.backend, served.model, served.options)

@@ -53,7 +53,7 @@ def examination(
 def of_matrix(matrix: Path) -> Examination:
     """The data, models and styles of a matrix."""
     spec = load_spec(matrix)
-    chosen = variants(spec)
+    chosen = [each for each in variants(spec) if each.origin == "local"]
     models = [(matrix.parent / name, name) for name in dict.fromkeys(each.model for each in chosen)]
     lenient = spec.data.model_copy(update={"on_bad_rows": "drop"})
     return Examination(

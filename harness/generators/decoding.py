@@ -1,7 +1,9 @@
-"""One batch of sequences that grow by a token a step: prefill, advance, drop a row.
+"""Sequences that grow by a token a step and come and go: one forward pass reads new prompts and extends the others.
 
-`FlatDecoding` keeps its own key/value store inside the attention function and reads prompts padding-free;
-`PaddedDecoding` does the same through transformers' cache for architectures that do not take flat batches.
+`FlatDecoding` keeps its own key/value store inside the attention function: linear layers see one flat sequence without
+padding, newest tokens of the rows that are there first, then the prompts that join. What all prompts begin with is read
+once. `PaddedDecoding` uses transformers' cache for architectures that do not take flat batches: rows may leave at any
+time, but others join only when all have left.
 """
 
 from __future__ import annotations
@@ -15,131 +17,167 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface, DynamicCache
 
-from trainers.packing import FlatRows, Layout, flatten, padding_free_attention, takes_flat_batches
+from trainers.packing import Layout, flatten, shared_prefix, side_by_side, takes_flat_batches
 
 
 class Decoding(Protocol):
-    """A batch in the middle of decoding. `logits` (R, V) predict the next token of each row."""
+    """Rows in the middle of decoding."""
 
-    logits: Tensor
+    @property
+    def room(self) -> int:
+        """How many prompts may join now."""
 
-    def advance(self, tokens: Sequence[int]) -> None:
-        """Append one token to each row and compute the next logits."""
+    def advance(self, tokens: Sequence[int], joining: Sequence[Sequence[int]]) -> Tensor:
+        """Append one token to each row, then make a row of each joining prompt; (R, V) logits of every row's next."""
 
     def drop(self, place: int) -> None:
-        """Take a row out; the last row moves into its place. `logits` are stale until the next `advance`."""
+        """Take a row out; the last row moves into its place."""
 
 
-def start_decoding(model: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> Decoding:
-    """Read the prompts in one forward pass, inside `padding_free(model, ATTENTION)`."""
+def start_decoding(model: Any, prompts: Sequence[Sequence[int]], slots: int, max_new_tokens: int) -> Decoding:
+    """Room for `slots` rows at once, which may be any of the prompts; inside `padding_free(model, ATTENTION)`.
+
+    `max_new_tokens`: the most that any row will grow by.
+    """
     if takes_flat_batches(model):
-        return FlatDecoding(model, prompts, max_new_tokens)
-    return PaddedDecoding(model, prompts)
+        return FlatDecoding(model, prompts, slots, max_new_tokens)
+    return PaddedDecoding(model, slots)
 
 
 # ---------------------------------------------------------------- own key/value store
 
 
 @dataclass(slots=True)
-class LayerStore:
-    """Keys and values of one layer, (R, key heads, columns, D): rows are right-aligned at the prompt's end."""
+class Joining:
+    """Prompts that are being read: where their tokens lie when rows lie side by side, without the prefix."""
 
-    keys: Tensor
-    values: Tensor
+    layout: Layout
+    lengths: tuple[int, ...]
 
 
 class KeyValueStore:
-    """Keys and values of all layers of a batch. Column `used - 1` holds every row's newest token.
+    """Keys and values of all layers, (slots, key heads, columns, D). A row's tokens fill its columns from the left."""
 
-    Rows are right-aligned, so that all write the same column; `first[r]` is row r's first valid column.
-    """
+    def __init__(self, slots: int, columns: int) -> None:
+        self.slots, self.columns = slots, columns
+        self.lengths: list[int] = []  # tokens of each row, the one being computed included
+        self.old = 0  # rows that were there before this step
+        self.prefix = 0  # tokens that every row begins with
+        self.joining: Joining | None = None
+        self.places: Tensor | None = None  # (old,) the column that each old row writes
+        self.keys: dict[int, Tensor] = {}
+        self.values: dict[int, Tensor] = {}
 
-    def __init__(self, flat: FlatRows, max_new_tokens: int, device: torch.device) -> None:
-        lengths = torch.tensor(flat.lengths)
-        width = flat.layout.width
-        self.columns = width + max_new_tokens
-        self.used = width
-        self.rows = len(flat.lengths)
-        self.first = (width - lengths).to(device)
-        self.prefill_places = _right_aligned(flat).to(device)
-        self.layers: dict[int, LayerStore] = {}
-        self.mask: Tensor | None = None
+    def open_step(self, joining: Joining | None, device: torch.device) -> None:
+        """Every row grows by one token; then the joining rows come behind them."""
+        self.old, self.joining = len(self.lengths), joining
+        self.places = torch.tensor(self.lengths, dtype=torch.long, device=device)
+        self.lengths = [length + 1 for length in self.lengths]
+        if joining is not None:
+            self.lengths += [self.prefix + length for length in joining.lengths]
 
-    def fill(self, layer: int, key: Tensor, value: Tensor) -> None:
-        """Store the prompts' states, (1, key heads, T, D) of a flat sequence."""
-        stores = []
-        for states in (key, value):
-            heads, size = states.shape[1], states.shape[3]
-            store = states.new_empty(self.rows, heads, self.columns, size)
-            picked = states[0].index_select(1, self.prefill_places).view(heads, self.rows, self.used, size)
-            store[:, :, : self.used] = picked.transpose(0, 1)
-            stores.append(store)
-        self.layers[layer] = LayerStore(*stores)
+    def layer(self, index: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The store of one layer, made where it is first used; what was never written is masked, but must be finite."""
+        if index not in self.keys:
+            shape = self.slots, like.shape[1], self.columns, like.shape[3]
+            self.keys[index], self.values[index] = like.new_zeros(shape), like.new_zeros(shape)
+        return self.keys[index], self.values[index]
 
-    def open_column(self) -> None:
-        """Make room for one token a row, and work out which columns each row may see."""
-        self.used += 1
-        columns = torch.arange(self.used, device=self.first.device)
-        padded = bool((self.first[: self.rows] > 0).any())
-        self.mask = (columns >= self.first[: self.rows, None])[:, None, None, :] if padded else None  # (R, 1, 1, used)
-
-    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the newest states, (R, key heads, 1, D); returns all states up to them, (R, key heads, used, D)."""
-        store = self.layers[layer]
-        store.keys[: self.rows, :, self.used - 1] = key[:, :, 0]
-        store.values[: self.rows, :, self.used - 1] = value[:, :, 0]
-        return store.keys[: self.rows, :, : self.used], store.values[: self.rows, :, : self.used]
+    def keep_prefix(self) -> None:
+        """The one row that is there becomes what every row begins with."""
+        [self.prefix] = self.lengths
+        self.lengths = []
+        for stores in (self.keys, self.values):
+            for store in stores.values():
+                store[:, :, : self.prefix] = store[:1, :, : self.prefix].clone()
 
     def drop(self, place: int) -> None:
         """Remove a row by moving the last one into its place: copies one row, not the batch."""
-        last = self.rows - 1
+        last = len(self.lengths) - 1
         if place != last:
-            self.first[place] = self.first[last]
-            for store in self.layers.values():
-                store.keys[place, :, : self.used] = store.keys[last, :, : self.used]
-                store.values[place, :, : self.used] = store.values[last, :, : self.used]
-        self.rows = last
-
-
-def _right_aligned(flat: FlatRows) -> Tensor:
-    """(R·S,) flat index of the token at each place when rows end together; padding repeats the row's first token."""
-    width = flat.layout.width
-    places = torch.empty(len(flat.lengths), width, dtype=torch.long)
-    for row, length in enumerate(flat.lengths):
-        indices = torch.tensor([flat.index(row, position) for position in range(length)])
-        places[row, width - length :] = indices
-        places[row, : width - length] = indices[0]
-    return places.flatten()
+            length = self.lengths[place] = self.lengths[last]
+            for stores in (self.keys, self.values):
+                for store in stores.values():
+                    store[place, :, :length] = store[last, :, :length]
+        self.lengths.pop()
 
 
 def stored_attention(  # noqa: PLR0913 - the signature that transformers' registry prescribes
     module: Any,
-    query: Tensor,
-    key: Tensor,
+    query: Tensor,  # (1, heads, T, D): a token of each old row, then the joining rows
+    key: Tensor,  # (1, key heads, T, D)
     value: Tensor,
     attention_mask: Tensor | None,
     *,
     store: KeyValueStore,
-    packing: Layout | None = None,
     scaling: float | None = None,
     sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Prefill (`packing` given: flat states) or one decoding step (R rows of one token); returns (B, T, heads, D)."""
-    if packing is not None:
-        store.fill(module.layer_idx, key, value)
-        return padding_free_attention(
-            module, query, key, value, None, packing=packing, scaling=scaling, sliding_window=sliding_window
-        )
-    keys, values = store.append(module.layer_idx, key, value)
-    seen = 0 if sliding_window is None else max(0, store.used - sliding_window)
-    rows, heads, size = query.shape[0], query.shape[1], query.shape[3]
-    groups = query.reshape(rows, keys.shape[1], heads // keys.shape[1], size)  # heads that share a key are one batch
-    mask = None if store.mask is None else store.mask[..., seen:]
+    """Causal attention of every token to its own row; returns (1, T, heads, D)."""
+    found, old = [], store.old
+    if old:
+        newest = query[:, :, :old], key[:, :, :old], value[:, :, :old]
+        found.append(_extend(module.layer_idx, *newest, store, scaling, sliding_window))
+    if store.joining is not None:
+        joined = query[:, :, old:], key[:, :, old:], value[:, :, old:]
+        found.append(_join(module.layer_idx, *joined, store, scaling, sliding_window))
+    return torch.cat(found).unsqueeze(0), None
+
+
+def _extend(  # noqa: PLR0913 - see stored_attention
+    layer: int, query: Tensor, key: Tensor, value: Tensor, store: KeyValueStore,
+    scaling: float | None, window: int | None,
+) -> Tensor:  # fmt: skip
+    """One token of each old row; (old, heads, D)."""
+    places = store.places
+    assert places is not None  # noqa: S101 - set by open_step
+    keys, values = store.layer(layer, key)
+    rows, used = torch.arange(store.old, device=places.device), max(store.lengths[: store.old])
+    keys[rows, :, places] = key[0].transpose(0, 1)
+    values[rows, :, places] = value[0].transpose(0, 1)
+    columns = torch.arange(used, device=places.device)
+    seen = columns <= places[:, None]  # (old, used)
+    if window is not None:
+        seen &= columns > places[:, None] - window
+    heads, size = query.shape[1], query.shape[3]
+    groups = (
+        query[0].transpose(0, 1).reshape(store.old, keys.shape[1], -1, size)
+    )  # heads that share a key are one batch
     out = functional.scaled_dot_product_attention(
-        groups, keys[:, :, seen:], values[:, :, seen:], attn_mask=mask, scale=scaling
+        groups, keys[: store.old, :, :used], values[: store.old, :, :used],
+        attn_mask=seen[:, None, None], scale=scaling,
+    )  # fmt: skip
+    return out.reshape(store.old, heads, size)
+
+
+def _join(  # noqa: PLR0913 - see stored_attention
+    layer: int, query: Tensor, key: Tensor, value: Tensor, store: KeyValueStore,
+    scaling: float | None, window: int | None,
+) -> Tensor:  # fmt: skip
+    """The joining rows, each behind the prefix; (their tokens, heads, D)."""
+    joining = store.joining
+    assert joining is not None  # noqa: S101 - the caller looked
+    keys, values = store.layer(layer, key)
+    layout, prefix, width = joining.layout, store.prefix, store.prefix + joining.layout.width
+    fresh = slice(store.old, store.old + layout.rows)
+    q, k, v = (side_by_side(states, layout) for states in (query, key, value))
+    keys[fresh, :, prefix:width], values[fresh, :, prefix:width] = k, v
+    if prefix:  # the place's former row may have written over it only behind the prefix
+        k, v = keys[fresh, :, :width], values[fresh, :, :width]
+    mask = _causal(layout.width, prefix, window, query.device)
+    out = functional.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=q.shape[1] != k.shape[1]
     )
-    return out.reshape(rows, 1, heads, size), None
+    return out.transpose(1, 2).reshape(-1, *out.shape[1::2]).index_select(0, layout.origin)
+
+
+def _causal(width: int, prefix: int, window: int | None, device: torch.device) -> Tensor | None:
+    """(S, prefix + S), True where a query sees a key; None where plain causal attention says the same."""
+    if prefix == 0 and (window is None or width <= window):
+        return None
+    back = torch.arange(prefix, prefix + width, device=device)[:, None] - torch.arange(prefix + width, device=device)
+    return (back >= 0) if window is None else (back >= 0) & (back < window)
 
 
 ATTENTION = "key_value_store"
@@ -147,31 +185,45 @@ AttentionInterface.register(ATTENTION, stored_attention)
 
 
 class FlatDecoding:
-    """Decoding with a padding-free prefill and a key/value store of its own."""
+    """Decoding with a key/value store of its own and one flat sequence a step."""
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
+    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], slots: int, max_new_tokens: int) -> None:
         self._model = model
-        flat = flatten(prompts)
-        self._store = KeyValueStore(flat, max_new_tokens, model.device)
-        last = torch.tensor([flat.index(row, length - 1) for row, length in enumerate(flat.lengths)])
-        output = model(
-            input_ids=flat.input_ids.to(model.device),
-            position_ids=flat.position_ids.to(model.device),
-            packing=flat.layout.to(model.device),
-            store=self._store,
-            logits_to_keep=last.to(model.device),
+        self._slots = min(slots, len(prompts))
+        # a joining row is written as wide as the widest that joins with it
+        self._store = KeyValueStore(self._slots, max(map(len, prompts)) + max_new_tokens)
+        prefix = shared_prefix(prompts)
+        if prefix:
+            self.advance([], [prompts[0][:prefix]])
+            self._store.keep_prefix()
+
+    @property
+    def room(self) -> int:
+        """See Decoding."""
+        return self._slots - len(self._store.lengths)
+
+    def advance(self, tokens: Sequence[int], joining: Sequence[Sequence[int]]) -> Tensor:
+        """See Decoding."""
+        store, device = self._store, self._model.device
+        ids, positions = list(tokens), list(store.lengths)
+        last = list(range(len(ids)))
+        fresh = None
+        if joining:
+            flat = flatten([prompt[store.prefix :] for prompt in joining], share_prefix=False)
+            fresh = Joining(flat.layout.to(device), flat.lengths)
+            last += [len(ids) + flat.index(row, length - 1) for row, length in enumerate(flat.lengths)]
+            ids += flat.input_ids[0].tolist()
+            positions += (flat.position_ids[0] + store.prefix).tolist()
+        store.open_step(fresh, device)
+        output = self._model(
+            input_ids=torch.tensor([ids], device=device),
+            position_ids=torch.tensor([positions], device=device),
+            store=store,
+            logits_to_keep=torch.tensor(last, device=device),
             use_cache=False,
         )
-        self.logits: Tensor = output.logits[0]
-
-    def advance(self, tokens: Sequence[int]) -> None:
-        """See Decoding."""
-        store = self._store
-        store.open_column()
-        positions = store.used - 1 - store.first[: store.rows]
-        ids = torch.tensor(tokens, device=positions.device)
-        output = self._model(input_ids=ids[:, None], position_ids=positions[:, None], store=store, use_cache=False)
-        self.logits = output.logits[:, -1]
+        logits: Tensor = output.logits[0]
+        return logits
 
     def drop(self, place: int) -> None:
         """See Decoding."""
@@ -184,19 +236,27 @@ class FlatDecoding:
 class PaddedDecoding:
     """Decoding with left-padded prompts and transformers' own cache, for any causal language model."""
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]]) -> None:
-        self._model = model
-        width = max(map(len, prompts))
-        pads = [width - len(prompt) for prompt in prompts]
-        ids = [[prompt[0]] * pad + list(prompt) for prompt, pad in zip(prompts, pads, strict=True)]
-        self._seen = torch.tensor([[0] * pad + [1] * (width - pad) for pad in pads], device=model.device)
+    def __init__(self, model: Any, slots: int) -> None:
+        self._model, self._slots = model, slots
+        self._seen = torch.empty(0, 0, dtype=torch.long, device=model.device)
         self._cache = DynamicCache(config=model.config)
-        self._forward(torch.tensor(ids, device=model.device))
 
-    def advance(self, tokens: Sequence[int]) -> None:
+    @property
+    def room(self) -> int:
         """See Decoding."""
-        self._seen = functional.pad(self._seen, (0, 1), value=1)
-        self._forward(torch.tensor(tokens, device=self._seen.device)[:, None])
+        return 0 if len(self._seen) else self._slots
+
+    def advance(self, tokens: Sequence[int], joining: Sequence[Sequence[int]]) -> Tensor:
+        """See Decoding."""
+        if not joining:
+            self._seen = functional.pad(self._seen, (0, 1), value=1)
+            return self._forward(torch.tensor(tokens, device=self._seen.device)[:, None])
+        width = max(map(len, joining))
+        pads = [width - len(prompt) for prompt in joining]
+        ids = [[prompt[0]] * pad + list(prompt) for prompt, pad in zip(joining, pads, strict=True)]
+        self._seen = torch.tensor([[0] * pad + [1] * (width - pad) for pad in pads], device=self._seen.device)
+        self._cache = DynamicCache(config=self._model.config)
+        return self._forward(torch.tensor(ids, device=self._seen.device))
 
     def drop(self, place: int) -> None:
         """See Decoding."""
@@ -204,9 +264,10 @@ class PaddedDecoding:
         if place < len(kept):
             kept[place] = len(kept)
         self._seen = self._seen[kept]
-        self._cache.batch_select_indices(kept)
+        if len(kept):
+            self._cache.batch_select_indices(kept)
 
-    def _forward(self, ids: Tensor) -> None:
+    def _forward(self, ids: Tensor) -> Tensor:
         positions = (self._seen.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         output = self._model(
             input_ids=ids,
@@ -215,4 +276,5 @@ class PaddedDecoding:
             past_key_values=self._cache,
             use_cache=True,
         )
-        self.logits: Tensor = output.logits[:, -1]
+        logits: Tensor = output.logits[:, -1]
+        return logits

@@ -1,12 +1,14 @@
-"""Greedy responses of a local checkpoint, in fixed batches.
+"""Responses of a local checkpoint: continuous batching within fixed pieces of the work.
 
-Which prompts share a batch depends on the whole list alone, and finished rows leave their batch at once: a resumed run
-that redoes only the unfinished batches gives the same bits. Prompts are read padding-free, their shared prefix once.
+A finished row leaves its batch at once and a waiting prompt takes its place. In floating point a response may depend on
+its batch, so the work is cut into pieces that depend on the whole list alone, and a resumed run makes a piece anew of
+which anything is missing: that gives the same bits.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,8 @@ from typing import Any
 import torch
 
 from harness.errors import ModelError
-from harness.generators.decoding import ATTENTION, Decoding, start_decoding
+from harness.generators.choosing import Chooser, Row, dice_of
+from harness.generators.decoding import ATTENTION, start_decoding
 from harness.prompts import (
     PromptStyle,
     Segment,
@@ -25,26 +28,37 @@ from harness.prompts import (
     render,
     stop_strings,
 )
-from harness.records.data import SplitExample
+from harness.records.data import Example, SplitExample
 from harness.records.inputs import GenerateInput
 from harness.records.rows import FinishReason, Generation
-from harness.records.settings import GenerateSettings
+from harness.records.settings import GenerateSettings, ReferenceLength
 from trainers.checkpoints import load_variant
 from trainers.masking import encode_prompt
 from trainers.models import LoadedModel
 from trainers.packing import padding_free
 from trainers.precision import autocast, device, resolve
 
-Prompt = tuple[str, Sequence[Segment]]
-"""An example's id and the segments of its inference prompt."""
+PIECE = 8
+"""A piece of the work is this many batches: what a kill may lose, and how seldom the batch runs empty."""
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedPrompt:
-    """Token ids of one prompt."""
+class Prompt:
+    """What is to be answered. `reference`: the answer that the data gives, where its length sets the limit."""
 
     example_id: str
+    segments: tuple[Segment, ...]
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One response to be made: token ids of its prompt, and the most tokens that it may have."""
+
+    example_id: str
+    sample: int
     ids: tuple[int, ...]
+    limit: int
 
 
 def generate_variant(
@@ -53,22 +67,25 @@ def generate_variant(
     base_folder: Path,
     examples: Sequence[SplitExample],
     style: PromptStyle,
-    done_ids: Set[str] = frozenset(),
+    done: Set[tuple[str, int]] = frozenset(),
     *,
     trust_remote_code: bool = False,
 ) -> Iterator[list[Generation]]:
-    """Responses to the test part, a list for each finished batch; `weights_folder` None is the untuned base.
+    """Responses to the test part as they are finished; `weights_folder` None is the untuned base.
 
-    Batches whose ids are all in `done_ids` are skipped; others are done whole. Raises ModelError for weights that were
-    trained with another style (unless forced), and as `generate` does.
+    Raises ModelError for weights that were trained with another style (unless forced), and as `generate` does.
     """
     if not input.settings.force_style:
         refuse_another_style(weights_folder or base_folder, style)
     model = load_variant(weights_folder, base_folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
     model.model.to(device())
     tests = (split_example.example for split_example in examples if split_example.split == "test")
-    prompts = [(example.id, inference_prompt(render(style, example, model.tokenizer))) for example in tests]
-    yield from generate(model, prompts, input.settings, style, skip=done_ids)
+    yield from generate(model, [prompt_of(each, style, model.tokenizer) for each in tests], input.settings, style, done)
+
+
+def prompt_of(example: Example, style: PromptStyle, tokenizer: Any) -> Prompt:
+    """The example as the style puts it."""
+    return Prompt(example.id, inference_prompt(render(style, example, tokenizer)), example.output)
 
 
 def generate(
@@ -76,102 +93,120 @@ def generate(
     prompts: Sequence[Prompt],
     settings: GenerateSettings,
     style: PromptStyle,
-    *,
-    skip: Set[str] = frozenset(),
+    done: Set[tuple[str, int]] = frozenset(),
 ) -> Iterator[list[Generation]]:
-    """Greedy responses, a list for each finished batch, batches of similar prompt length together.
+    """Responses in lists, as they are finished; pieces whose (example id, sample) are all in `done` are left out.
 
-    A stop string of the style that is one token ends decoding; at a longer one, the text is cut off afterwards.
-    `tokens` counts the end-of-sequence token where there is one. Raises ModelError, before anything is generated, for a
-    prompt that leaves no room for `max_new_tokens` in the context.
+    A stop string ends decoding at once, whatever tokens it is made of. `tokens` counts the token that ended the
+    response. Raises ModelError, before anything is generated, for a prompt that leaves no room in the context.
     """
-    encoded = [EncodedPrompt(example_id, tuple(encode_prompt(model.tokenizer, text))) for example_id, text in prompts]
-    _check_room(encoded, model.context_length, settings.max_new_tokens)
-    precision, stops = resolve(settings.precision), stop_tokens(model, style)
-    for batch in batches(encoded, settings.batch_size):
-        if all(prompt.example_id in skip for prompt in batch):
-            continue
-        started = time.monotonic()
-        with torch.inference_mode(), autocast(precision, model.model.device):
-            responses = greedy(model.model, [prompt.ids for prompt in batch], settings.max_new_tokens, stops)
-        seconds = (time.monotonic() - started) / len(batch)
-        yield [
-            _generation(model, style, prompt, ids, stops, seconds) for prompt, ids in zip(batch, responses, strict=True)
-        ]
+    tasks = tasks_of(model, prompts, settings)
+    _check_room(tasks, model.context_length)
+    ends = Endings(model, style)
+    for piece in pieces(tasks, settings.batch_size):
+        if not all((task.example_id, task.sample) in done for task in piece):
+            for rows in responses(model, piece, settings, ends):
+                yield [_generation(model, style, piece[row.number], row, ends) for row in rows]
 
 
-def batches(prompts: Sequence[EncodedPrompt], size: int) -> list[list[EncodedPrompt]]:
-    """Prompts sorted by length (ties in given order), cut into batches."""
-    by_length = sorted(prompts, key=lambda prompt: len(prompt.ids))
+def tasks_of(model: LoadedModel, prompts: Sequence[Prompt], settings: GenerateSettings) -> list[Task]:
+    """A task for each sample of each prompt."""
+    tasks = []
+    for prompt in prompts:
+        ids = tuple(encode_prompt(model.tokenizer, prompt.segments))
+        limit = settings.max_new_tokens
+        if isinstance(limit, ReferenceLength):
+            limit = limit.of(len(model.tokenizer.encode(prompt.reference, add_special_tokens=False)))
+        tasks += [Task(prompt.example_id, sample, ids, limit) for sample in range(settings.samples)]
+    return tasks
+
+
+def pieces(tasks: Sequence[Task], batch_size: int) -> list[list[Task]]:
+    """Tasks sorted by length of prompt, longest first (ties in given order), cut into pieces of several batches."""
+    by_length = sorted(tasks, key=lambda task: -len(task.ids))
+    size = PIECE * batch_size
     return [by_length[first : first + size] for first in range(0, len(by_length), size)]
 
 
-def stop_tokens(model: LoadedModel, style: PromptStyle) -> frozenset[int]:
-    """Ids that end a response: the tokenizer's end of sequence, those of the model's generation config, and the style's
-    stop strings that are one token.
-    """
-    strings = [model.tokenizer.encode(stop, add_special_tokens=False) for stop in stop_strings(style)]
-    configured = getattr(model.model.generation_config, "eos_token_id", None)
-    listed = configured if isinstance(configured, list) else [configured]
-    single = [ids[0] for ids in strings if len(ids) == 1]
-    return frozenset(token for token in [model.tokenizer.eos_token_id, *listed, *single] if token is not None)
+class Endings:
+    """What ends a response: end-of-sequence tokens, and the style's stop strings however they are spelled in tokens."""
+
+    def __init__(self, model: LoadedModel, style: PromptStyle) -> None:
+        self._tokenizer, self._strings = model.tokenizer, stop_strings(style)
+        configured = getattr(model.model.generation_config, "eos_token_id", None)
+        listed = configured if isinstance(configured, list) else [configured]
+        spelled = [model.tokenizer.encode(stop, add_special_tokens=False) for stop in self._strings]
+        single = [ids[0] for ids in spelled if len(ids) == 1]
+        self.tokens = frozenset(id for id in [model.tokenizer.eos_token_id, *listed, *single] if id is not None)
+        # a token stands for at least one byte; one more, for the space that some tokenizers swallow at a text's start
+        self._tail = 1 + max((len(stop.encode()) for stop in self._strings), default=-1)
+
+    def reason(self, row: Row) -> FinishReason | None:
+        """Why the row has ended; None where it goes on."""
+        if row.ids[-1] in self.tokens:
+            return "eos"
+        if self._strings and self._stopped(row.ids[-self._tail :]) and self._stopped(row.ids):
+            return "eos"
+        return "length" if len(row.ids) >= row.limit else None
+
+    def _stopped(self, ids: list[int]) -> bool:
+        text = self._tokenizer.decode(ids, skip_special_tokens=True)
+        return any(stop in text for stop in self._strings)
 
 
-def greedy(model: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int, stops: frozenset[int]) -> list[list[int]]:
-    """The most likely next token, again and again, until a stop token (included) or `max_new_tokens`."""
-    responses: list[list[int]] = [[] for _ in prompts]
-    active = list(range(len(prompts)))  # active[i]: the prompt in row i of the batch
-    with padding_free(model, ATTENTION):
-        decoding = start_decoding(model, prompts, max_new_tokens)
-        for length in range(1, max_new_tokens + 1):
-            tokens = decoding.logits.argmax(-1).tolist()
-            for prompt, token in zip(active, tokens, strict=True):
-                responses[prompt].append(token)
-            _drop_finished(decoding, active, tokens, stops)
-            if not active or length == max_new_tokens:
-                break
-            decoding.advance(tokens)
-    return responses
+def responses(
+    model: LoadedModel, tasks: Sequence[Task], settings: GenerateSettings, ends: Endings
+) -> Iterator[list[Row]]:
+    """Finished rows of one piece of the work, those of one step together; `number` is their task's place."""
+    chooser, precision = Chooser(settings), resolve(settings.precision)
+    waiting = deque(
+        Row(number, task.ids, task.limit, dice_of(settings, task.example_id, task.sample))
+        for number, task in enumerate(tasks)
+    )
+    active: list[Row] = []  # active[i] is row i of the batch
+    most = max(task.limit for task in tasks)
+    with torch.inference_mode(), autocast(precision, model.model.device), padding_free(model.model, ATTENTION):
+        started = time.monotonic()
+        decoding = start_decoding(model.model, [task.ids for task in tasks], settings.batch_size, most)
+        while active or waiting:
+            joining = [waiting.popleft() for _ in range(min(decoding.room, len(waiting)))]
+            logits = decoding.advance([row.ids[-1] for row in active], [row.prompt for row in joining])
+            active += joining
+            for row, token in zip(active, chooser.choose(logits, active), strict=True):
+                row.ids.append(token)
+            now = time.monotonic()
+            for row in active:
+                row.seconds += (now - started) / len(active)
+            started = now
+            finished = []
+            for place in reversed(range(len(active))):
+                if ends.reason(active[place]) is not None:
+                    finished.append(active[place])
+                    decoding.drop(place)
+                    active[place] = active[-1]
+                    active.pop()
+            if finished:
+                yield finished
 
 
-def _drop_finished(decoding: Decoding, active: list[int], tokens: list[int], stops: frozenset[int]) -> None:
-    """Take finished rows out of the batch; the last row moves into a finished one's place."""
-    for place in reversed(range(len(active))):
-        if tokens[place] in stops:
-            decoding.drop(place)
-            active[place], tokens[place] = active[-1], tokens[-1]
-            active.pop()
-            tokens.pop()
-
-
-def _check_room(prompts: Sequence[EncodedPrompt], context_length: int, max_new_tokens: int) -> None:
-    room = context_length - max_new_tokens
-    for prompt in prompts:
-        if len(prompt.ids) > room:
+def _check_room(tasks: Sequence[Task], context_length: int) -> None:
+    for task in tasks:
+        room = context_length - task.limit
+        if len(task.ids) > room:
             raise ModelError(
-                f"the prompt of example {prompt.example_id} has {len(prompt.ids)} tokens; the model's context of"
-                f" {context_length} leaves {max(room, 0)} beside {max_new_tokens} new ones",
+                f"the prompt of example {task.example_id} has {len(task.ids)} tokens; the model's context of"
+                f" {context_length} leaves {max(room, 0)} beside {task.limit} new ones",
                 hint="shorten the entry, lower generate.max_new_tokens, or take a model with a longer context",
             )
 
 
-def _generation(  # noqa: PLR0913 - what a response depends on
-    model: LoadedModel,
-    style: PromptStyle,
-    prompt: EncodedPrompt,
-    ids: list[int],
-    stops: frozenset[int],
-    seconds: float,
-) -> Generation:
-    at_token = ids[-1] in stops
-    text = model.tokenizer.decode(ids[:-1] if at_token else ids, skip_special_tokens=True)
-    at_string = any(stop in text for stop in stop_strings(style))
-    reason: FinishReason = "eos" if at_token or at_string else "length"
+def _generation(model: LoadedModel, style: PromptStyle, task: Task, row: Row, ends: Endings) -> Generation:
+    kept = row.ids[:-1] if row.ids[-1] in ends.tokens else row.ids
     return Generation(
-        example_id=prompt.example_id,
-        sample=0,
-        text=answer(style, text),
-        finish_reason=reason,
-        tokens=len(ids),
-        seconds=seconds,
+        example_id=task.example_id,
+        sample=task.sample,
+        text=answer(style, model.tokenizer.decode(kept, skip_special_tokens=True)),
+        finish_reason=ends.reason(row) or "length",
+        tokens=len(row.ids),
+        seconds=row.seconds,
     )

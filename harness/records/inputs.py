@@ -13,6 +13,7 @@ from harness.records.settings import (
     AuditSettings,
     FieldMap,
     GenerateSettings,
+    NewTokens,
     SplitSettings,
     TrainSettings,
 )
@@ -94,12 +95,42 @@ class GenerateInput(Record):
     """Everything that decides the responses of a variant. `weights`: digest of a train object, or of a base object."""
 
     stage: Literal["generate"] = "generate"
-    version: int = 1
+    source: Literal["local"] = "local"
+    version: int = 2
     weights: str
     base: str
     data: str
     style_sha256: str
     settings: GenerateSettings
+
+
+class ServedInput(Record):
+    """Everything that can be known of what decides a served model's responses. `system`: what it is told beforehand."""
+
+    stage: Literal["generate"] = "generate"
+    source: Literal["served"] = "served"
+    version: int = 1
+    data: str
+    backend: str
+    model_identity: str
+    options: dict[str, str | int | float | bool] = {}
+    system: str
+    max_new_tokens: NewTokens
+    temperature: float
+    samples: int
+    seed: int
+
+
+class ImportedInput(Record):
+    """Responses made elsewhere. `missing`: what is done about test items that the file has no response to."""
+
+    stage: Literal["generate"] = "generate"
+    source: Literal["imported"] = "imported"
+    version: int = 1
+    data: str
+    file_sha256: str
+    field: str | None
+    missing: Literal["fail", "leave out"]
 
 
 class ProbeInput(Record):
@@ -155,8 +186,17 @@ class JudgeInput(Record):
     expected_score: bool = False
 
 
+AnyGenerateInput = Annotated[GenerateInput | ServedInput | ImportedInput, Field(discriminator="source")]
 StageInput = Annotated[
-    DataInput | AuditInput | BaseInput | TrainInput | GenerateInput | ProbeInput | ScoreInput | AskInput | JudgeInput,
+    DataInput
+    | AuditInput
+    | BaseInput
+    | TrainInput
+    | AnyGenerateInput
+    | ProbeInput
+    | ScoreInput
+    | AskInput
+    | JudgeInput,
     Field(discriminator="stage"),
 ]
 StageName = Literal["data", "audit", "base", "train", "generate", "probe", "score", "ask", "judge"]

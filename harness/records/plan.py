@@ -30,7 +30,8 @@ class VariantPlan(Record):
     """The stages of one variant. `scores` by metric name, `asks` and `judgments` by judge name."""
 
     variant: Variant
-    base: StageKey
+    base: StageKey | None
+    """None: it is served, or comes from a file."""
     train: StageKey | None
     generate: StageKey
     scores: dict[str, StageKey]

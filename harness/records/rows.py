@@ -20,11 +20,15 @@ class LossRow(Record):
     validation_loss: float | None = None
 
 
-FinishReason = Literal["eos", "length"]
+FinishReason = Literal["eos", "length", "unknown"]
+"""`eos`: it ended by itself, at an end-of-sequence token or a stop string; `unknown`: a file does not say."""
 
 
 class Generation(Record):
-    """One response. `seconds` is the time of its batch divided by the batch's responses."""
+    """One response. `seconds`: its share of the time of the steps in which it was made, or of the call that brought it.
+
+    `tokens` counts the one that ended it; 0 where a file or a server does not say.
+    """
 
     example_id: str
     sample: int
@@ -32,6 +36,11 @@ class Generation(Record):
     finish_reason: FinishReason
     tokens: int
     seconds: float
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Speed; None where tokens or time are not known."""
+        return self.tokens / self.seconds if self.tokens and self.seconds else None
 
 
 class MetricRow(Record):

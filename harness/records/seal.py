@@ -63,6 +63,17 @@ class ScoreFacts(Record):
     unscored: int = 0
 
 
+class ImportFacts(Record):
+    """How a file of responses fitted the test items.
+
+    `unmatched`: responses to prompts that are no test items; `missing`: test items that were left out for want of one.
+    """
+
+    kind: Literal["import"] = "import"
+    unmatched: int
+    missing: tuple[str, ...]
+
+
 class AskFacts(Record):
     """The bill of one round of judging, over all runs that it took. `cost`: US dollars; None: no price is known.
 
@@ -96,7 +107,9 @@ class AuditFacts(Record):
     summary: AuditSummary
 
 
-Facts = Annotated[DataFacts | AuditFacts | TrainFacts | ScoreFacts | AskFacts, Field(discriminator="kind")]
+Facts = Annotated[
+    DataFacts | AuditFacts | TrainFacts | ImportFacts | ScoreFacts | AskFacts, Field(discriminator="kind")
+]
 
 
 class Seal(Record):

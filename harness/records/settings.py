@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -89,15 +89,65 @@ class TrainSettings(Record):
     )
 
 
-class GenerateSettings(Record):
-    """How responses are decoded; greedy."""
+class ReferenceLength(Record):
+    """A limit that follows the reference answer's length in the model's own tokens."""
 
-    max_new_tokens: int = Field(64, ge=1, description="Longest response in tokens.")
-    batch_size: int = Field(32, ge=1, description="Prompts decoded together.")
+    times_reference: float = Field(gt=0, description="Multiple of the reference answer's tokens.")
+    at_least: int = Field(16, ge=1, description="Lowest limit in tokens.")
+    at_most: int = Field(512, ge=1, description="Highest limit in tokens.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ReferenceLength:
+        if self.at_least > self.at_most:
+            raise PydanticCustomError("limits", "at_least is above at_most")
+        return self
+
+    def of(self, tokens: int) -> int:
+        """The limit beside a reference of so many tokens."""
+        return max(self.at_least, min(self.at_most, round(self.times_reference * tokens)))
+
+
+NewTokens = Annotated[int, Field(ge=1)] | ReferenceLength
+
+
+class GenerateSettings(Record):
+    """How responses are decoded: greedily, unless a temperature is given."""
+
+    max_new_tokens: NewTokens = Field(
+        64, description="Longest response in tokens; or {times_reference: 2}, a multiple of the reference's length."
+    )
+    batch_size: int = Field(32, ge=1, description="Responses decoded together.")
+    temperature: float = Field(0.0, ge=0, le=10, description="0: the likeliest token; above: drawn.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Draw from the likeliest tokens that make up this probability.")
+    top_k: int | None = Field(None, ge=1, description="Draw from this many of the likeliest tokens.")
+    repetition_penalty: float = Field(
+        1.0, gt=0, description="Divides the scores of tokens that were there (Keskar et al. 2019, arXiv 1909.05858)."
+    )
+    samples: int = Field(1, ge=1, le=1000, description="Responses to each prompt.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Of the draws.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="As in train.")
     force_style: bool = Field(
         False, description="Generate from a checkpoint even with another prompt style than it was trained with."
     )
+
+    @model_validator(mode="after")
+    def _drawn(self) -> GenerateSettings:
+        fields = type(self).model_fields
+        drawn = [name for name in ("samples", "top_p", "top_k", "seed") if getattr(self, name) != fields[name].default]
+        if self.temperature == 0 and drawn:
+            what = ", ".join(drawn)
+            raise PydanticCustomError(
+                "greedy",
+                "{what}: without a temperature above 0 nothing is drawn; add `temperature: 0.7`",
+                {"what": what},
+            )
+        return self
+
+    @property
+    def most_new_tokens(self) -> int:
+        """The most tokens that any response may have."""
+        limit = self.max_new_tokens
+        return limit.at_most if isinstance(limit, ReferenceLength) else limit
 
 
 class AskLimits(Record):

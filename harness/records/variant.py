@@ -11,6 +11,11 @@ Masking = Literal["none", "instruction", "prompt"]
 Method = Literal["none", "full", "lora"]
 TrainOn = Literal["all_assistant_turns", "last_turn"]
 Truncate = Literal["error", "left", "right", "drop"]
+Origin = Literal["local", "served", "imported"]
+"""Who answers: a checkpoint here, a model behind an endpoint, or a file of responses made elsewhere.
+
+The latter two stand as untuned variants; in the place of their prompt style stands where they come from.
+"""
 
 
 class Variant(Record):
@@ -25,6 +30,11 @@ class Variant(Record):
     masking: Masking | None
     prompt_loss_weight: float = 0.0
     seed: int | None
+
+    @property
+    def origin(self) -> Origin:
+        """Who answers."""
+        return self.prompt_style if self.prompt_style in ("served", "imported") else "local"  # type: ignore[return-value]
 
     @property
     def cell(self) -> Cell:
@@ -50,6 +60,8 @@ class Cell(Record):
     def name(self) -> str:
         """e.g. `smollm2-135m/alpaca/lora/mask-prompt`, `…/mask-prompt-w0.1`; `smollm2-135m/alpaca/untuned`."""
         head = f"{self.model}/{self.prompt_style}"
+        if self.prompt_style in ("served", "imported"):
+            return head
         if self.method == "none":
             return f"{head}/untuned"
         weight = f"-w{written(self.prompt_loss_weight)}" if self.prompt_loss_weight else ""

@@ -16,6 +16,7 @@ from harness.records.settings import (
 from harness.spec.axes import Assignment, Axes
 from harness.spec.compare import CompareSettings
 from harness.spec.data import DataSpec, short_data
+from harness.spec.elsewhere import Inclusion
 from harness.spec.judges import JudgeSpec, PanelSpec
 from harness.spec.metrics import MetricSpec, short_metric
 from harness.spec.names import MetricName, TrackerName, known, listed
@@ -35,8 +36,10 @@ class MatrixSpec(Record):
         description="What is done about duplicates, leaks and oddities of the data: report, drop or fail.",
     )
     axes: Axes = Field(description="What varies.")
-    include: tuple[Assignment, ...] = Field(
-        (), description="Variants beyond the product; axes left out take all values."
+    include: tuple[Inclusion, ...] = Field(
+        (),
+        description="Variants beyond the product; axes left out take all values. `served:` is a model behind an"
+        " endpoint, `imported:` a file of responses made elsewhere.",
     )
     exclude: tuple[Assignment, ...] = Field((), description="Leave out every variant that matches one of these.")
     train: TrainSpec = Field(default_factory=lambda: TrainSpec(), description="Training settings of all variants.")
@@ -79,6 +82,17 @@ class MatrixSpec(Record):
                     "same_name", "two metrics are called '{name}'; give one a `name:`", {"name": name}
                 )
         return metrics
+
+    @field_validator("include")
+    @classmethod
+    def _included_told_apart(cls, include: tuple[Inclusion, ...]) -> tuple[Inclusion, ...]:
+        names = [each.variant.name for each in include if each.variant is not None]
+        for name in names:
+            if names.count(name) > 1:
+                raise PydanticCustomError(
+                    "same_name", "two variants are called '{name}'; give one a `name:`", {"name": name}
+                )
+        return include
 
     @field_validator("judges")
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,12 @@ from harness.metrics.base import Recipe, References
 from harness.metrics.registry import load_metric
 from harness.plan import expand
 from harness.prompts import STYLES
-from harness.records.inputs import BaseInput, SourceInput
+from harness.records.inputs import BaseInput, ImportedInput, ServedInput, SourceInput
 from harness.records.plan import Plan
 from harness.records.settings import FieldMap
 from harness.records.variant import Cell, Masking, Method, Variant
 from harness.resolve import resolve
-from harness.resolved import Resolved, ResolvedJudge, ResolvedMetric, ResolvedModel
+from harness.resolved import Resolved, ResolvedImport, ResolvedJudge, ResolvedMetric, ResolvedModel, ResolvedServed
 from harness.spec.matrix import MatrixSpec
 from harness.spec.reading import parse_spec
 from harness.variants import baseline_cell, variants
@@ -55,6 +57,51 @@ def plan_of(text: str = MATRIX, **facts: str) -> Plan:
 
 def keys(plan: Plan, stage: str) -> set[str]:
     return {each.key.digest for each in plan.stages if each.key.stage == stage}
+
+
+ELSEWHERE = """\
+include:
+  - {served: {backend: ollama, model: "llama3:8b", name: llama3}}
+  - {imported: {file: book.json}}
+"""
+
+
+def test_who_answers_elsewhere_is_an_untuned_variant_without_base() -> None:
+    spec = parse_spec(MATRIX + ELSEWHERE, "m.yaml")
+    found = resolved(spec)
+    served, imported = spec.include[0].served, spec.include[1].imported
+    assert served is not None and imported is not None
+    both = replace(
+        found,
+        served={"llama3": ResolvedServed(served, "ollama:abc", {}, None)},
+        imported={"book": ResolvedImport(imported, Path("book.json"), "f" * 64)},
+    )
+    plan = expand(spec, both)
+    names = {each.variant.name: each for each in plan.variants if each.base is None}
+    assert set(names) == {"llama3/served", "book/imported"}
+    assert all(each.train is None and each.variant.cell.level("masking") is None for each in names.values())
+    inputs = {stage.key: stage.input for stage in plan.stages}
+    assert isinstance(inputs[names["llama3/served"].generate], ServedInput)
+    assert isinstance(inputs[names["book/imported"].generate], ImportedInput)
+    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+    assert keys(plan_of(), "train") == keys(plan, "train"), "whoever else answers trains nothing again"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "include: [{imported: {file: a/x.json}}, {imported: {file: b/x.json}}]",
+            "two variants are called 'x/imported'",
+        ),
+        ("include: [{model: a, imported: {file: x.json}}]", "give axes, `served` or `imported`"),
+        ("generate: {samples: 2}", "without a temperature above 0 nothing is drawn"),
+        ("generate: {max_new_tokens: {times_reference: 2, at_least: 9, at_most: 8}}", "at_least is above at_most"),
+    ],
+)
+def test_what_cannot_be_included_or_drawn_is_refused(line: str, message: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(message)):
+        parse_spec(f"{MATRIX}{line}\n", "m.yaml")
 
 
 def test_untuned_variants_ignore_masking_and_seed() -> None:

@@ -1,0 +1,53 @@
+"""A whole run with a served model, an imported file and sampled responses beside variants of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.records.result import Result
+from tests.pipeline.matrix import make_place
+from tests.servers.chaos import completion
+from tests.servers.loopback import Asked, Said, serve
+
+pytestmark = pytest.mark.slow
+
+
+def echo(asked: Asked) -> Said:
+    return Said.of(completion(asked.body["messages"][-1]["content"]))
+
+
+def test_served_imported_and_sampled_variants_stand_on_one_board(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "p")
+    entries = [json.loads(line) for line in (place.folder / "data.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [entry | {"model_response": entry["output"]} for entry in reversed(entries)]
+    (place.folder / "perfect.json").write_text(json.dumps(rows))
+    place.edit("method: [none, full, lora]", "method: [none]")
+    with serve(echo) as server:
+        served = f"{{backend: openai, model: m, name: parrot, options: {{base_url: '{server.address}/v1'}}}}"
+        place.edit(
+            "train: {epochs", f"include: [{{served: {served}}}, {{imported: {{file: perfect.json}}}}]\ntrain: {{epochs"
+        )
+        place.edit("batch_size: 16}", "batch_size: 16, temperature: 1.0, samples: 2}")
+        planned = place.harness("plan", "matrix.yaml")
+        assert planned.returncode == 0, planned.stderr
+        assert "parrot/served" in planned.stdout and "perfect/imported" in planned.stdout
+        done = place.harness("run", "matrix.yaml")
+        assert done.returncode == 0, done.stdout + done.stderr
+        calls = len(server.asked)
+    assert calls == 2 * 52
+    result = Result.model_validate_json(place.comparison())
+    assert [row.cell.name for row in result.rows][0] == "perfect/imported"
+    assert {row.cell.name for row in result.rows} >= {"parrot/served", "model/alpaca/untuned"}
+    checked = place.harness("check-batch", "matrix.yaml", "--items", "3")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "model/phi/untuned  0 of 3 responses differ (0.0%) between batches of 1 and of 16" in checked.stdout
+    again = place.harness("run", "matrix.yaml")
+    assert "Nothing to do" in again.stdout, again.stdout + again.stderr
+    rows[-52 - 24 : -24] = []
+    (place.folder / "perfect.json").write_text(json.dumps(rows))
+    refused = place.harness("plan", "matrix.yaml")
+    assert refused.returncode == 2 and "Traceback" not in refused.stderr
+    assert "of 52 test items have no response here" in refused.stderr
