@@ -14,6 +14,7 @@ from harness.commands import (
     boarding,
     checking,
     exporting,
+    generating,
     housekeeping,
     judging,
     prompting,
@@ -79,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     commands = Commands(top.add_subparsers(required=True, metavar="COMMAND"), common, stored)
     subjects = (
         running, significance, boarding, checking, bisecting, prompting, judging, rating, auditing, exporting,
-        publishing, housekeeping,
+        publishing, generating, housekeeping,
     )  # fmt: skip
     for subject in subjects:
         subject.add(commands)
