@@ -117,7 +117,7 @@ def test_a_worse_recipe_fails_with_annotations_and_is_found_by_one_seed(
     assert "train.lr: 0.003 → 3e-05 explains it" in bisected.stdout
     with_pytest = shell(
         checkout,
-        "python -m pytest -c /dev/null --rootdir . -p harness.commands.pytest_plugin --harness-matrix "
+        "python -m pytest -c /dev/null --rootdir . --harness-matrix "
         "worse.yaml --harness-baseline baselines/main.json --harness-policy policy.yaml",
         "examples/ci",
     )
