@@ -29,7 +29,7 @@ from harness.metrics import Item, ItemScore, References, load_metric
 from harness.metrics.base import Recipe
 from harness.metrics.language import languages
 from harness.metrics.scoring import score
-from harness.stages import usable_cores
+from harness.stages.scores import usable_cores
 
 NAMES = ("bleu", "chrf", "rouge1", "rouge2", "rougeL")
 ENGLISH = References("en", given=True)

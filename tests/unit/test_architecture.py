@@ -17,7 +17,8 @@ HEAVY = {"torch", "transformers", "peft", "openai", "ollama", "streamlit", "xlla
 COMMANDS = {f"harness/commands/{path.name}" for path in (ROOT / "harness" / "commands").glob("*.py")}
 LAZY_ONLY = {
     *COMMANDS,
-    *(f"harness/{name}.py" for name in ("pipeline", "stages", "resolve", "evidence", "preview", "export", "raters")),
+    *(f"harness/stages/{path.name}" for path in (ROOT / "harness" / "stages").glob("*.py")),
+    *(f"harness/{name}.py" for name in ("pipeline", "resolve", "evidence", "preview", "export", "raters")),
 }
 """May import trainers, generators, judges and reports, and only inside functions."""
 

@@ -9,44 +9,35 @@ runs/index.jsonl                  append-only log of what was made when
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
-import platform
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from harness.errors import StoreError
-from harness.records.base import Record, canonical_json, digest
+from harness.records.base import digest
 from harness.records.inputs import StageKey, StageName
 from harness.records.plan import Plan, PlannedStage
 from harness.records.result import Result
-from harness.records.seal import Facts, Seal, SealedFile
-
-STORE_VERSION = 1
-UNSEALED_NAMES = frozenset({"seal.json", "lock", "owner.json", "scratch"})
-VERSIONS_OF = (
-    "sft-harness",
-    "torch",
-    "transformers",
-    "peft",
-    "sacrebleu",
-    "rouge-score",
-    "rensa",
-    "py3langid",
-    "xllamacpp",
+from harness.records.seal import Seal
+from harness.store.files import (
+    STORE_VERSION,
+    file_sha256,
+    stream_rows,
+    translated_disk_errors,
+    write_atomically,
 )
+from harness.store.locks import is_locked, lock_owner
+from harness.store.versions import utc_now
+from harness.store.writer import ObjectWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,117 +274,10 @@ class Store:
         shutil.rmtree(self.folder(key))
 
 
-class ObjectWriter:
-    """The one holder of an unsealed object: append rows or fill folders, then seal."""
-
-    def __init__(self, folder: Path, planned: PlannedStage, seal: Seal | None) -> None:
-        """`seal`: already there, if another process finished the object while we waited for its lock."""
-        self.folder = folder
-        self.planned = planned
-        self.seal = seal
-        self._started = utc_now()
-        if seal is None:
-            with translated_disk_errors(folder):
-                write_atomically(folder / "spec.json", canonical_json(planned.input))
-
-    @property
-    def weights(self) -> Path:
-        """Folder for weights, emptied: a half-written one from a killed process is worth nothing."""
-        return self._fresh("weights")
-
-    @property
-    def scratch(self) -> Path:
-        """Folder for checkpoints of work in progress; survives a kill, goes with the seal."""
-        path = self.folder / "scratch"
-        path.mkdir(exist_ok=True)
-        return path
-
-    def _fresh(self, name: str) -> Path:
-        path = self.folder / name
-        shutil.rmtree(path, ignore_errors=True)
-        with translated_disk_errors(path):
-            path.mkdir()
-        return path
-
-    def kept_rows(self, row_type: Any) -> list[Any]:
-        """Whole rows left by an earlier, interrupted process; a torn last line is cut off the file."""
-        path = self.folder / "rows.jsonl"
-        if not path.exists():
-            return []
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            with path.open("r+b") as f:
-                f.truncate(len(whole))
-        return read_rows(path, row_type)
-
-    def append(self, rows: Iterable[Record]) -> None:
-        """Add rows and hand them to the operating system at once: a killed process loses none of them."""
-        text = "".join(row.model_dump_json() + "\n" for row in rows)
-        with translated_disk_errors(self.folder), (self.folder / "rows.jsonl").open("a", encoding="utf-8") as f:
-            f.write(text)
-
-    def replace_rows(self, rows: Iterable[Record]) -> None:
-        """Start the row file anew with these rows, each written as it comes."""
-        with translated_disk_errors(self.folder):
-            write_atomically(self.folder / "rows.jsonl", (row.model_dump_json() + "\n" for row in rows))
-
-    def finish(self, *, device: str = "cpu", facts: Facts | None = None) -> Seal:
-        """Seal the object: list every file with its sha256, then write seal.json in one step, last."""
-        shutil.rmtree(self.folder / "scratch", ignore_errors=True)
-        rows = self.folder / "rows.jsonl"
-        ended = utc_now()
-        with translated_disk_errors(self.folder):
-            self.seal = Seal(
-                store_version=STORE_VERSION,
-                key=self.planned.key,
-                rows=_count_lines(rows) if rows.exists() else None,
-                files=tuple(sealed_files(self.folder)),
-                versions=dict(installed_versions()),
-                device=device,
-                started=self._started,
-                ended=ended,
-                seconds=(datetime.fromisoformat(ended) - datetime.fromisoformat(self._started)).total_seconds(),
-                facts=facts,
-            )
-            write_atomically(self.folder / "seal.json", self.seal.model_dump_json(indent=1))
-        return self.seal
-
-
-# ---------------------------------------------------------------- files
-
-
-def _count_lines(path: Path) -> int:
-    with path.open("rb") as f:
-        return sum(1 for _ in f)
-
-
 def planned(stage_input: Any) -> PlannedStage:
     """A stage input with its address."""
     stage: StageName = stage_input.stage
     return PlannedStage(key=StageKey(stage=stage, digest=digest(stage_input)), input=stage_input)
-
-
-def read_rows(path: Path, row_type: Any) -> list[Any]:
-    """All rows of `stream_rows`."""
-    return list(stream_rows(path, row_type))
-
-
-def stream_rows(path: Path, row_type: Any) -> Iterator[Any]:
-    """Parse a JSONL file of records; none where there is no file. Raises StoreError that names the line."""
-    if not path.exists():
-        return
-    adapter = TypeAdapter(row_type)
-    with path.open("rb") as f:
-        for number, line in enumerate(f, 1):
-            try:
-                yield adapter.validate_json(line)
-            except ValidationError as e:
-                raise StoreError(
-                    "not a row that this version can read",
-                    where=f"{path}:{number}",
-                    hint="`harness store verify` names damaged objects; delete the object's folder to make it again",
-                ) from e
 
 
 def read_result(folder: Path) -> Result | None:
@@ -402,90 +286,3 @@ def read_result(folder: Path) -> Result | None:
         return Result.model_validate_json((folder / "comparison.json").read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-
-
-def write_atomically(path: Path, text: str | Iterable[str]) -> None:
-    """All of the text (or of its pieces) or none of it: a reader never sees half a file, whatever is killed when."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as f:
-            f.writelines([text] if isinstance(text, str) else text)
-            f.flush()
-            os.fsync(f.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def sealed_files(folder: Path) -> Iterator[SealedFile]:
-    """Every file of an object but the seal itself and what only work in progress needs."""
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if path.is_file() and relative.parts[0] not in UNSEALED_NAMES and not relative.parts[0].startswith("."):
-            yield SealedFile(path=relative.as_posix(), bytes=path.stat().st_size, sha256=file_sha256(path))
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes, 64 hex digits."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a living process holds the object's lock."""
-    lock = FileLock(folder / "lock")
-    if not (folder / "lock").exists():
-        return False
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
-
-
-def lock_owner(folder: Path) -> str:
-    """`being made by process 123 on host, for 40 s`, as far as the owner's note tells."""
-    try:
-        note = json.loads((folder / "owner.json").read_text())
-        age = datetime.now(UTC) - datetime.fromisoformat(note["since"])
-        return f"being made by process {note['pid']} on {note['host']}, for {age.total_seconds():.0f} s"
-    except (OSError, ValueError, KeyError):
-        return "being made by another process"
-
-
-DISK_HINTS = {
-    errno.ENOSPC: ("the disk is full", "free some space (`harness store gc` removes unused objects) and run again"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space and run again; finished work is kept"),
-    errno.EROFS: ("the file system is read-only", "give another --store"),
-    errno.EACCES: ("no permission to write here", "give another --store"),
-    errno.ENOTDIR: ("not a folder", "give another --store"),
-    errno.EEXIST: ("a file stands where a folder is needed", "give another --store"),
-}
-
-
-@contextlib.contextmanager
-def translated_disk_errors(where: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into StoreErrors that say what to do."""
-    try:
-        yield
-    except OSError as e:
-        if e.errno not in DISK_HINTS:
-            raise
-        what, hint = DISK_HINTS[e.errno]
-        raise StoreError(what, where=str(e.filename or where), hint=hint) from e
-
-
-def utc_now() -> str:
-    """The time, UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-@cache
-def installed_versions() -> tuple[tuple[str, str], ...]:
-    """(distribution, version) of Python and of what decides results; packages that are not installed are left out."""
-    found = [("python", platform.python_version())]
-    for name in VERSIONS_OF:
-        with contextlib.suppress(PackageNotFoundError):
-            found.append((name, version(name)))
-    return tuple(found)

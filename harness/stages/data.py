@@ -1,0 +1,84 @@
+"""The split, its audit, and base models."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from harness.data.split import PARTS, check_parts
+from harness.records.base import digest
+from harness.records.data import SplitExample, SplitName
+from harness.records.inputs import (
+    AuditInput,
+    BaseInput,
+    DataInput,
+    StageKey,
+)
+from harness.records.seal import AuditFacts, DataFacts
+from harness.records.settings import AuditKind
+from harness.store import ObjectWriter
+
+if TYPE_CHECKING:
+    from harness.data.audit import TokenLimit
+
+from harness.stages.workshop import SealedSplit, Workshop
+
+
+def make_data(workshop: Workshop, given: DataInput, writer: ObjectWriter) -> DataFacts:
+    """Write the split, without what the audit is to drop. Raises DataError where a part loses all its entries."""
+    data = workshop.resolved.data
+    dropped: dict[int, AuditKind] = {}
+    if given.dropping is not None:
+        from harness.data.audit import to_drop
+
+        dropped = to_drop(data, given.dropping.kinds, given.dropping.similarity or 1.0)
+    counts: dict[SplitName, int] = dict.fromkeys(PARTS, 0)
+
+    def kept() -> Iterator[SplitExample]:
+        for number, row in enumerate(data):
+            if number not in dropped:
+                counts[row.split] += 1
+                yield row
+
+    writer.replace_rows(kept())
+    check_parts(len(data.codes), counts)
+    more = (f"and {data.bad_rows - len(data.rejected)} more",) if data.bad_rows > len(data.rejected) else ()
+    return DataFacts(parts=counts, bad_rows=(*data.rejected, *more), dropped=dict(Counter(dropped.values())))
+
+
+def make_audit(workshop: Workshop, given: AuditInput, writer: ObjectWriter) -> AuditFacts:
+    """Examine the sealed split. Raises DataError for a finding that the matrix forbids."""
+    from harness.data.audit import audit
+    from harness.data.audit_summary import raise_if_forbidden, summarise
+
+    seal = workshop.store.sealed(StageKey(stage="data", digest=given.data))
+    assert seal is not None and isinstance(seal.facts, DataFacts)  # noqa: S101 - made before its audit
+    found = audit(SealedSplit(workshop.store, given.data), given.settings, token_limits(workshop, given))
+    summary = summarise(found, seal.facts.dropped, workshop.resolved.data.bad_rows)
+    raise_if_forbidden(summary, given.settings)
+    writer.replace_rows(found.findings)
+    return AuditFacts(summary=summary)
+
+
+def token_limits(workshop: Workshop, given: AuditInput) -> list[TokenLimit]:
+    """How many tokens training takes of a row, and how a row's are counted: for each model and prompt style."""
+    from trainers.lengths import token_limit
+    from trainers.models import load_tokenizer
+
+    limits = []
+    for base in given.bases:
+        weights = workshop.store.weights(StageKey(stage="base", digest=base))
+        tokenizer, context = load_tokenizer(weights, trust_remote_code=workshop.trusts_code(base))
+        model = next(model.name for model in workshop.resolved.models.values() if digest(model.input) == base)
+        styles = [workshop.style(sha256) for sha256 in given.styles_sha256]
+        limits += [token_limit(model, tokenizer, context, style, given.max_length) for style in styles]
+    return limits
+
+
+def make_base(workshop: Workshop, base: BaseInput, writer: ObjectWriter) -> None:
+    """Convert a base model into safetensors, once."""
+    from trainers.models import convert, locate
+
+    name = next(model.name for model in workshop.resolved.models.values() if model.input == base)
+    convert(locate(name, trust_remote_code=base.trust_remote_code), writer.weights)

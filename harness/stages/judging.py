@@ -1,0 +1,92 @@
+"""Probes, questions to a judge, and what is read from its replies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.records.base import digest
+from harness.records.inputs import (
+    AskInput,
+    JudgeInput,
+    ProbeInput,
+    StageKey,
+)
+from harness.records.rows import Generation, ReplyRow
+from harness.records.seal import AskFacts
+from harness.resolved import ResolvedJudge
+from harness.store import ObjectWriter
+
+if TYPE_CHECKING:
+    pass
+
+from harness.stages.workshop import Workshop
+
+PROBE_SEED = 0
+"""Of the choice of other items' references."""
+
+
+def make_probe(workshop: Workshop, probe: ProbeInput, writer: ObjectWriter) -> None:
+    """Answers of known worth."""
+    from judges.probes import probe_generations
+
+    writer.replace_rows(probe_generations(workshop.tests(probe.data), probe.items, PROBE_SEED))
+
+
+def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> AskFacts:
+    """Ask the judge whatever it has not been asked yet; each reply is kept as it comes."""
+    from judges.ask import ask as put_questions
+    from judges.bill import bill
+    from judges.questions import judge_requests, pending
+    from judges.rubric import load_rubric
+
+    resolved = next(judge for judge in workshop.resolved.judges if asks_as(judge, ask))
+    rubric = load_rubric(resolved.rubric)
+    generations = workshop.generations(ask.generations)
+    requests = judge_requests(rubric, workshop.tests(ask.data), generations, ask, opponents(workshop, ask, generations))
+    kept: list[Any] = writer.kept_rows(ReplyRow)
+    workshop.advance(len(kept))
+
+    def on_reply(row: Any) -> None:
+        writer.append([row])
+        workshop.advance(1)
+
+    left = pending(requests, kept)
+    if left:
+        put_questions(
+            workshop.judge(resolved),
+            left,
+            on_reply=on_reply,
+            limits=resolved.spec.limits,
+            budget=workshop.budget,
+            price=resolved.price,
+            name=digest(ask),
+        )
+    return bill(writer.kept_rows(ReplyRow), resolved.price)
+
+
+def opponents(workshop: Workshop, ask: AskInput, generations: list[Generation]) -> dict[tuple[str, int], str] | None:
+    """What a pairwise rubric compares each answer with, by (example, sample); None for any other rubric."""
+    if ask.against is None:
+        return None
+    if ask.against == "reference":
+        texts = {example.id: example.output for example in workshop.tests(ask.data)}
+        return {(row.example_id, row.sample): texts[row.example_id] for row in generations if row.example_id in texts}
+    return {(row.example_id, row.sample): row.text for row in workshop.generations(ask.against)}
+
+
+def asks_as(judge: ResolvedJudge, ask: AskInput) -> bool:
+    """Whether this judge of the matrix is the one whose questions these are."""
+    mine = (judge.spec.backend, judge.model_identity, judge.prompt_sha256, judge.options)
+    return mine == (ask.backend, ask.model_identity, ask.prompt_sha256, ask.options)
+
+
+def make_judgments(workshop: Workshop, judge: JudgeInput, writer: ObjectWriter) -> None:
+    """Read the replies, in the order of their questions."""
+    from judges.parse import parse
+    from judges.rubric import load_rubric
+
+    resolved = next(each for each in workshop.resolved.judges if each.parser_sha256 == judge.parser_sha256)
+    rubric = load_rubric(resolved.rubric)
+    replies: list[Any] = workshop.store.read(StageKey(stage="ask", digest=judge.replies), ReplyRow)
+    replies.sort(key=lambda row: (row.example_id, row.sample, row.repeat))
+    writer.replace_rows(parse(reply, rubric, expected=judge.expected_score) for reply in replies)

@@ -1,0 +1,75 @@
+"""What each stage does: read sealed inputs, write one object. Knows neither order nor matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.records.inputs import (
+    AskInput,
+    AuditInput,
+    BaseInput,
+    DataInput,
+    GenerateInput,
+    ImportedInput,
+    JudgeInput,
+    ProbeInput,
+    ScoreInput,
+    ServedInput,
+    TrainInput,
+)
+from harness.records.plan import PlannedStage
+from harness.records.seal import Facts
+from harness.store import ObjectWriter
+
+if TYPE_CHECKING:
+    pass
+
+from harness.stages.data import make_audit, make_base, make_data
+from harness.stages.judging import make_judgments, make_probe, make_replies
+from harness.stages.responses import make_responses
+from harness.stages.scores import make_scores
+from harness.stages.training import make_training
+from harness.stages.workshop import Workshop
+
+
+def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Facts | None:  # noqa: PLR0911 - one a stage
+    """Fill the object; the caller seals it."""
+    match planned.input:
+        case DataInput() as data:
+            return make_data(workshop, data, writer)
+        case AuditInput() as audit:
+            return make_audit(workshop, audit, writer)
+        case BaseInput() as base:
+            make_base(workshop, base, writer)
+        case TrainInput() as train:
+            return make_training(workshop, train, writer)
+        case GenerateInput() | ServedInput() | ImportedInput() as generate:
+            return make_responses(workshop, generate, writer)
+        case ScoreInput() as score:
+            return make_scores(workshop, score, writer)
+        case ProbeInput() as probe:
+            make_probe(workshop, probe, writer)
+        case AskInput() as ask:
+            return make_replies(workshop, ask, writer)
+        case JudgeInput() as judge:
+            make_judgments(workshop, judge, writer)
+    return None
+
+
+def units(workshop: Workshop, planned: PlannedStage) -> int:
+    """Size of a stage in the units that its progress counts (examples, responses, values, verdicts)."""
+    match planned.input:
+        case TrainInput(settings=settings, data=data):
+            steps = settings.max_steps or 10**9
+            return max(1, min(round(settings.epochs * workshop.count(data, "train")), steps * settings.batch_size))
+        case GenerateInput(data=data, settings=settings):
+            return workshop.count(data, "test") * settings.samples
+        case ServedInput(data=data, samples=samples):
+            return workshop.count(data, "test") * samples
+        case ImportedInput(data=data) | ScoreInput(data=data):
+            return workshop.count(data, "test")
+        case AskInput(items=items, repeats=repeats, data=data):
+            n_test = workshop.count(data, "test")
+            return min(items or n_test, n_test) * repeats
+        case _:
+            return 1

@@ -1,0 +1,55 @@
+"""One metric over one variant's responses."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from harness.records.inputs import (
+    ScoreInput,
+)
+from harness.records.rows import MetricRow, NoMetricRow
+from harness.records.seal import ScoreFacts
+from harness.resolved import ResolvedMetric
+from harness.store import ObjectWriter
+
+if TYPE_CHECKING:
+    pass
+
+from harness.stages.workshop import Workshop
+
+
+def make_scores(workshop: Workshop, score: ScoreInput, writer: ObjectWriter) -> ScoreFacts:
+    """One metric over one variant's responses."""
+    from harness.metrics.base import Item, ItemScore
+    from harness.metrics.scoring import score as score_items
+
+    tests = {example.id: example for example in workshop.tests(score.data)}
+    languages = workshop.languages(score.data)
+    resolved = next(each for each in workshop.resolved.metrics.values() if scores_as(each, score))
+    generations = workshop.generations(score.generations)
+    items = [Item(row.text, tests[row.example_id].references, languages[row.example_id]) for row in generations]
+    scored = score_items(resolved.metric, items, resolved.recipe, processes=usable_cores())
+    writer.replace_rows(
+        MetricRow(example_id=row.example_id, sample=row.sample, value=outcome.value, counts=outcome.counts)
+        if isinstance(outcome, ItemScore)
+        else NoMetricRow(example_id=row.example_id, sample=row.sample, reason=outcome.reason)
+        for row, outcome in zip(generations, scored.outcomes, strict=True)
+    )
+    workshop.advance(len(items))
+    return ScoreFacts(
+        corpus=scored.corpus,
+        signature=resolved.metric.signature(),
+        empty=scored.empty,
+        unscored=scored.unscored,
+    )
+
+
+def scores_as(each: ResolvedMetric, score: ScoreInput) -> bool:
+    """Whether this metric of the matrix is the one that is asked for."""
+    return (each.metric.name, each.metric.signature()) == (score.metric, score.signature)
+
+
+def usable_cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

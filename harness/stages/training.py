@@ -1,0 +1,92 @@
+"""Training one variant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from harness.loss_curve import loss_curve
+from harness.records.base import digest
+from harness.records.inputs import (
+    StageKey,
+    TrainInput,
+)
+from harness.records.rows import LossRow
+from harness.records.seal import Facts
+from harness.store import ObjectWriter
+
+if TYPE_CHECKING:
+    pass
+
+from harness.stages.workshop import Workshop
+
+CURVE_UPDATES = 200
+"""How often a training's loss curve is drawn anew."""
+
+
+def make_training(workshop: Workshop, given: TrainInput, writer: ObjectWriter) -> Facts:
+    """Train one variant; its loss rows are written once it is done."""
+    losses: list[LossRow] = []
+    trackers = open_trackers(workshop, given)
+
+    def on_step(row: LossRow, total: int) -> None:
+        losses.append(row)
+        workshop.advance(given.settings.batch_size)
+        if row.step % max(1, total // CURVE_UPDATES) == 0 or row.step == total:
+            workshop.remark(loss_curve(losses))
+        for tracker in trackers:
+            tracker.log(row, sum(each.loss_tokens for each in losses))
+
+    with ExitStack() as open_ones:
+        for tracker in trackers:
+            open_ones.callback(tracker.close)
+        facts = train(workshop, given, writer, on_step)
+    writer.replace_rows(losses)
+    return facts
+
+
+def train(
+    workshop: Workshop, given: TrainInput, writer: ObjectWriter, on_step: Callable[[LossRow, int], None]
+) -> Facts:
+    """In this process, or in several together."""
+    base, style = workshop.store.weights(StageKey(stage="base", digest=given.base)), workshop.style(given.style_sha256)
+    trusted = workshop.trusts_code(given.base)
+    if workshop.devices == 1:
+        from trainers.sft import train_variant
+
+        rows = workshop.rows(given.data)
+        return train_variant(
+            given, base, rows, style, writer.weights, writer.scratch, on_step, trust_remote_code=trusted
+        )
+    from harness.records.job import TrainJob
+    from trainers.launch import train_together
+
+    together = writer.scratch / "together"
+    job = TrainJob(
+        input=given,
+        base=base,
+        rows=workshop.store.folder(StageKey(stage="data", digest=given.data)) / "rows.jsonl",
+        style=style,
+        weights=writer.weights,
+        checkpoints=writer.scratch / "checkpoints",
+        progress=together / "steps.jsonl",
+        outcome=together / "outcome.json",
+        trust_remote_code=trusted,
+    )
+    return train_together(job, workshop.devices, together, on_step)
+
+
+def open_trackers(workshop: Workshop, train: TrainInput) -> list[Any]:
+    """The trackers that the matrix asks for, each with a run named as the variant."""
+    if not workshop.track:
+        return []
+    from trainers.trackers import open_tracker
+
+    name = workshop.labels[StageKey(stage="train", digest=digest(train))]
+    settings = train.model_dump(mode="json", include={"masking", "method", "seed", "settings"})
+    folder = workshop.store.tracking
+    return [
+        open_tracker(each, matrix=workshop.matrix, variant=name, settings=settings, folder=folder)
+        for each in workshop.track
+    ]
