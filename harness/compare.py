@@ -104,7 +104,9 @@ def compare(inputs: CompareInputs) -> Result:
         answer=(),
         audit=inputs.audit,
         warnings=tuple(
-            dict.fromkeys([*leak_warning(inputs), *warnings, *(w for board in boards for w in board.warnings)])
+            dict.fromkeys(
+                [*leak_warning(inputs), *fold_note(inputs), *warnings, *(w for board in boards for w in board.warnings)]
+            )
         ),
     )
     return result.model_copy(update={"answer": answer(result)})
@@ -122,6 +124,17 @@ def leak_warning(inputs: CompareInputs) -> list[str]:
         return [f"{items} and {'are' if leaked > 1 else 'is'} left out of all measures"]
     return [
         f"{items} and count{'' if leaked > 1 else 's'}; `compare.leaked_items: leave out` shows the measures without"
+    ]
+
+
+def fold_note(inputs: CompareInputs) -> list[str]:
+    """What a reader of cross-validated scores has to know."""
+    folds = len({each.variant.fold for each in inputs.variants} - {None})
+    if folds < 2:
+        return []
+    return [
+        f"cross-validation: a trained cell's scores are pooled over {folds} folds, each item answered by the training "
+        "that did not see it; that these trainings share most of their data is in no interval"
     ]
 
 

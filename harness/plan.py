@@ -27,9 +27,10 @@ from harness.records.inputs import (
 from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
 from harness.records.variant import Variant
 from harness.resolved import Resolved, ResolvedImport, ResolvedJudge, ResolvedServed
+from harness.spec.axes import TRAIN_AXES
 from harness.spec.matrix import MatrixSpec
 from harness.store import planned
-from harness.variants import baseline_cell, opponent, variants
+from harness.variants import baseline_cell, rivals, variants
 
 COMPARE_VERSION = 1
 """Raised when the same records would give another comparison or another report."""
@@ -48,18 +49,21 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
     """The whole plan; every stage comes after its inputs. Raises SpecError for a baseline that is no cell."""
     baseline_cell(spec)
     same_scales(spec, resolved)
+    comparable_rivals(spec, resolved)
     data = planned(data_input(spec, resolved.data))
     bases = {name: planned(model.input) for name, model in resolved.models.items()}
     audit = planned(audit_input(spec, resolved, data.key, [base.key for base in bases.values()]))
     judges = [judging(judge, data.key) for judge in resolved.judges]
-    rival = opponent(spec)
-    _, against = planned_generation(spec, resolved, rival, data.key, base_of(rival, bases))
+    against = {
+        fold: planned_generation(spec, resolved, rival, data.key, base_of(rival, bases))[1].key
+        for fold, rival in rivals(spec).items()
+    }
     work: list[PlannedStage] = [data, *bases.values(), audit]
     asking = {judge.plan.name: list(judge.stages) for judge in judges}  # judge by judge: each is loaded once
     variant_plans = []
     for each in variants(spec):
         own, asked, variant_plan = variant_stages(
-            spec, resolved, each, data.key, base_of(each, bases), judges, against.key
+            spec, resolved, each, data.key, base_of(each, bases), judges, against.get(each.fold, against[None])
         )
         work += own
         for name, stages_of_judge in asked.items():
@@ -93,6 +97,7 @@ def data_input(spec: MatrixSpec, data: Dataset) -> DataInput:
         fields=data.fields,
         bad_rows=data.bad_rows,
         split=data.split,
+        folds=data.folds,
         dropping=Dropping(kinds=kinds, similarity=spec.audit.similarity if near else None) if kinds else None,
     )
 
@@ -118,6 +123,17 @@ def same_scales(spec: MatrixSpec, resolved: Resolved) -> None:
             raise SpecError([f"panels[{index}]: the judges of a panel need one scale: {spoken}"])
 
 
+def comparable_rivals(spec: MatrixSpec, resolved: Resolved) -> None:
+    """Raises SpecError where a pairwise judge would set answers to all items against those to one fold's."""
+    pairwise = [judge.spec.column for judge in resolved.judges if judge.pairwise]
+    if pairwise and rivals(spec)[None].fold is not None and any(each.fold is None for each in variants(spec)):
+        raise SpecError(
+            [f"compare.baseline: judge {pairwise[0]!r} compares untuned models with it, and each of its folds answers a"
+             " part of the items only"],
+            hint="take an untuned model as the baseline, or leave those that are not trained here out",
+        )  # fmt: skip
+
+
 def base_of(each: Variant, bases: dict[str, PlannedStage]) -> StageKey | None:
     """The base stage of a variant that is answered here; None for others."""
     return bases[each.model].key if each.origin == "local" else None
@@ -141,6 +157,7 @@ def planned_generation(
             data=data.digest,
             style_sha256=style,
             settings=spec.generate,
+            fold=each.fold,
         )
     )
     return train, generate
@@ -216,7 +233,8 @@ def planned_training(
     """The train stage of a variant; None for the untuned model. LoRA settings decide nothing of a full training."""
     if each.method == "none" or each.masking is None or each.seed is None:
         return None
-    settings = spec.train.settings
+    varied = {axis: value for axis in TRAIN_AXES if (value := getattr(each, axis)) is not None}
+    settings = spec.train.settings.model_copy(update=varied)
     if each.method == "full":
         settings = settings.model_copy(update={"lora": type(settings.lora)()})
     return planned(
@@ -229,6 +247,7 @@ def planned_training(
             method=each.method,
             settings=settings,
             seed=each.seed,
+            fold=each.fold,
         )
     )
 

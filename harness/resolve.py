@@ -41,7 +41,7 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
     problems: list[str] = []
     data: Dataset | None = None
     try:
-        data = dataset(spec.data, spec.split, matrix.parent)
+        data = dataset(spec.data, spec.split, matrix.parent, spec.axes.fold)
     except HarnessError as e:
         problems.append(_located(e, matrix, "data" if not isinstance(e, DataError) or not e.where else ""))
     chosen = [each for each in variants(spec) if each.origin == "local"]

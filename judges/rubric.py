@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from harness.errors import JudgeError
 from harness.records.base import Record, digest
 from harness.records.data import Example
+from judges.asked import CONVERSATION, EXCHANGE, asked
 from judges.fence import FENCE_VERSION, fence
 
 PARSER_VERSION = 2
@@ -91,6 +92,7 @@ class PromptIdentity(Record):
     user: str
     schema_: Any
     max_tokens: int
+    styles_sha256: tuple[str, ...] = (EXCHANGE.sha256, CONVERSATION.sha256)
     fence_version: int = FENCE_VERSION
 
 
@@ -106,16 +108,15 @@ class ParserIdentity(Record):
 class Rubric(Record):
     """A rubric file. `system` is the same for every item; `user` is a Jinja2 template of the item.
 
-    The template's `instruction`, `input` (empty where the item has none), `reference` and `answer` come fenced:
-    `<answer>…</answer>`, and no text can close its own fence (see judges.fence). A pairwise rubric has `answer_a` and
-    `answer_b` instead of `answer`, is asked in both orders, and scores the first of them: `high` wins, `low` loses.
+    The template's `prompt` (all that was asked, earlier turns included: see judges.asked), or its parts `instruction`
+    and `input` (empty where the item has none), `reference` and `answer` come fenced: `<answer>…</answer>`, and no text
+    can close its own fence (see judges.fence). A pairwise rubric has `answer_a` and `answer_b` instead of `answer`, is
+    asked in both orders, and scores the first of them: `high` wins, `low` loses.
     """
 
     about: str = Field("", description="What it measures, for readers.")
     system: str = Field(description="System message: the shared head, not a template.")
-    user: str = Field(
-        description="User message: a Jinja2 template of instruction, input, reference, answer (answer_a, answer_b)."
-    )
+    user: str = Field(description="User message: a Jinja2 template of prompt, reference, answer (answer_a, answer_b).")
     mode: Literal["pointwise", "pairwise"] = Field("pointwise", description="One answer a question, or two.")
     scale: Scale = Field(description="Lowest and highest score.")
     schema_: dict[str, Any] | None = Field(None, alias="schema", description="JSON schema of the reply.")
@@ -153,6 +154,7 @@ class Rubric(Record):
 
     def _render(self, example: Example, answers: Mapping[str, str]) -> str:
         parts: Mapping[str, str] = {
+            "prompt": fence("instruction", asked(example)),
             "instruction": fence("instruction", example.instruction),
             "input": fence("input", example.input) if example.input else "",
             "reference": fence("reference", example.output),
@@ -163,7 +165,7 @@ class Rubric(Record):
         except TemplateError as e:
             raise JudgeError(
                 f"the rubric's user template does not work: {e.message}",
-                hint=f"it may use instruction, input, reference, {', '.join(answers)}",
+                hint=f"it may use prompt, instruction, input, reference, {', '.join(answers)}",
             ) from e
 
 

@@ -121,15 +121,18 @@ def opened(  # noqa: PLR0913 - a sitting's whole surroundings
     from judges.ratings import rating_input, sheet
 
     pairwise = rubric.mode == "pairwise"
-    against = next(each.generate for each in plan.variants if each.variant == rival)
+    same = [each for each in plan.variants if (each.variant.cell, each.variant.seed) == (rival.cell, rival.seed)]
+    against = same[0].generate
     answered = [each.generate for each in plan.variants if store.sealed(each.generate) is not None]
     if pairwise:
-        answered = [key for key in answered if key != against] if against in answered else []
+        theirs = {each.generate for each in same}
+        answered = [key for key in answered if key not in theirs] if theirs <= set(answered) else []
     if not answered:
         raise HarnessError("there is nothing to rate yet", hint="`harness run` trains and answers first")
     others = None
     if pairwise:
-        others = {(row.example_id, row.sample): row.text for row in store.read(against, Generation)}
+        rows = [row for each in same for row in store.read(each.generate, Generation)]
+        others = {(row.example_id, row.sample): row.text for row in rows}
     sheets, writers = [], []
     for key in answered:
         asked = rating_input(rater, rubric, key.digest, plan.data.digest, against.digest)

@@ -42,6 +42,7 @@ class DataInput(Record):
     """Resolved input of the data stage: which bytes, read how, cut how, and what was dropped.
 
     `bad_rows`: how many broken rows `on_bad_rows: drop` left out. `split` is None where the sources are the parts.
+    `folds`: those that are test sets, where not all are.
     """
 
     stage: Literal["data"] = "data"
@@ -50,6 +51,7 @@ class DataInput(Record):
     fields: FieldMap = FieldMap()
     bad_rows: int = 0
     split: SplitSettings | None
+    folds: tuple[int, ...] = ()
     dropping: Dropping | None = None
 
 
@@ -77,7 +79,7 @@ class BaseInput(Record):
 
 
 class TrainInput(Record):
-    """Everything that decides the weights of a variant."""
+    """Everything that decides the weights of a variant. `fold`: the one that it does not see."""
 
     stage: Literal["train"] = "train"
     version: int = 1
@@ -89,10 +91,14 @@ class TrainInput(Record):
     method: Literal["full", "lora"]
     settings: TrainSettings
     seed: int
+    fold: int | None = None
 
 
 class GenerateInput(Record):
-    """Everything that decides the responses of a variant. `weights`: digest of a train object, or of a base object."""
+    """Everything that decides the responses of a variant. `weights`: digest of a train object, or of a base object.
+
+    `fold`: the one that it answers; None: the whole test part.
+    """
 
     stage: Literal["generate"] = "generate"
     source: Literal["local"] = "local"
@@ -102,6 +108,7 @@ class GenerateInput(Record):
     data: str
     style_sha256: str
     settings: GenerateSettings
+    fold: int | None = None
 
 
 class ServedInput(Record):

@@ -168,6 +168,9 @@ class Price(Record):
     output: float = Field(ge=0, description="Reply tokens.")
 
 
+MOST_FOLDS = 100
+
+
 class SplitSettings(Record):
     """Fractions (sum at most 1) or counts of rows, cut in file order unless told otherwise: train, test, validation."""
 
@@ -182,6 +185,12 @@ class SplitSettings(Record):
     )
     group_by: str | None = Field(
         None, min_length=1, description="A field of the rows: rows that agree in it never stand in two parts."
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=MOST_FOLDS,
+        description="Cross-validation: cut into so many equal folds; each is the test set of a training on the others.",
     )
 
     @model_validator(mode="after")

@@ -59,11 +59,11 @@ def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Fac
 def units(workshop: Workshop, planned: PlannedStage) -> int:
     """Size of a stage in the units that its progress counts (examples, responses, values, verdicts)."""
     match planned.input:
-        case TrainInput(settings=settings, data=data):
-            steps = settings.max_steps or 10**9
-            return max(1, min(round(settings.epochs * workshop.count(data, "train")), steps * settings.batch_size))
-        case GenerateInput(data=data, settings=settings):
-            return workshop.count(data, "test") * settings.samples
+        case TrainInput(settings=settings, data=data, fold=fold):
+            steps, rows = settings.max_steps or 10**9, workshop.count(data, "train", fold)
+            return max(1, min(round(settings.epochs * rows), steps * settings.batch_size))
+        case GenerateInput(data=data, settings=settings, fold=fold):
+            return workshop.count(data, "test", fold) * settings.samples
         case ServedInput(data=data, samples=samples):
             return workshop.count(data, "test") * samples
         case ImportedInput(data=data) | ScoreInput(data=data):

@@ -55,7 +55,7 @@ def train(
     if workshop.devices == 1:
         from trainers.sft import train_variant
 
-        rows = workshop.rows(given.data)
+        rows = workshop.rows(given.data, given.fold)
         return train_variant(
             given, base, rows, style, writer.weights, writer.scratch, on_step, trust_remote_code=trusted
         )

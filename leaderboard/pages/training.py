@@ -109,7 +109,8 @@ def _ledger(result: Result, rows: tuple[LedgerRow, ...]) -> None:
 
 
 def _named(row: LedgerRow, names: dict[str, str]) -> str:
-    return f"{names[row.variant.cell.name]} #{row.variant.seed}"
+    fold = f", fold {row.variant.fold}" if row.variant.fold else ""
+    return f"{names[row.variant.cell.name]} #{row.variant.seed}{fold}"
 
 
 def _sentence(rows: tuple[LedgerRow, ...]) -> str:

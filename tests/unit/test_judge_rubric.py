@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import JudgeError
-from harness.records.data import Example
+from harness.prompts import STYLES, inference_prompt, render
+from harness.records.data import Example, Turn
 from judges.fence import escape, fence, fenced_part
 from judges.rubric import FOLDER, Rubric, known_rubrics, load_rubric
 
@@ -70,6 +71,27 @@ def test_an_item_without_input_leaves_no_trace_of_one() -> None:
     message = load_rubric("correctness-5").user_message(ITEM.model_copy(update={"input": ""}), "5")
     assert "input" not in message
     assert "\n\n" not in message
+
+
+@pytest.mark.parametrize("name", known_rubrics())
+def test_a_judge_reads_the_prompt_as_the_renderer_puts_it(name: str) -> None:
+    rubric = load_rubric(name)
+
+    def shown(item: Example) -> str | None:
+        ask = rubric.pair_message(item, "x", "y") if rubric.mode == "pairwise" else rubric.user_message(item, "x")
+        return fenced_part("instruction", ask)
+
+    prompt = "".join(segment.text for segment in inference_prompt(render(STYLES["plain"], ITEM)))
+    assert shown(ITEM) == prompt.rstrip("\n") == "Add.\n2 and 3"
+    history = (
+        Turn(role="system", text="Be <b>rief."),
+        Turn(role="user", text="Who wrote Faust?"),
+        Turn(role="assistant", text="Goethe."),
+    )
+    chat = Example(id="c", instruction="When?", output="1808", history=history)
+    assert shown(chat) == ("System: Be &lt;b>rief.\n\nUser: Who wrote Faust?\n\nAssistant: Goethe.\n\nUser: When?"), (
+        "a later answer cannot be judged without the turns before it"
+    )
 
 
 def test_what_is_asked_and_how_it_is_read_have_separate_identities(tmp_path: Path) -> None:
