@@ -71,7 +71,7 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
     problems += [_located(e, matrix, "track") for e in _missing_trackers(spec)]
     metrics = resolve_metrics(spec, known_references(spec, data), matrix, problems)
     if problems or data is None:
-        raise SpecError(problems)
+        raise SpecError(problems, unreachable=all(isinstance(each, Unanswered) for each in problems))
     return Resolved(
         data=data,
         language=None if spec.language == AUTO else spec.language,
@@ -106,8 +106,15 @@ def resolve_metrics(
     return metrics
 
 
+class Unanswered(str):
+    """A problem of a server or a network that did not answer, not of the matrix."""
+
+    __slots__ = ()
+
+
 def _located(error: HarnessError, matrix: Path, place: str) -> str:
-    return f"{matrix}: {place}: {error}" if place else str(error)
+    text = f"{matrix}: {place}: {error}" if place else str(error)
+    return Unanswered(text) if error.unreachable else text
 
 
 def _misfits(

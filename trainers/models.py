@@ -118,14 +118,16 @@ def _hub_commit(name: str, revision: str | None) -> str:
 def _hub_error(name: str, revision: str | None, error: Exception) -> ModelError:
     at = f" at revision {revision!r}" if revision else ""
     reason = next(iter(str(error).splitlines()), type(error).__name__)
-    if type(error).__name__ in ("RepositoryNotFoundError", "RevisionNotFoundError", "GatedRepoError"):
+    answered = type(error).__name__ in ("RepositoryNotFoundError", "RevisionNotFoundError", "GatedRepoError")
+    if answered:
         hint = "check the name; for a private or gated model accept its terms and run `hf auth login`"
     else:
         hint = (
             f"check the network, or fetch it where there is one (`hf download {name}`) and copy the cache, or give a"
             f" local folder as the model; {', '.join(PACKAGED)} need no network"
         )
-    return ModelError(f"cannot reach model {name}{at} on the Hugging Face Hub: {reason}", hint=hint)
+    what = f"cannot reach model {name}{at} on the Hugging Face Hub: {reason}"
+    return ModelError(what, hint=hint, unreachable=not answered)
 
 
 # ---------------------------------------------------------------- conversion into the store
