@@ -33,8 +33,8 @@ class JudgeSpec(Record):
     )
     rubric: str = Field(
         "correctness-5",
-        description="A built-in rubric (book-100, correctness-10, correctness-5, helpfulness-5, grades-3, checklist, "
-        "pairwise, instruction-following, content-quality) or a YAML file.",
+        description="A built-in rubric (book-100, correctness-100, correctness-10, correctness-5, helpfulness-5, "
+        "grades-3, checklist, pairwise, instruction-following, content-quality) or a YAML file.",
     )
     items: int | None = Field(None, ge=2, description="Judge only this many test items, the same for every variant.")
     repeats: int = Field(1, ge=1, description="Ask each question this often.")
