@@ -11,6 +11,7 @@ from harness.contrast import Measured, Testing, measured
 from harness.errors import HarnessError
 from harness.metrics import load_metric
 from harness.records.data import AuditSummary
+from harness.records.people import PeopleReport
 from harness.records.plan import FailedVariant
 from harness.records.result import BoardRow, JudgeAgreement, MeasureInfo, Result, TrustReport, WinRate
 from harness.stats.corpus import CorpusScore
@@ -56,6 +57,7 @@ class CompareInputs:
     trust: tuple[TrustReport, ...] = ()
     agreement: tuple[JudgeAgreement, ...] = ()
     win_rates: tuple[WinRate, ...] = ()
+    people: PeopleReport | None = None
     failed: tuple[FailedVariant, ...] = ()
     settings: CompareSettings = CompareSettings()
     audit: AuditSummary | None = None
@@ -100,6 +102,7 @@ def compare(inputs: CompareInputs) -> Result:
         trust=inputs.trust,
         agreement=inputs.agreement,
         win_rates=inputs.win_rates,
+        people=inputs.people,
         failed=inputs.failed,
         answer=(),
         audit=inputs.audit,

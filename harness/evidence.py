@@ -26,7 +26,9 @@ from harness.variants import baseline_cell
 
 
 def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVariant, ...]) -> CompareInputs:
-    """Read every finished variant's scores and judgments, and the judges' probes."""
+    """Read every finished variant's scores and judgments, the judges' probes, and people's ratings."""
+    from harness.raters import people_report
+
     finished = [each for each in plan.variants if store.sealed(each.generate) is not None]
     if not finished:
         reasons = "; ".join(f"{failure.variant}: {failure.reason}" for failure in failed)
@@ -59,6 +61,7 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
         trust=tuple(reports.values()),
         agreement=agreements(plan, variants),
         win_rates=win_rates(plan, finished, store, left_out),
+        people=people_report(plan, store, left_out),
         failed=failed,
         corpus_scores={name: metric.corpus_score for name, metric in metrics.items() if metric.corpus},
         settings=CompareSettings(

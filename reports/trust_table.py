@@ -69,6 +69,11 @@ def print_win_rates(rates: Iterable[WinRate], console: Console) -> None:
 
 def findings(report: TrustReport) -> list[str]:
     """A line for each thing that was measured besides the probes' scores."""
+    return [f"{name}: {value}" for name, value in measured(report)]
+
+
+def measured(report: TrustReport) -> list[tuple[str, str]]:
+    """(what was measured, what came out)."""
     lines = [
         ("injection: rejected answers accepted with an order", share(report.injection)),
         ("delimiters: rejected answers accepted with forged markup", share(report.delimiter)),
@@ -86,7 +91,7 @@ def findings(report: TrustReport) -> list[str]:
         use = report.scale_use
         counts = ", ".join(f"{each.score:g}: {each.count}" for each in use.histogram[:12])
         lines.append(("scale", f"{use.distinct} different scores, the commonest {use.heaping:.0%} ({counts})"))
-    return [f"{name}: {value}" for name, value in lines if value]
+    return [(name, value) for name, value in lines if value]
 
 
 def share(rate: Rate | None) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from harness.records.base import Record
 from harness.records.data import AuditSummary
+from harness.records.people import PeopleReport
 from harness.records.plan import FailedVariant
 from harness.records.variant import Cell
 
@@ -384,6 +385,8 @@ class Result(Record):
     trust: tuple[TrustReport, ...]
     agreement: tuple[JudgeAgreement, ...] = ()
     win_rates: tuple[WinRate, ...] = ()
+    people: PeopleReport | None = None
+    """None: nobody has rated."""
     failed: tuple[FailedVariant, ...]
     answer: tuple[str, ...]
     """The answer in words, a sentence each, most important first."""
