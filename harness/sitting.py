@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,9 @@ from harness.records.data import SplitExample
 from harness.records.inputs import AskInput, StageKey
 from harness.records.plan import Plan
 from harness.records.rows import Generation, ReplyRow
-from harness.records.variant import Variant
+from harness.spec.matrix import MatrixSpec
 from harness.store import Store, planned
+from harness.variants import opponent
 
 if TYPE_CHECKING:
     from judges.questions import PlannedRequest, RequestKey
@@ -85,16 +85,18 @@ class Sitting:
 
 
 def sit_down(  # noqa: PLR0913 - a sitting's whole surroundings
-    plan: Plan, rival: Variant, store: Store, rubric: Rubric, rater: str, items: int | None = None
+    plan: Plan, against: StageKey, store: Store, rubric: Rubric, rater: str, items: int | None = None
 ) -> Sitting:
-    """A rater's sitting, where it was left. `rival`: whom a pairwise rubric compares with; `items`: only so many items.
+    """A rater's sitting, where it was left.
+
+    `against`: the answers that a pairwise rubric compares with (`opponent_of`); `items`: only so many items.
 
     Raises HarnessError where no variant has answered yet.
     """
     from harness.raters import whole_rows
     from judges.ratings import questions, rating_input, sheet
 
-    answered, against = answered_by(plan, rival, store, pairwise=rubric.mode == "pairwise")
+    answered = answered_by(plan, against, store, pairwise=rubric.mode == "pairwise")
     others = None
     if rubric.mode == "pairwise":
         others = {(row.example_id, row.sample): row.text for row in store.read(against, Generation)}
@@ -112,15 +114,20 @@ def sit_down(  # noqa: PLR0913 - a sitting's whole surroundings
     return Sitting(store, rubric, rater, tuple(objects), tuple(sheets), tuple(every), rated)
 
 
-def answered_by(plan: Plan, rival: Variant, store: Store, *, pairwise: bool) -> tuple[Sequence[StageKey], StageKey]:
-    """(answers that can be rated, the opponent's). Raises HarnessError where there are none yet."""
-    against = next(each.generate for each in plan.variants if each.variant == rival)
+def opponent_of(spec: MatrixSpec, plan: Plan) -> StageKey:
+    """The answers of the one whom pairwise judges compare every variant with."""
+    rival = opponent(spec)
+    return next(each.generate for each in plan.variants if each.variant == rival)
+
+
+def answered_by(plan: Plan, against: StageKey, store: Store, *, pairwise: bool) -> list[StageKey]:
+    """Answers that can be rated. Raises HarnessError where there are none yet."""
     answered = [each.generate for each in plan.variants if store.sealed(each.generate) is not None]
     if pairwise:
         answered = [key for key in answered if key != against] if against in answered else []
     if not answered:
         raise HarnessError("there is nothing to rate yet", hint="`harness run` trains and answers first")
-    return tuple(dict.fromkeys(answered)), against
+    return list(dict.fromkeys(answered))
 
 
 def rubric_of(name: str) -> Rubric:

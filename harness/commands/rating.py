@@ -53,14 +53,13 @@ def rate_here(  # noqa: PLR0913 - a sitting's whole surroundings
 ) -> None:
     """One sitting in the terminal. Every rating is on disk before the next question is shown."""
     from harness.errors import HarnessError
-    from harness.sitting import sit_down
-    from harness.variants import opponent
+    from harness.sitting import opponent_of, sit_down
     from judges.rating_desk import Desk, keyboard
     from judges.rubric import load_rubric
 
     if not arguments.rater:
         raise HarnessError("nobody is named as the rater", hint="--rater anna")
-    sitting = sit_down(plan, opponent(spec), store, load_rubric(rubric), arguments.rater, arguments.items)
+    sitting = sit_down(plan, opponent_of(spec, plan), store, load_rubric(rubric), arguments.rater, arguments.items)
     left = sitting.left()
     Desk(sitting.rubric, console, keyboard, sitting.keep, sitting.drop).rate(left, len(sitting.questions) - len(left))
     sitting.finish()
@@ -68,14 +67,14 @@ def rate_here(  # noqa: PLR0913 - a sitting's whole surroundings
 
 def rate_on_page(arguments: argparse.Namespace, spec: MatrixSpec, plan: Plan, store: Store, rubric: str) -> int:
     """Serve the page until interrupted; its exit status."""
-    from harness.sitting import answered_by
-    from harness.variants import opponent
+    from harness.sitting import answered_by, opponent_of
     from judges.rubric import load_rubric
     from leaderboard.launch import RATING, launch
 
-    answered_by(plan, opponent(spec), store, pairwise=load_rubric(rubric).mode == "pairwise")
+    against = opponent_of(spec, plan)
+    answered_by(plan, against, store, pairwise=load_rubric(rubric).mode == "pairwise")
     print(f"Rate at http://127.0.0.1:{arguments.port}; Ctrl-C here when you are done: every rating is kept", flush=True)
-    more = ["--matrix", str(store.matrix_folder(plan)), "--rubric", rubric]
+    more = ["--matrix", str(store.matrix_folder(plan)), "--rubric", rubric, "--against", against.digest]
     more += ["--rater", arguments.rater] if arguments.rater else []
     more += ["--items", str(arguments.items)] if arguments.items else []
     return launch(store.root, arguments.port, open_browser=not arguments.no_browser, app=RATING, more=more)

@@ -13,10 +13,9 @@ from pathlib import Path
 import streamlit as st
 
 from harness.errors import HarnessError
-from harness.sitting import Sitting, sit_down
-from harness.spec.reading import load_spec
+from harness.records.inputs import StageKey
+from harness.sitting import Sitting, rubric_of, sit_down
 from harness.store import Store
-from harness.variants import opponent
 from leaderboard.session import note, unmarked, verbatim
 
 DIGITS = "0123456789"
@@ -43,6 +42,7 @@ def arguments(argv: tuple[str, ...]) -> argparse.Namespace:
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--matrix", type=Path, required=True, help="its folder in the store")
     parser.add_argument("--rubric", required=True)
+    parser.add_argument("--against", required=True, help="digest of the answers that pairs are formed with")
     parser.add_argument("--rater")
     parser.add_argument("--items", type=int)
     return parser.parse_known_args(argv)[0]
@@ -68,14 +68,12 @@ def begin(given: argparse.Namespace) -> Sitting:
 
 def opened(given: argparse.Namespace, rater: str) -> Sitting:
     """The rater's sitting, where it was left. Raises HarnessError."""
-    from harness.sitting import rubric_of
-
     store = Store(given.store)
     run = store.matrix(given.matrix)
     if run is None:
         raise HarnessError("the matrix is not in this store", where=str(given.matrix), hint="`harness run` makes it")
-    rival = opponent(load_spec(given.matrix / "matrix.yaml"))
-    return sit_down(run.plan, rival, store, rubric_of(given.rubric), rater, given.items)
+    against = StageKey(stage="generate", digest=given.against)
+    return sit_down(run.plan, against, store, rubric_of(given.rubric), rater, given.items)
 
 
 def question(sitting: Sitting) -> None:
