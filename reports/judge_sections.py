@@ -6,7 +6,7 @@ from harness.records.result import Result
 from reports.people import people_sections
 from reports.sections import Section
 from reports.trust_table import PROBE_WORDS, measured, share
-from reports.wording import NONE, figure, labels, places, span
+from reports.wording import NONE, figure, labels, places, signed, span
 
 
 def judge_sections(result: Result) -> list[Section]:
@@ -16,6 +16,7 @@ def judge_sections(result: Result) -> list[Section]:
         finding_section(result),
         agreement_section(result),
         win_section(result),
+        *contest_sections(result),
         unscored_section(result),
     )
     cells = labels(row.cell for row in result.rows)
@@ -77,6 +78,31 @@ def win_section(result: Result) -> Section | None:
     notes = ("Of 100 items against the opponent, ties half; at equal length: what it would be were both equally long.",)
     header = ("judge: cell", "items", "wins % [95 %]", "at equal length % [95 %]")
     return Section("Win rates", header, rows, notes) if rows else None
+
+
+def contest_sections(result: Result) -> list[Section]:
+    """Bradley-Terry strengths, a table a contest."""
+    cells = labels(row.cell for row in result.rows)
+    return [
+        Section(
+            f"Strengths by judge {contest.judge}",
+            ("cell", "games", "chance to beat an average cell [95 %]", "rating [95 %]"),
+            tuple(
+                (
+                    cells.get(each.cell, each.cell),
+                    str(each.games),
+                    f"{100 * each.chance:.1f} % [{100 * each.interval.low:.1f}, {100 * each.interval.high:.1f}]",
+                    f"{signed(each.elo[0], 0)} [{signed(each.elo[1], 0)}, {signed(each.elo[2], 0)}]",
+                )
+                for each in contest.strengths
+            ),
+            (
+                f"Bradley-Terry over {contest.games} of {contest.possible} possible comparisons "
+                f"(pairs: {contest.design}), each in both orders; {contest.unscored} without a verdict. Ratings are in Elo points, 0 is average.",
+            ),
+        )
+        for contest in result.contests
+    ]
 
 
 def unscored_section(result: Result) -> Section | None:

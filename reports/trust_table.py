@@ -10,7 +10,7 @@ from rich.text import Text
 
 from harness.records.inputs import StageKey
 from harness.records.plan import Plan
-from harness.records.result import Interval, JudgeAgreement, Rate, Slope, TrustReport, WinRate
+from harness.records.result import Contest, Interval, JudgeAgreement, Rate, Slope, TrustReport, WinRate
 from harness.records.seal import AskFacts
 from harness.store import Store
 
@@ -67,6 +67,17 @@ def print_win_rates(rates: Iterable[WinRate], console: Console) -> None:
         console.print(Text(f"judge {rate.judge}: {rate.cell} wins {raw}{equal} of {rate.n} items"))
 
 
+def print_strengths(contests: Iterable[Contest], console: Console) -> None:
+    """Each cell of each contest, strongest first."""
+    for contest in contests:
+        for each in contest.strengths:
+            low, high = 100 * each.interval.low, 100 * each.interval.high
+            said = (
+                f"{each.cell} beats an average cell on {100 * each.chance:.1f} % [{low:.1f}, {high:.1f}] of the items"
+            )
+            console.print(Text(f"judge {contest.judge}: {said}, over {each.games} games"))
+
+
 def findings(report: TrustReport) -> list[str]:
     """A line for each thing that was measured besides the probes' scores."""
     return [f"{name}: {value}" for name, value in measured(report)]
@@ -120,6 +131,7 @@ def print_bill(plan: Plan, store: Store, console: Console) -> None:
     total: list[AskFacts] = []
     for judge in plan.judges:
         asked = [("probes", judge.probe_ask), *((v.variant.name, v.asks[judge.name]) for v in plan.variants)]
+        asked += [("pairs", judge.contest)] if judge.contest is not None else []
         for about, key in asked:
             facts = _facts(store, key)
             if facts is not None:

@@ -82,17 +82,22 @@ def question(sitting: Sitting) -> None:
     total = len(sitting.questions)
     done = total - len(sitting.left())
     st.progress(done / total, text=f"{done} of {total} rated")
+    keys(sitting)
     with st.expander("How to rate", expanded=place == 0):
-        st.text(sitting.rubric.system or sitting.rubric.about)
+        st.text((sitting.rubric.system or sitting.rubric.about).split(" Reply as JSON")[0])
     parts = left[place].parts(sitting.rubric)
     answers = [part for part in parts if part[0].startswith("answer")]
     for title, text in parts:
         if (title, text) not in answers:
-            verbatim(title.capitalize(), text)
+            verbatim(titled(title), text)
     for column, (title, text) in zip(st.columns(len(answers)), answers, strict=True):
         with column:
-            verbatim(title.capitalize(), text)
-    keys(sitting)
+            verbatim(titled(title), text)
+
+
+def titled(title: str) -> str:
+    """With a capital, and B as it is."""
+    return title[0].upper() + title[1:]
 
 
 def keys(sitting: Sitting) -> None:
