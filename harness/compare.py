@@ -11,8 +11,9 @@ from harness.contrast import Measured, Testing, measured
 from harness.errors import HarnessError
 from harness.metrics import load_metric
 from harness.records.data import AuditSummary
+from harness.records.people import PeopleReport
 from harness.records.plan import FailedVariant
-from harness.records.result import BoardRow, JudgeAgreement, MeasureInfo, Result, TrustReport, WinRate
+from harness.records.result import BoardRow, Contest, JudgeAgreement, MeasureInfo, Result, TrustReport, WinRate
 from harness.stats.corpus import CorpusScore
 from harness.uncertainty import variance_table, winner
 from harness.verdict import Correction
@@ -56,6 +57,8 @@ class CompareInputs:
     trust: tuple[TrustReport, ...] = ()
     agreement: tuple[JudgeAgreement, ...] = ()
     win_rates: tuple[WinRate, ...] = ()
+    contests: tuple[Contest, ...] = ()
+    people: PeopleReport | None = None
     failed: tuple[FailedVariant, ...] = ()
     settings: CompareSettings = CompareSettings()
     audit: AuditSummary | None = None
@@ -100,6 +103,8 @@ def compare(inputs: CompareInputs) -> Result:
         trust=inputs.trust,
         agreement=inputs.agreement,
         win_rates=inputs.win_rates,
+        contests=inputs.contests,
+        people=inputs.people,
         failed=inputs.failed,
         answer=(),
         audit=inputs.audit,

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from harness.data.dataset import Dataset
 from harness.prompts import STYLES, render
-from harness.records.inputs import (
-    StageKey,
-)
+from harness.records.inputs import ContestInput, StageKey
 from harness.records.plan import Plan
 from harness.resolved import Resolved, ResolvedJudge
 from harness.spec.matrix import MatrixSpec
@@ -86,6 +84,8 @@ def judge_estimate(
     answers = round(sum(items * data.count("test", fold) / max(1, n_test) for fold in left.values()))
     probes_left = sum(p.probe_ask in missing for p in plan.judges if p.name == name)
     calls = turns * (samples * answers + PROBES_AN_ITEM * min(items, MOST_PROBED) * probes_left)
+    contests = {p.contest for p in plan.judges if p.name == name} & missing
+    calls += sum(2 * s.input.games for s in plan.stages if s.key in contests and isinstance(s.input, ContestInput))
     prompt, reply = round(calls * judge.prompt_tokens), round(calls * judge.reply_tokens)
     cost = None if judge.price is None else (judge.price.input * prompt + judge.price.output * reply) / 1e6
     return JudgeEstimate(name, calls, prompt, reply, cost)

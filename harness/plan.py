@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from harness.data.dataset import Dataset
 from harness.errors import SpecError
@@ -13,6 +14,7 @@ from harness.records.base import canonical_json
 from harness.records.inputs import (
     AskInput,
     AuditInput,
+    ContestInput,
     DataInput,
     Dropping,
     GenerateInput,
@@ -34,6 +36,10 @@ from harness.variants import baseline_cell, rivals, variants
 
 COMPARE_VERSION = 1
 """Raised when the same records would give another comparison or another report."""
+
+
+GAMES_A_CELL_AND_ITEM = 2
+"""Of a sampled contest: so many games a cell plays on each item, on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,11 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
         for name, stages_of_judge in asked.items():
             asking[name] += stages_of_judge
         variant_plans.append(variant_plan)
+    for place, judge in enumerate(judges):
+        contest = planned_contest(judge.resolved, variant_plans, data.key, resolved.data.count("test"))
+        if contest is not None:
+            asking[judge.plan.name].append(contest)
+            judges[place] = replace(judge, plan=judge.plan.model_copy(update={"contest": contest.key}))
     in_order = [*work, *itertools.chain(*asking.values())]
     stages = tuple({stage.key: stage for stage in in_order}.values())
     return Plan(
@@ -281,6 +292,42 @@ def ask_input(judge: ResolvedJudge, generations: StageKey, data: StageKey, again
         items=judge.spec.items,
         repeats=judge.spec.repeats,
         against=against if judge.pairwise else None,
+    )
+
+
+def planned_contest(
+    judge: ResolvedJudge, variant_plans: Sequence[VariantPlan], data: StageKey, n_test: int
+) -> PlannedStage | None:
+    """The pairs that a pairwise judge is asked about beyond the opponent's; None where it is not to be, or has no two.
+
+    Raises SpecError for `pairs` of a rubric that judges one answer at a time.
+    """
+    if judge.spec.pairs == "opponent":
+        return None
+    if not judge.pairwise:
+        raise SpecError([f"judge {judge.spec.column!r}: `pairs` needs a pairwise rubric, and {judge.rubric} is none"])
+    cells: dict[str, list[str]] = {}
+    for each in variant_plans:
+        cells.setdefault(each.variant.cell.name, []).append(each.generate.digest)
+    contestants = sorted(tuple(sorted(digests)) for digests in cells.values())
+    if len(contestants) < 2:
+        return None
+    items = min(judge.spec.items or n_test, n_test)
+    possible = items * len(contestants) * (len(contestants) - 1) // 2
+    sampled = judge.spec.games or GAMES_A_CELL_AND_ITEM * items * len(contestants) // 2
+    return planned(
+        ContestInput(
+            contestants=tuple(contestants),
+            data=data.digest,
+            backend=judge.spec.backend,
+            model_identity=judge.model_identity,
+            prompt_sha256=judge.prompt_sha256,
+            parser_sha256=judge.parser_sha256,
+            options=judge.options,
+            items=judge.spec.items,
+            design=judge.spec.pairs,
+            games=possible if judge.spec.pairs == "all" else min(sampled, possible),
+        )
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.records.check import CheckReport, CheckResult, WorstItem
 from reports.answer_diff import Change, changes
 from reports.check_wording import difference, heading, limit, outcome, sides, update_command
-from reports.markdown import escape, table
+from reports.markdown_table import escape, table
 from reports.wording import NONE, figure, p_value, visible
 
 MARKER = "<!-- sft-harness check -->"

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from harness.records.result import BoardRow, CellScore, Comparison, FactorEffect, MeasureInfo, Result
 from reports import wording
 from reports.charts import Curve, Mark, Scale, forest, interval_bar, loss_panels, smoothed
+from reports.judge_sections import judge_sections
 from reports.ledger import LedgerRow, budget_difference, budget_notes, cell_budgets, cut_rows, versions_of
 from reports.masks import CSS, LEGEND, CellMask, cards
 from reports.samples import Sample
@@ -55,6 +56,7 @@ def report_html(
         budget_notes=budget_notes(result.effects, ledger),
         pairs=pairs(result, ledger, columns),
         samples=samples,
+        judge_sections=judge_sections(result),
         masks=cards(masks, 0) if masks else "",
         mask_css=Markup(CSS),  # noqa: S704 - our own constant
         mask_legend=LEGEND,

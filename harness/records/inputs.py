@@ -19,6 +19,9 @@ from harness.records.settings import (
 )
 from harness.records.variant import Masking
 
+Design = Literal["all", "swiss", "uncertain"]
+"""Which pairs a contest judges: all; of like strength, round by round; or those that the most is to be learned from."""
+
 DataFormat = Literal["json", "jsonl", "csv", "tsv", "parquet", "arrow", "hub"]
 
 
@@ -183,6 +186,27 @@ class AskInput(Record):
     against: str | None = None
 
 
+class ContestInput(Record):
+    """Everything that decides a pairwise judge's replies about many pairs of cells, and which pairs it is asked about.
+
+    `contestants`: each cell's generate objects, in an order that hangs on content only; `games`: how many (pair, item)
+    are judged, each in both orders. The parser is part of it: which pairs come next hangs on how replies were read.
+    """
+
+    stage: Literal["contest"] = "contest"
+    version: int = 1
+    contestants: tuple[tuple[str, ...], ...]
+    data: str
+    backend: str
+    model_identity: str
+    prompt_sha256: str
+    parser_sha256: str
+    options: dict[str, str | int | float | bool] = {}
+    items: int | None = None
+    design: Design
+    games: int
+
+
 class JudgeInput(Record):
     """Replies and the parser that reads them: a new parser reads old replies for free."""
 
@@ -203,10 +227,11 @@ StageInput = Annotated[
     | ProbeInput
     | ScoreInput
     | AskInput
+    | ContestInput
     | JudgeInput,
     Field(discriminator="stage"),
 ]
-StageName = Literal["data", "audit", "base", "train", "generate", "probe", "score", "ask", "judge"]
+StageName = Literal["data", "audit", "base", "train", "generate", "probe", "score", "ask", "contest", "judge"]
 
 
 class StageKey(Record):

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pandas as pd
@@ -132,13 +133,13 @@ def note_request(url: str, troubles: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def served(store: Path, log: Path) -> Iterator[str]:
-    """The leaderboard over a store; gives its address."""
+def served(store: Path, log: Path, **app: Any) -> Iterator[str]:
+    """The leaderboard, or another app, over a store; gives its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with log.open("w") as output:
-        process = subprocess.Popen(command(store, port), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command(store, port, **app), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         try:
             address = f"http://127.0.0.1:{port}"
             wait_for(f"{address}/_stcore/health", process, log)

@@ -15,7 +15,8 @@ from harness.records.result import Interval, Result
 from harness.store import MatrixRun, Store
 from reports.charts import scale, smoothed
 from reports.ledger import LedgerRow, budget_notes, ledger, versions_of
-from reports.markdown import escape, report_markdown
+from reports.markdown import report_markdown
+from reports.markdown_table import escape
 from reports.page import report_html
 from reports.publish import publish
 from reports.samples import samples
