@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 
 from harness.data.dataset import Dataset
@@ -21,7 +22,9 @@ from harness.records.inputs import (
     ProbeInput,
     ScoreInput,
     ServedInput,
+    StageInput,
     StageKey,
+    StopRule,
     TrainInput,
 )
 from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
@@ -48,6 +51,7 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
     """The whole plan; every stage comes after its inputs. Raises SpecError for a baseline that is no cell."""
     baseline_cell(spec)
     same_scales(spec, resolved)
+    can_stop(spec)
     data = planned(data_input(spec, resolved.data))
     bases = {name: planned(model.input) for name, model in resolved.models.items()}
     audit = planned(audit_input(spec, resolved, data.key, [base.key for base in bases.values()]))
@@ -61,6 +65,9 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
         own, asked, variant_plan = variant_stages(
             spec, resolved, each, data.key, base_of(each, bases), judges, against.key
         )
+        if spec.compare.stop_when_decided and each == rival:
+            for judge in judges:  # behind its probes: all others are held against these
+                asking[judge.plan.name][len(judge.stages) : len(judge.stages)] = asked.pop(judge.plan.name)
         work += own
         for name, stages_of_judge in asked.items():
             asking[name] += stages_of_judge
@@ -196,6 +203,11 @@ def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
         for column, each_metric in resolved.metrics.items()
     }
     asks = {judge.plan.name: planned(ask_input(judge.resolved, generate.key, data, against.digest)) for judge in judges}
+    if spec.compare.stop_when_decided and generate.key != against:
+        asks = {
+            judge.plan.name: planned(stopping(spec, judge, asks[judge.plan.name].input, against, data))
+            for judge in judges
+        }
     judgments = {judge.plan.name: planned(judge_input(judge.resolved, asks[judge.plan.name].key)) for judge in judges}
     plan = VariantPlan(
         variant=each,
@@ -263,6 +275,37 @@ def ask_input(judge: ResolvedJudge, generations: StageKey, data: StageKey, again
         repeats=judge.spec.repeats,
         against=against if judge.pairwise else None,
     )
+
+
+def can_stop(spec: MatrixSpec) -> None:
+    """Raises SpecError where `compare.stop_when_decided` has no meaning: it decides between two checkpoints."""
+    if not spec.compare.stop_when_decided:
+        return
+    cells = Counter(each.cell.name for each in variants(spec))
+    problems = []
+    if several := [name for name, seeds in cells.items() if seeds > 1]:
+        problems.append(f"{several[0]} has {cells[several[0]]} seeds; it decides between checkpoints, of one seed each")
+    if batched := [judge.column for judge in spec.judges if judge.options.get("batch")]:
+        problems.append(f"judge {batched[0]} is asked by batch, which hands in every question at once")
+    if spec.compare.clusters is not None:
+        problems.append("items of a cluster stand or fall together, and asking stops between any two items")
+    if spec.panels:
+        problems.append("a panel needs the scores of all its judges, and each may stop at another item")
+    if problems:
+        raise SpecError([f"compare.stop_when_decided: {problem}" for problem in problems])
+
+
+def stopping(spec: MatrixSpec, judge: Judging, asked: StageInput, against: StageKey, data: StageKey) -> AskInput:
+    """The same questions, put only until it is decided how the variant compares with the baseline."""
+    assert isinstance(asked, AskInput)  # noqa: S101 - what `ask_input` makes
+    rival = planned(ask_input(judge.resolved, against, data, against.digest))
+    pairs = max(1, len({each.cell for each in variants(spec)}) - 1)
+    rule = StopRule(
+        judged=planned(judge_input(judge.resolved, rival.key)).key.digest,
+        alpha=spec.compare.alpha / pairs,
+        margin=spec.compare.margin if spec.compare.primary == judge.plan.name else None,
+    )
+    return asked.model_copy(update={"stop": rule})
 
 
 def judge_input(judge: ResolvedJudge, replies: StageKey) -> JudgeInput:

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from harness.contrast import FEW_ITEMS, Contrast, Measured
-from harness.records.result import Comparison, Interval, TestResult, Verdict
-from harness.stats.crossed import tipping_point
+from harness.records.result import Comparison, Interval, TestResult, UntilDecided, Verdict
+from harness.stats.crossed import CrossedTest, tipping_point
 from harness.stats.families import benjamini_hochberg, holm, max_t
 from harness.stats.means import unseen_reach
 from harness.stats.panel import FloatArray
@@ -33,6 +33,7 @@ def record(measure: Measured, sides: Sides, found: Contrast) -> Comparison:
     """A contrast as a record, not yet corrected for its family."""
     headline = found.headline if found.units >= 2 and not found.identical else None
     one_seed = measure.seeds is None and headline is not None
+    fixed = headline if headline is not None and headline.method != "betting" else None
     testing, within = measure.testing, found.within
     return Comparison(
         a=sides.a,
@@ -53,8 +54,8 @@ def record(measure: Measured, sides: Sides, found: Contrast) -> Comparison:
         wins=found.wins,
         ties=found.ties,
         losses=found.losses,
-        mde=smallest_detectable_difference(headline.variance, headline.df, testing.alpha) if headline else None,
-        tipping_point=tipping_point(headline, found.seed_load, testing.alpha) if headline and one_seed else None,
+        mde=smallest_detectable_difference(fixed.variance, fixed.df, testing.alpha) if fixed else None,
+        tipping_point=tipping_point(fixed, found.seed_load, testing.alpha) if fixed and one_seed else None,
         verdict="not shown",
         tests=_tests(measure, found),
         note=_note(measure, found),
@@ -63,6 +64,17 @@ def record(measure: Measured, sides: Sides, found: Contrast) -> Comparison:
         p_equivalent=within.equivalent if within and headline else None,
         p_not_worse=within.not_worse(measure.info.higher_is_better) if within and headline else None,
         p_not_better=within.not_worse(not measure.info.higher_is_better) if within and headline else None,
+        until_decided=_until_decided(measure, found) if headline and not fixed else None,
+    )
+
+
+def _until_decided(measure: Measured, found: Contrast) -> UntilDecided:
+    low, high = found.headline.interval if found.headline else (0.0, 0.0)
+    return UntilDecided(
+        items=found.items,
+        out_of=len(measure.aligned.items),
+        half_width=(high - low) / 2,
+        fixed_half_width=found.fixed_half_width,
     )
 
 
@@ -95,11 +107,29 @@ def _note(measure: Measured, found: Contrast) -> str:
         return (
             "every item differs by the same amount, so there is no spread to test against; p is the permutation test's"
         )
+    if found.headline.method == "betting":
+        return _betting_note(measure, found)
+    return _t_note(measure, found, found.headline)
+
+
+def _t_note(measure: Measured, found: Contrast, headline: CrossedTest) -> str:
     if found.units < FEW_ITEMS:
         return _few_note(measure, found)
-    if found.headline.method == "bootstrap-t":
+    if headline.method == "bootstrap-t":
         return f"differences are skewed ({found.skewness:+.1f}): p and interval are the bootstrap-t's"
     return ""
+
+
+def _betting_note(measure: Measured, found: Contrast) -> str:
+    """What was spared and what it cost."""
+    paid = _until_decided(measure, found)
+    note = (
+        f"judged until it was decided, on {paid.items} of {paid.out_of} items: the interval, ±{paid.half_width:.1f}, "
+    )
+    note += "holds whenever one stops"
+    if paid.fixed_half_width is not None:
+        note += f"; as many items fixed beforehand would have given ±{paid.fixed_half_width:.1f}"
+    return note + "; stopping early makes the difference itself look somewhat too large"
 
 
 def _few_note(measure: Measured, found: Contrast) -> str:
@@ -120,14 +150,16 @@ def _reach(measure: Measured, found: Contrast) -> float:
 def _tests(measure: Measured, found: Contrast) -> tuple[TestResult, ...]:
     if found.units < 2:
         return ()
-    assumes = {"recipe": "items and training seeds vary", "checkpoint": "items vary; these checkpoints only"}
+    assumes = {"recipe": "items and training seeds vary", "checkpoint": ITEMS_ONLY}
     tests = [
         TestResult(
             name=f"{t.method} ({t.scope})",
             p=t.p,
             statistic=t.t,
             df=t.df,
-            assumes=assumes[t.scope],
+            assumes="items come in random order, and one may stop at any; these checkpoints only"
+            if t.method == "betting"
+            else assumes[t.scope],
             interval=_interval(t.interval),
         )
         for t in found.tests
@@ -233,7 +265,7 @@ def _verdict(measure: Measured, comparison: Comparison, found: Contrast) -> Verd
         return "too few items"
     if found.identical:
         return "identical"
-    few = found.units < FEW_ITEMS
+    few = found.units < FEW_ITEMS and not (found.headline and found.headline.method == "betting")
     if comparison.p_adjusted > measure.testing.alpha:
         return "equivalent" if not few and _within_margin(measure, comparison) else "not shown"
     nearest = min(map(abs, found.headline.interval)) if found.headline else abs(found.delta)

@@ -49,10 +49,11 @@ class MeasureInfo(Record):
 class LeftOut(Record):
     """How many responses (items × seeds) have no score, for one reason.
 
-    `unscorable`: the metric cannot score the item; `missing`: there is no row at all.
+    `unscorable`: the metric cannot score the item; `missing`: there is no row at all; `decided`: nobody was
+    asked about it any more, because it was decided without.
     """
 
-    reason: Literal["unscorable", "unparsed", "refused", "failed", "missing"]
+    reason: Literal["unscorable", "unparsed", "refused", "failed", "missing", "decided"]
     responses: int
 
 
@@ -101,6 +102,16 @@ class TestResult(Record):
     interval: Interval | None = None
 
 
+class UntilDecided(Record):
+    """What judging only until it is decided spared and cost, for one pair. Half widths of 95 % intervals, points."""
+
+    items: int
+    out_of: int
+    half_width: float
+    fixed_half_width: float | None
+    """Of the t interval, had so many items been fixed beforehand; None where they do not vary."""
+
+
 Verdict = Literal["better", "worse", "equivalent", "not shown", "identical", "too few items"]
 """`equivalent`: within ±margin, shown by two one-sided tests. `too few items`: no verdict, whatever p says."""
 
@@ -136,7 +147,7 @@ class Comparison(Record):
     tests: tuple[TestResult, ...]
     note: str = ""
     method: str = "crossed t"
-    """The test that decided: crossed t, bootstrap-t, permutation, or rule (identical scores)."""
+    """The test that decided: crossed t, bootstrap-t, betting, permutation, or rule (identical scores)."""
     margin: float | None = None
     """Points that were said not to matter; None where nobody said."""
     p_equivalent: float | None = None
@@ -147,6 +158,7 @@ class Comparison(Record):
     """The same of `b` against `a`."""
     left_out_a: tuple[LeftOut, ...] = ()
     left_out_b: tuple[LeftOut, ...] = ()
+    until_decided: UntilDecided | None = None
 
 
 class FactorEffect(Record):
