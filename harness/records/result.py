@@ -91,7 +91,8 @@ class BoardRow(Record):
 class TestResult(Record):
     """One test or interval beside the headline. `assumes` says in a few words what it takes as random.
 
-    `p` is None for a method that only gives an interval, `interval` for one that only gives a p.
+    `p` is None for a method that only gives an interval, `interval` for one that only gives a p. `holds`: False where
+    its error rates are known to be off for scores like these; `assumes` then says so.
     """
 
     name: str
@@ -100,6 +101,7 @@ class TestResult(Record):
     df: float | None
     assumes: str
     interval: Interval | None = None
+    holds: bool = True
 
 
 class UntilDecided(Record):
