@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from harness.align import Layout, VariantScores, align, lay_out
 from harness.board import Families, MeasureBoard, best_first, measure_board
 from harness.contrast import Measured, Testing, measured
+from harness.curves import curves
 from harness.errors import HarnessError
 from harness.metrics import load_metric
 from harness.records.data import AuditSummary
@@ -97,6 +98,7 @@ def compare(inputs: CompareInputs) -> Result:
         comparisons=tuple(comparison for board in boards for comparison in board.comparisons),
         effects=tuple(effect for board in boards for effect in board.effects),
         interactions=primary.interactions,
+        curves=curves(layout.cells, primary_measured, [score.mean for score in primary.scores]),
         variances=tuple(table for table in tables if table is not None),
         winner=winner(layout, primary_measured, [score.mean for score in primary.scores]),
         trust=inputs.trust,

@@ -190,10 +190,10 @@ def _doubt(found: Contrast, name: str) -> str:
     skewed = abs(found.skewness) > SKEWED
     if name in ("betting", "McNemar") or found.identical:
         return ""
-    if name == "Wilcoxon signed-rank":
-        return "differences are skewed: it says nothing of the mean" if skewed else ""
     if found.units < FEW_ITEMS:
         return f"fewer than {FEW_ITEMS} items: too sure where losses are rare"
+    if name == "Wilcoxon signed-rank":
+        return "differences are skewed: it says nothing of the mean" if skewed else ""
     if skewed and found.units <= MANY_ITEMS and name not in ("bootstrap-t", "BCa bootstrap"):
         return "too sure of differences as skewed as these"
     narrow = name in ("percentile bootstrap", "BCa bootstrap") and found.units < NARROW_ITEMS

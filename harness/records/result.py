@@ -199,6 +199,32 @@ class Interaction(Record):
     """Significant after correction, on enough items for a verdict."""
 
 
+class CurvePoint(Record):
+    """At `x`, against the axis's lowest value: points of the measure. No interval at the lowest value itself."""
+
+    x: float
+    difference: float
+    interval: Interval | None
+
+
+class Curve(Record):
+    """How an axis of numbers acts on a measure: a polynomial over all cells, other axes held still.
+
+    `fitted`: the curve, with a band that holds for all of it at once (Working and Hotelling 1929, Scheffé 1953);
+    `levels`: each value that was tried, by itself. `p_slope`: that a straight line rises or falls; `p_bend`: that the
+    curve is none; both uncorrected.
+    """
+
+    axis: str
+    measure: str
+    degree: int
+    scope: Literal["checkpoint", "recipe"]
+    levels: tuple[CurvePoint, ...]
+    fitted: tuple[CurvePoint, ...]
+    p_slope: float | None
+    p_bend: float | None
+
+
 class Purchase(Record):
     """What more of one thing would do to the interval of a typical pair: half the width, in points, and its change."""
 
@@ -393,6 +419,8 @@ class Result(Record):
     effects: tuple[FactorEffect, ...]
     interactions: tuple[Interaction, ...] = ()
     """Two-way interactions of the axes on the primary measure."""
+    curves: tuple[Curve, ...] = ()
+    """Axes of numbers with three values or more, on the primary measure."""
     variances: tuple[VarianceTable, ...] = ()
     winner: Winner | None = None
     trust: tuple[TrustReport, ...]
