@@ -16,8 +16,8 @@ import numpy as np
 
 from harness.stats.panel import FloatArray
 
-_MOST = 0.5
-"""Share of the capital that one score may cost at most (the paper's c)."""
+_MOST = 0.75
+"""Share of the capital that one score may cost at most (the paper's c; it finds 1/2 and 3/4 reasonable)."""
 _STEPS = 40
 """Halvings of the scale when an end of the interval is looked for: far below a digit that is shown."""
 
