@@ -18,7 +18,7 @@ from harness.stats.components import Replicates
 from harness.stats.corpus import CorpusPanel
 from harness.stats.panel import BoolArray, FloatArray, IntArray, Panel
 
-Reason = Literal["unscorable", "unparsed", "refused", "failed", "missing"]
+Reason = Literal["unscorable", "unparsed", "refused", "failed", "missing", "decided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +104,13 @@ ItemValues = dict[str, tuple[float, tuple[float, ...]]]
 """example id -> (value, counts), for one variant; an unscored item is absent."""
 
 
-def align(layout: Layout, measure: MeasureInfo, clusters: Mapping[str, str] | None = None) -> Aligned:
+def align(
+    layout: Layout, measure: MeasureInfo, clusters: Mapping[str, str] | None = None, *, stopped: bool = False
+) -> Aligned:
     """Items are all that any variant has a row for, sorted by id, so that no order of files or rows can matter.
 
-    `clusters`: the group of each item, by example id; an item that is not in it stands for itself.
+    `clusters`: the group of each item, by example id; an item that is not in it stands for itself. `stopped`: an item
+    without a row was not asked about because it was decided without it.
     Raises HarnessError where a row is there twice or a score is not a finite number.
     """
     asked: set[str] = set()
@@ -126,7 +129,9 @@ def align(layout: Layout, measure: MeasureInfo, clusters: Mapping[str, str] | No
     runs = np.array([len(group) for group in folded], dtype=np.int64)
     unscored = runs * len(items) - panel.present.sum(axis=(1, 2))
     counts = _corpus_panel(items, folded, panel) if measure.corpus else None
-    left_out = tuple(_left_out(group, measure, items) for group in layout.variants)
+    left_out = tuple(_left_out(group, measure, items, "decided" if stopped else "missing") for group in layout.variants)
+    for number, reasons in enumerate(left_out):
+        unscored[number] -= sum(each.responses for each in reasons if each.reason == "decided")
     return Aligned(items, panel, counts, unscored, left_out, noise)
 
 
@@ -138,12 +143,14 @@ def _cluster_index(items: tuple[str, ...], clusters: Mapping[str, str]) -> IntAr
     return np.array([numbers[name] for name in names], dtype=np.int64)
 
 
-def _left_out(group: Sequence[VariantScores], measure: MeasureInfo, items: tuple[str, ...]) -> tuple[LeftOut, ...]:
+def _left_out(
+    group: Sequence[VariantScores], measure: MeasureInfo, items: tuple[str, ...], absent: Reason
+) -> tuple[LeftOut, ...]:
     """Why responses of one cell have no score; one with several unscored repeats counts by the first of them."""
     counts: Counter[Reason] = Counter()
     for scores in group:
         asked, values = fold(scores, measure)
-        counts["missing"] += len(items) - len(asked)
+        counts[absent] += len(items) - len(asked)
         reasons: dict[str, Reason] = {}
         for judgment in scores.judgments.get(measure.name, ()) if measure.kind == "judge" else ():
             if judgment.kind != "scored" and judgment.example_id not in values:
@@ -175,7 +182,7 @@ def fold(scores: VariantScores, measure: MeasureInfo) -> tuple[set[str], ItemVal
         rows = scores.metrics.get(name, ())
         return {row.example_id for row in rows}, _fold_metric(rows, f"{name} of {scores.variant.name}")
     judgments = scores.judgments.get(name, ())
-    return {judgment.example_id for judgment in judgments}, _fold_judgments(judgments)
+    return {judgment.example_id for judgment in judgments}, fold_judgments(judgments)
 
 
 def _fold_metric(rows: Sequence[ScoreRow], where: str) -> ItemValues:
@@ -197,7 +204,7 @@ def _fold_metric(rows: Sequence[ScoreRow], where: str) -> ItemValues:
     return folded
 
 
-def _fold_judgments(judgments: Sequence[Judgment]) -> ItemValues:
+def fold_judgments(judgments: Sequence[Judgment]) -> ItemValues:
     """Mean over the scored repeats of each sample, then over the samples: repeats are never items."""
     repeats: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for judgment in judgments:

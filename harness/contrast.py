@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.align import Aligned
 from harness.records.result import MeasureInfo
+from harness.sequential import Course, Sequential
 from harness.stats.bootstrap import Bootstrap, SeedNoise, paired_bootstrap, percentile_interval
 from harness.stats.corpus import CorpusMoments, CorpusPanel, CorpusScore, corpus_moments
 from harness.stats.crossed import (
@@ -81,6 +82,12 @@ class Measured:
     seeds: SeedVariance | None
     corpus: CorpusPart | None
     testing: Testing
+    sequential: Sequential | None = None
+
+    def course(self, values: FloatArray, there: BoolArray, low: float, high: float) -> Course:
+        """Values (n,) of the items, in the order in which the judge was asked about them."""
+        assert self.sequential is not None  # noqa: S101 - only such a measure has an order
+        return Course.of(values, there, self.sequential.places(self.aligned.items), low, high)
 
     def generator(self) -> np.random.Generator:
         """A fresh generator that depends on the seed and the measure's name, and on nothing computed before."""
@@ -101,9 +108,20 @@ class Measured:
         return np.asarray(at_end & (panel.present.any(axis=2).sum(axis=1) == 1), dtype=np.bool_)
 
 
-def measured(info: MeasureInfo, aligned: Aligned, score: CorpusScore | None, testing: Testing) -> Measured:
-    """Estimate what all contrasts of a measure share. `score` is needed for a corpus measure."""
-    plain = Measured(info, aligned, None, None, testing)
+def measured(
+    info: MeasureInfo,
+    aligned: Aligned,
+    score: CorpusScore | None,
+    testing: Testing,
+    sequential: Sequential | None = None,
+) -> Measured:
+    """Estimate what all contrasts of a measure share. `score` is needed for a corpus measure.
+
+    A judge that stopped when it was decided (`sequential`) decided about checkpoints: seeds play no part.
+    """
+    plain = Measured(info, aligned, None, None, testing, sequential)
+    if sequential is not None:
+        return plain
     if aligned.counts is None or score is None:
         found = seed_variance(aligned.panel)
     else:
@@ -142,6 +160,8 @@ class Contrast:
     ties: int
     losses: int
     identical: bool
+    fixed_half_width: float | None = None
+    """Half of the t interval, had a judge that stopped when it was decided been asked about a fixed number of items."""
 
     @property
     def effect_size(self) -> float | None:
@@ -194,7 +214,27 @@ def contrast_weighted(
         _mcnemar(measure, weights, by_item) if beside else None,
         _side_means(measure, weights, by_item),
     )
-    return tuple(_contrast(measure, tested, k) for k in range(len(weights)))
+    found = tuple(_contrast(measure, tested, k) for k in range(len(weights)))
+    if measure.sequential is None:
+        return found
+    return tuple(
+        _until_decided(measure, each, row, by_item, k) for k, (each, row) in enumerate(zip(found, weights, strict=True))
+    )
+
+
+def _until_decided(measure: Measured, found: Contrast, weights: FloatArray, by_item: ItemContrasts, k: int) -> Contrast:
+    """The same by the one test that holds whenever a judge stops; the others need a number fixed beforehand."""
+    low, high = measure.info.bounds
+    if found.identical or found.units < 2 or measure.sequential is None or not np.isfinite([low, high]).all():
+        return found
+    reach = float(np.maximum(weights, 0).sum()) * (high - low)
+    course = measure.course(by_item.differences[k], by_item.included[k], -reach, reach)
+    test, within = course.test(measure.testing.level, measure.sequential.alpha, measure.testing.margin)
+    fixed = None if found.headline is None else (found.headline.interval[1] - found.headline.interval[0]) / 2
+    return replace(
+        found, headline=test, within=within, tests=(test,), bootstraps=(), permutation_p=None, wilcoxon_p=None,
+        mcnemar_p=None, fixed_half_width=fixed,
+    )  # fmt: skip
 
 
 def _skewed(skewness: FloatArray, moments: Moments) -> BoolArray:

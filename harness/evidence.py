@@ -29,7 +29,8 @@ from harness.records.result import (
     WinRate,
 )
 from harness.records.rows import Generation, Judgment, ReplyRow, Scored, ScoreRow
-from harness.records.seal import AuditFacts, ScoreFacts
+from harness.records.seal import AskFacts, AuditFacts, ScoreFacts
+from harness.sequential import Sequential
 from harness.spec.judges import PanelSpec
 from harness.spec.matrix import MatrixSpec
 from harness.stats.bradley_terry import pair_strengths
@@ -95,7 +96,28 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
             rank_untrusted=spec.compare.rank_untrusted,
         ),
         clusters=None if spec.compare.clusters is None else cluster_of(tests, spec.compare.clusters),
+        sequential=courses(plan, store, tests),
     )
+
+
+def courses(plan: Plan, store: Store, tests: Sequence[Example]) -> dict[str, Sequential]:
+    """By judge: how asking until it was decided went; nothing for one that was asked about everything."""
+    from judges.questions import rank
+
+    order = tuple(sorted((example.id for example in tests), key=rank))
+    rules = {
+        stage.key: stage.input.stop for stage in plan.stages if isinstance(stage.input, AskInput) and stage.input.stop
+    }
+    found = {}
+    for judge in plan.judges:
+        keys = [each.asks[judge.name] for each in plan.variants]
+        rule = next((rules[key] for key in keys if key in rules), None)
+        if rule is not None:
+            seals = [seal.facts for key in keys if (seal := store.sealed(key)) is not None]
+            bills = [facts for facts in seals if isinstance(facts, AskFacts)]
+            asked, spared = (sum(getattr(each, what) for each in bills) for what in ("calls", "spared"))
+            found[judge.name] = Sequential(order, rule.alpha, asked, spared)
+    return found
 
 
 def audit_summary(plan: Plan, store: Store) -> AuditSummary | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import HarnessError, StoreError, TrainingFailed
 from harness.progress import BAR_OF, Watcher
-from harness.records.inputs import AskInput, ContestInput, JudgeInput, StageKey
+from harness.records.inputs import AskInput, ContestInput, JudgeInput, StageKey, StopRule
 from harness.records.plan import FailedVariant, Plan, PlannedStage, VariantPlan
 from harness.records.result import Result
 from harness.resolved import Resolved
@@ -165,6 +165,8 @@ def lacks_input(stage: PlannedStage, store: Store, failures: dict[StageKey, Fail
     if not failures:
         return False
     match stage.input:
+        case AskInput(stop=StopRule(judged=judged)):
+            return store.sealed(StageKey(stage="judge", digest=judged)) is None
         case AskInput(against=str(against)) if against != "reference":
             return store.sealed(StageKey(stage="generate", digest=against)) is None
         case ContestInput(contestants=cells):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -23,7 +24,9 @@ from harness.records.inputs import (
     ProbeInput,
     ScoreInput,
     ServedInput,
+    StageInput,
     StageKey,
+    StopRule,
     TrainInput,
 )
 from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
@@ -32,7 +35,7 @@ from harness.resolved import Resolved, ResolvedImport, ResolvedJudge, ResolvedSe
 from harness.spec.axes import TRAIN_AXES
 from harness.spec.matrix import MatrixSpec
 from harness.store import planned
-from harness.variants import baseline_cell, rivals, variants
+from harness.variants import baseline_cell, opponent, rivals, variants
 
 COMPARE_VERSION = 1
 """Raised when the same records would give another comparison or another report."""
@@ -56,6 +59,7 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
     baseline_cell(spec)
     same_scales(spec, resolved)
     comparable_rivals(spec, resolved)
+    can_stop(spec)
     data = planned(data_input(spec, resolved.data))
     bases = {name: planned(model.input) for name, model in resolved.models.items()}
     audit = planned(audit_input(spec, resolved, data.key, [base.key for base in bases.values()]))
@@ -71,6 +75,9 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
         own, asked, variant_plan = variant_stages(
             spec, resolved, each, data.key, base_of(each, bases), judges, against.get(each.fold, against[None])
         )
+        if spec.compare.stop_when_decided and each == opponent(spec):
+            for judge in judges:  # behind its probes: all others are held against these
+                asking[judge.plan.name][len(judge.stages) : len(judge.stages)] = asked.pop(judge.plan.name)
         work += own
         for name, stages_of_judge in asked.items():
             asking[name] += stages_of_judge
@@ -224,6 +231,11 @@ def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
         for column, each_metric in resolved.metrics.items()
     }
     asks = {judge.plan.name: planned(ask_input(judge.resolved, generate.key, data, against.digest)) for judge in judges}
+    if spec.compare.stop_when_decided and generate.key != against:
+        asks = {
+            judge.plan.name: planned(stopping(spec, judge, asks[judge.plan.name].input, against, data))
+            for judge in judges
+        }
     judgments = {judge.plan.name: planned(judge_input(judge.resolved, asks[judge.plan.name].key)) for judge in judges}
     plan = VariantPlan(
         variant=each,
@@ -329,6 +341,39 @@ def planned_contest(
             games=possible if judge.spec.pairs == "all" else min(sampled, possible),
         )
     )
+
+
+def can_stop(spec: MatrixSpec) -> None:
+    """Raises SpecError where `compare.stop_when_decided` has no meaning: it decides between two checkpoints."""
+    if not spec.compare.stop_when_decided:
+        return
+    cells = Counter((each.cell.name, each.fold) for each in variants(spec))
+    problems = []
+    if any(fold is not None for _, fold in cells):
+        problems.append("a cross-validated cell is several checkpoints; it decides between two")
+    if several := [(*cell, seeds) for cell, seeds in cells.items() if seeds > 1]:
+        problems.append(f"{several[0][0]} has {several[0][-1]} seeds; it decides between checkpoints, of one seed each")
+    if batched := [judge.column for judge in spec.judges if judge.options.get("batch")]:
+        problems.append(f"judge {batched[0]} is asked by batch, which hands in every question at once")
+    if spec.compare.clusters is not None:
+        problems.append("items of a cluster stand or fall together, and asking stops between any two items")
+    if spec.panels:
+        problems.append("a panel needs the scores of all its judges, and each may stop at another item")
+    if problems:
+        raise SpecError([f"compare.stop_when_decided: {problem}" for problem in problems])
+
+
+def stopping(spec: MatrixSpec, judge: Judging, asked: StageInput, against: StageKey, data: StageKey) -> AskInput:
+    """The same questions, put only until it is decided how the variant compares with the baseline."""
+    assert isinstance(asked, AskInput)  # noqa: S101 - what `ask_input` makes
+    rival = planned(ask_input(judge.resolved, against, data, against.digest))
+    pairs = max(1, len({each.cell for each in variants(spec)}) - 1)
+    rule = StopRule(
+        judged=planned(judge_input(judge.resolved, rival.key)).key.digest,
+        alpha=spec.compare.alpha / pairs,
+        margin=spec.compare.margin if spec.compare.primary == judge.plan.name else None,
+    )
+    return asked.model_copy(update={"stop": rule})
 
 
 def judge_input(judge: ResolvedJudge, replies: StageKey) -> JudgeInput:

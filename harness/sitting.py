@@ -99,8 +99,8 @@ def sit_down(  # noqa: PLR0913 - a sitting's whole surroundings
     answered = answered_by(plan, against, store, pairwise=rubric.mode == "pairwise")
     others = None
     if rubric.mode == "pairwise":
-        rows = [row for key in opponents(plan, against) for row in store.read(key, Generation)]
-        others = {(row.example_id, row.sample): row.text for row in rows}
+        theirs = [row for key in opponents(plan, against) for row in store.read(key, Generation)]
+        others = {(row.example_id, row.sample): row.text for row in theirs}
     tests = [row.example for row in store.stream(plan.data, SplitExample) if row.split == "test"]
     objects = [rating_input(rater, rubric, key.digest, plan.data.digest, against.digest) for key in answered]
     sheets = [

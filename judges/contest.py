@@ -23,7 +23,7 @@ from judges.questions import PlannedRequest, choose_items, request_of
 from judges.rubric import Rubric
 
 Texts = Sequence[Sequence[Mapping[str, str]]]
-"""By contestant and seed: example id -> answer."""
+"""By contestant and training (seeds, folds): example id -> answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Contest:
         """`texts`: of the contestants, in the order of `contest.contestants`."""
         self._contest, self._rubric, self._texts = contest, rubric, texts
         chosen = choose_items(examples, contest.items)
-        answered = [set.intersection(*(set(seed) for seed in seeds)) for seeds in texts]
+        answered = [set().union(*each) for each in texts]
         self._examples = {each.id: each for each in chosen if all(each.id in known for known in answered)}
 
     @property
@@ -87,7 +87,8 @@ class Contest:
     def requests(self, a: int, b: int, item: str) -> tuple[PlannedRequest, PlannedRequest]:
         """The two orders: `a` first, then `b` first."""
         example, draw = self._examples[item], int.from_bytes(hashlib.sha256(item.encode()).digest()[:4], "big")
-        ours, theirs = (seeds[draw % len(seeds)][item] for seeds in (self._texts[a], self._texts[b]))
+        answers = [[texts[item] for texts in self._texts[cell] if item in texts] for cell in (a, b)]
+        ours, theirs = (each[draw % len(each)] for each in answers)
         same = ours.strip() == theirs.strip()
         first, second = (self._request(example, *shown) for shown in ((ours, theirs), (theirs, ours)))
         return PlannedRequest(first, item, 0, 0, same), PlannedRequest(second, item, 0, 1, same)

@@ -45,9 +45,13 @@ def choose_items(examples: Sequence[Example], items: int | None, seed: int = ITE
     """
     if items is None or items >= len(examples):
         return list(examples)
-    ranks = {example.id: hashlib.sha256(f"{seed}:{example.id}".encode()).digest() for example in examples}
-    last = sorted(ranks.values())[items - 1]
-    return [example for example in examples if ranks[example.id] <= last]
+    last = sorted(rank(example.id, seed) for example in examples)[items - 1]
+    return [example for example in examples if rank(example.id, seed) <= last]
+
+
+def rank(example_id: str, seed: int = ITEMS_SEED) -> bytes:
+    """Where an item stands in the random order in which items are chosen, and asked about until it is decided."""
+    return hashlib.sha256(f"{seed}:{example_id}".encode()).digest()
 
 
 def judge_requests(

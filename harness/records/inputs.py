@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from harness.records.base import Record
 from harness.records.data import SplitName
@@ -167,10 +167,23 @@ class ScoreInput(Record):
     language: str | None = None
 
 
+class StopRule(Record):
+    """When a judge has heard enough about a variant (see harness.stats.betting).
+
+    `judged`: digest of the judgments of the baseline's answers; `alpha`: of one pair; `margin`: points of the rubric's
+    scale within which two variants are equivalent, None for no such claim.
+    """
+
+    judged: str
+    alpha: float
+    margin: float | None = None
+
+
 class AskInput(Record):
     """Everything that decides a judge's replies.
 
-    `against`: what a pairwise rubric compares with: digest of a generate object, or `reference`.
+    `against`: what a pairwise rubric compares with: digest of a generate object, or `reference`. `stop`: ask about
+    items in random order and only until it is decided; None: about all of them.
     """
 
     stage: Literal["ask"] = "ask"
@@ -184,6 +197,15 @@ class AskInput(Record):
     items: int | None = None
     repeats: int = 1
     against: str | None = None
+    stop: StopRule | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a rule the text is what it was before there were any: nobody pays for replies again."""
+        written: dict[str, Any] = handler(self)
+        if self.stop is None:
+            written.pop("stop", None)
+        return written
 
 
 class ContestInput(Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.records.base import digest
@@ -12,6 +13,7 @@ from harness.records.inputs import (
     JudgeInput,
     ProbeInput,
     StageKey,
+    StopRule,
 )
 from harness.records.rows import Generation, Reply, ReplyRow
 from harness.records.seal import AskFacts
@@ -20,6 +22,8 @@ from harness.store import ObjectWriter, Store
 
 if TYPE_CHECKING:
     from judges.contest import Contest
+    from judges.questions import PlannedRequest
+    from judges.rubric import Rubric
 
 from harness.stages.workshop import Workshop
 
@@ -52,18 +56,47 @@ def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> Ask
         writer.append([row])
         workshop.advance(1)
 
-    left = pending(requests, kept)
-    if left:
-        put_questions(
-            workshop.judge(resolved),
-            left,
-            on_reply=on_reply,
-            limits=resolved.spec.limits,
-            budget=workshop.budget,
-            price=resolved.price,
-            name=digest(ask),
-        )
-    return bill(writer.kept_rows(ReplyRow), resolved.price)
+    def put(questions: Sequence[PlannedRequest]) -> None:
+        if questions:
+            put_questions(
+                workshop.judge(resolved),
+                questions,
+                on_reply=on_reply,
+                limits=resolved.spec.limits,
+                budget=workshop.budget,
+                price=resolved.price,
+                name=digest(ask),
+            )
+
+    spared = 0
+    if ask.stop is None:
+        put(pending(requests, kept))
+    else:
+        spared = put_until_decided(workshop, ask.stop, rubric, resolved, requests, put, writer)
+    return bill(writer.kept_rows(ReplyRow), resolved.price).model_copy(update={"spared": spared})
+
+
+def put_until_decided(  # noqa: PLR0913 - what is asked, of whom, and what ends it
+    workshop: Workshop,
+    rule: StopRule,
+    rubric: Rubric,
+    resolved: ResolvedJudge,
+    requests: Sequence[PlannedRequest],
+    put: Callable[[Sequence[PlannedRequest]], None],
+    writer: ObjectWriter,
+) -> int:
+    """Ask round by round; how many questions were never put because the answer was there before."""
+    from harness.stages.stopping import Decision, rounds
+    from judges.questions import pending
+
+    decision = Decision.of(workshop, rule, rubric, expected=resolved.spec.expected_score)
+    waiting = len(requests)
+    for questions in rounds(requests):
+        put(pending(questions, writer.kept_rows(ReplyRow)))
+        waiting -= len(questions)
+        if waiting and decision.made(writer.kept_rows(ReplyRow)):
+            break
+    return waiting
 
 
 def make_contest(workshop: Workshop, contest: ContestInput, writer: ObjectWriter) -> AskFacts:

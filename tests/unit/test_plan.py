@@ -16,6 +16,7 @@ from harness.metrics.base import Recipe, References
 from harness.metrics.registry import load_metric
 from harness.plan import expand
 from harness.prompts import STYLES
+from harness.records.base import canonical_json
 from harness.records.inputs import AskInput, BaseInput, ImportedInput, ServedInput, SourceInput, TrainInput
 from harness.records.plan import Plan
 from harness.records.settings import FieldMap
@@ -339,3 +340,49 @@ def test_an_unvaried_training_setting_leaves_names_and_digests_alone() -> None:
     assert keys(axis, "train") == keys(given, "train"), "one training, whichever way it was written"
     included = plan_of(MATRIX + "include: [{eos_in_loss: false, prompt_style: phi, masking: prompt}]\n")
     assert keys(included, "train") > keys(plain, "train")
+
+
+# ---------------------------------------------------------------- judging until it is decided
+
+ONE_SEED = MATRIX.replace("seed: [1, 2]", "seed: [1]")
+STOPPED = ONE_SEED + "compare: {stop_when_decided: true, primary: j, margin: 2}\n"
+
+
+def test_asking_until_it_is_decided_comes_after_the_baseline_is_judged() -> None:
+    plain, stopped = plan_of(ONE_SEED), plan_of(STOPPED)
+    rules = {stage.key: stage.input for stage in stopped.stages if isinstance(stage.input, AskInput)}
+    asks = [rules[each.asks["j"]] for each in stopped.variants]
+    assert sum(each.stop is None for each in asks) == 1
+    rival = stopped.variants[[each.stop for each in asks].index(None)]
+    assert rival.variant.method == "none", "what others are held against is judged whole, as ever"
+    assert rival.asks["j"] in {each.asks["j"] for each in plain.variants}
+    judged = {rule.judged for each in asks if (rule := each.stop) is not None}
+    assert judged == {rival.judgments["j"].digest}
+    (rule,) = {each.stop for each in asks if each.stop is not None}
+    assert (rule.alpha, rule.margin) == (pytest.approx(0.05 / 5), 2.0)
+    order = [stage.key for stage in stopped.stages]
+    others = [each.asks["j"] for each in stopped.variants if each != rival]
+    assert order.index(rival.judgments["j"]) < min(order.index(key) for key in others)
+    assert not keys(plain, "ask") & {key.digest for key in others}
+
+
+def test_without_a_rule_questions_keep_their_identity() -> None:
+    """Replies that were paid for before there were such rules are found again."""
+    asked = next(stage.input for stage in plan_of().stages if isinstance(stage.input, AskInput))
+    assert "stop" not in canonical_json(asked)
+    assert AskInput.model_validate_json(canonical_json(asked)) == asked
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seed: [1]", "seed: [1, 2]", "has 2 seeds"),
+        ("name: j}", "name: j, options: {batch: true}}", "by batch"),
+        ("margin: 2", "clusters: topic", "stand or fall together"),
+        ("compare:", "panels: [{name: p, judges: [j, k]}]\ncompare:", "a panel needs"),
+    ],
+)
+def test_asking_until_it_is_decided_is_refused_where_it_has_no_meaning(old: str, new: str, message: str) -> None:
+    text = STOPPED.replace("name: j}]", "name: j}, {backend: scripted, name: k}]") if "panels" in new else STOPPED
+    with pytest.raises(SpecError, match=message):
+        plan_of(text.replace(old, new))
