@@ -38,6 +38,7 @@ def main() -> None:
         sys.exit(f"{arguments.data} is not there; give the book's instruction-data.json with --data")
     import torch
 
+    from harness.generators.layout import lay_by_columns
     from trainers.models import convert, load, locate
 
     torch.set_num_threads(arguments.threads)
@@ -46,9 +47,11 @@ def main() -> None:
         if arguments.weights is None:
             convert(locate("smollm2-135m"), folder)
         model = load(folder, dtype=torch.float32)
+        mine = load(folder, dtype=torch.float32)  # laid out otherwise in memory, which the others shall not feel
+    lay_by_columns(mine.model)
     prompts = read_prompts(arguments, model.tokenizer)
     ids = [encoded for _, encoded in prompts]
-    contestants: dict[str, Turn] = {"ours": lambda: ours(model, prompts)}
+    contestants: dict[str, Turn] = {"ours": lambda: ours(mine, prompts)}
     for size in arguments.batch:
         contestants[f"model.generate, batch {size}"] = lambda size=size: theirs(model, ids, size)  # type: ignore[misc]
     if arguments.weights is None and not arguments.without_llamacpp:

@@ -19,6 +19,7 @@ import torch
 from harness.errors import ModelError
 from harness.generators.choosing import Chooser, Row, dice_of
 from harness.generators.decoding import ATTENTION, start_decoding
+from harness.generators.layout import lay_by_columns
 from harness.prompts import (
     PromptStyle,
     Segment,
@@ -98,10 +99,12 @@ def generate(
     """Responses in lists, as they are finished; pieces whose (example id, sample) are all in `done` are left out.
 
     A stop string ends decoding at once, whatever tokens it is made of. `tokens` counts the token that ended the
-    response. Raises ModelError, before anything is generated, for a prompt that leaves no room in the context.
+    response. Linear layers of the model are laid out anew in memory. Raises ModelError, before anything is generated,
+    for a prompt that leaves no room in the context.
     """
     tasks = tasks_of(model, prompts, settings)
-    _check_room(tasks, model.context_length)
+    check_room(tasks, model.context_length)
+    lay_by_columns(model.model)
     ends = Endings(model, style)
     for piece in pieces(tasks, settings.batch_size):
         if not all((task.example_id, task.sample) in done for task in piece):
@@ -189,7 +192,7 @@ def responses(
                 yield finished
 
 
-def _check_room(tasks: Sequence[Task], context_length: int) -> None:
+def check_room(tasks: Sequence[Task], context_length: int) -> None:
     for task in tasks:
         room = context_length - task.limit
         if len(task.ids) > room:
