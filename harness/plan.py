@@ -65,6 +65,8 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
         for name, stages_of_judge in asked.items():
             asking[name] += stages_of_judge
         variant_plans.append(variant_plan)
+    if spec.generate.engine == "vllm":  # it holds the whole GPU, and keeps all adapters of a base: train first
+        work.sort(key=lambda stage: stage.key.stage in ("generate", "score"))
     in_order = [*work, *itertools.chain(*asking.values())]
     stages = tuple({stage.key: stage for stage in in_order}.values())
     return Plan(

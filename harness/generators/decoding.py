@@ -86,7 +86,7 @@ class KeyValueStore:
         return self.keys[index], self.values[index]
 
     def seen(self, window: int | None) -> Tensor:
-        """(old, 1, 1, columns used), True where an old row's newest token sees a column; one for all layers of a step."""
+        """(old, 1, 1, columns used), True where an old row sees a column; made once a step for all layers."""
         if window not in self._seen:
             assert self.places is not None  # noqa: S101 - set by open_step
             columns = torch.arange(max(self.lengths[: self.old]), device=self.places.device)

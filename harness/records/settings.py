@@ -113,6 +113,9 @@ NewTokens = Annotated[int, Field(ge=1)] | ReferenceLength
 class GenerateSettings(Record):
     """How responses are decoded: greedily, unless a temperature is given."""
 
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="What answers; vllm: for big generation on a GPU, an extra to install."
+    )
     max_new_tokens: NewTokens = Field(
         64, description="Longest response in tokens; or {times_reference: 2}, a multiple of the reference's length."
     )
