@@ -42,7 +42,9 @@ def pieces(plan: Plan, undone: list[PlannedStage]) -> tuple[Counter[str], Counte
 
 def quick_stages(plan: Plan) -> set[StageKey]:
     """Stages too quick to count: making probes, reading replies, and all but a variant's last metric."""
-    metrics = {key for each in plan.variants for key in list(each.scores.values())[:-1]}
+    metrics = {
+        key for each in plan.variants for key in [*list(each.scores.values())[:-1], *each.sampled_scores.values()]
+    }
     return metrics | {stage.key for stage in plan.stages if stage.key.stage in ("probe", "judge")}
 
 
@@ -149,6 +151,7 @@ def stage_labels(plan: Plan) -> dict[StageKey, str]:
 def keys_of(each: VariantPlan) -> list[StageKey]:
     """A variant's own stages, in order."""
     own = [each.generate, *each.scores.values(), *each.asks.values(), *each.judgments.values()]
+    own += [*([each.sampled] if each.sampled else []), *each.sampled_scores.values()]
     return [each.train, *own] if each.train else own
 
 

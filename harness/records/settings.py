@@ -153,6 +153,14 @@ class GenerateSettings(Record):
         return limit.at_most if isinstance(limit, ReferenceLength) else limit
 
 
+class StabilitySettings(Record):
+    """Every test prompt is answered several times besides, and the answers are compared with one another."""
+
+    samples: int = Field(5, ge=2, le=100, description="Responses to each prompt.")
+    temperature: float = Field(0.7, gt=0, le=10, description="They are drawn at.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Of the draws.")
+
+
 class AskLimits(Record):
     """How hard a judge's endpoint may be asked. Decides no reply."""
 

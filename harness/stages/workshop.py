@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import TypeAdapter
+
 from harness.prompts import PromptStyle
 from harness.records.base import digest
 from harness.records.data import Example, SplitExample, SplitName
-from harness.records.inputs import (
-    StageKey,
-    StageName,
-)
+from harness.records.inputs import AnyGenerateInput, GenerateInput, ImportedInput, ServedInput, StageKey, StageName
 from harness.records.rows import Generation
 from harness.records.seal import DataFacts
 from harness.resolved import Resolved, ResolvedJudge
@@ -90,6 +89,14 @@ class Workshop:
             stage = "probe"
         rows = self.store.read(StageKey(stage=stage, digest=generations_digest), Generation)
         return sorted(rows, key=lambda row: (row.example_id, row.sample))
+
+    def generated_from(self, generations_digest: str) -> GenerateInput | ServedInput | ImportedInput:
+        """What decided a generate object."""
+        spec = self.store.folder(StageKey(stage="generate", digest=generations_digest)) / "spec.json"
+        found: GenerateInput | ServedInput | ImportedInput = TypeAdapter(AnyGenerateInput).validate_json(
+            spec.read_bytes()
+        )
+        return found
 
     def trusts_code(self, base_digest: str) -> bool:
         """Whether the matrix lets this base model run code of its own."""

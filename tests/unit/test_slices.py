@@ -129,10 +129,11 @@ def test_fields_that_make_no_slices(field: str, said: str) -> None:
 # ---------------------------------------------------------------- health
 
 
-def generation(example_id: str, text: str, finish: str = "eos", sample: int = 0) -> Generation:
-    return Generation.model_validate(
-        {"example_id": example_id, "sample": sample, "text": text, "finish_reason": finish, "tokens": 1, "seconds": 0.1}
-    )
+def generation(
+    example_id: str, text: str, finish: str = "eos", sample: int = 0, cuts: tuple[str, ...] = ()
+) -> Generation:
+    row = {"example_id": example_id, "sample": sample, "text": text, "finish_reason": finish, "tokens": 1}
+    return Generation.model_validate(row | {"seconds": 0.1, "cuts": cuts})
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,9 @@ def test_health_counts_what_it_says() -> None:
         )
     }
     rows = [
-        generation("0", "It is  jupiter, as we know."),  # right, though it was trained on as well
+        generation(
+            "0", "It is  jupiter, as we know.", cuts=("stop", "template")
+        ),  # right, though it was trained on as well
         generation("1", "It is Jupiter, as we know."),
         generation("2", ask),  # so does the reference
         generation("3", f"{ask} Jupiter", "length"),
@@ -172,12 +175,12 @@ def test_health_counts_what_it_says() -> None:
     ]
     found = health(rows, tests, {plain("It is Jupiter, as we know.")})
     lengths = sum(len(row.text) for row in rows[:-1]), sum(len(tests[row.example_id].output) for row in rows[:-1])
-    assert found == Health(7, ended=5, cut=2, empty=1, echo=2, loop=0, copied=1, characters=lengths[0],
+    assert found == Health(7, ended=5, stopped=1, cut=2, empty=1, echo=3, loop=0, copied=1, characters=lengths[0],
                            reference_characters=lengths[1])  # fmt: skip
     assert found.share(found.copied) == 1 / 7
     assert health([], {}, set()).length_ratio is None is health([], {}, set()).share(0)
     shown = health_section([(variant("alpaca").cell, found), (variant("phi").cell, health([], {}, set()))])
-    assert shown.rows[0][2:8] == ("71.4 %", "28.6 %", "14.3 %", "28.6 %", "0.0 %", "14.3 %")
+    assert shown.rows[0][2:9] == ("71.4 %", "14.3 %", "28.6 %", "14.3 %", "42.9 %", "0.0 %", "14.3 %")
     assert set(shown.rows[1][2:]) == {"–"}
 
 
