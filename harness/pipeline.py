@@ -193,12 +193,17 @@ def measure_judges(plan: Plan, resolved: Resolved, store: Store, watcher: Watche
 
 
 def conclude(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVariant, ...]) -> Result:
-    """Compare and publish; both are quick, and made anew whenever anything was."""
+    """Compare and publish, with what tuning changed; all is quick, and made anew whenever anything was."""
+    from harness.breakdown import read, three_dimensions, untrusted
     from harness.compare import compare
     from harness.evidence import gather
+    from reports.dimensions import dimension_sections
     from reports.publish import publish
 
-    result = compare(gather(spec, plan, store, failed))
+    evidence = gather(spec, plan, store, failed)
+    result = compare(evidence)
     store.write_result(plan, result)
-    publish(store, MatrixRun(plan.matrix, plan.matrix_digest, store.matrix_folder(plan), plan, result))
+    run = MatrixRun(plan.matrix, plan.matrix_digest, store.matrix_folder(plan), plan, result)
+    finished = read(spec, run, store, evidence)
+    publish(store, run, dimension_sections(three_dimensions(finished), untrusted(finished)))
     return result

@@ -10,9 +10,10 @@ from reports.sections import Section
 from reports.wording import NONE, figure, labels
 
 NOTE = (
-    "Share of the responses. Ended: by themselves; stop string: of these, at a text that the style ends at; cut: at the "
-    "limit of new tokens; echo: repeats the instruction or a header of the prompt, which is cut off; loop: ends in the same text three times or more; copied: word for word an output of the "
-    "training part that is not this item's reference. Length: characters of the references = 1."
+    "Share of the responses. Ended: by themselves; stop string: of these, at a text that the style ends at; cut: at "
+    "the limit of new tokens; echo: repeats the instruction or a header of the prompt, which is cut off; loop: ends in "
+    "the same text three times or more; copied: word for word an output of the training part that is not this item's "
+    "reference. Length: characters of the references = 1."
 )
 
 

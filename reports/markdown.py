@@ -41,8 +41,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -
     return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *rows))
 
 
-def report_markdown(result: Result, ledger: Sequence[LedgerRow]) -> str:
-    """report.md: answer, leaderboard, effects, judges, ledger, failures, provenance."""
+def report_markdown(result: Result, ledger: Sequence[LedgerRow], further: Sequence[str] = ()) -> str:
+    """report.md: answer, leaderboard, effects, judges, `further` sections, ledger, failures, provenance."""
     sections = [
         f"# {escape(result.matrix)}",
         "\n".join(
@@ -57,6 +57,7 @@ def report_markdown(result: Result, ledger: Sequence[LedgerRow]) -> str:
         _section("## Interactions", _interactions(result)),
         _section("## Where chance comes from", _variances(result)),
         _section("## Judges", _judges(result)),
+        *further,
         _section("## What each variant was given", _ledger(result, ledger)),
         "## Provenance",
         _provenance(result, ledger),

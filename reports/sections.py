@@ -40,11 +40,14 @@ def print_section(section: Section, console: Console) -> None:
 
 def sections_markdown(title: str, sections: Sequence[Section]) -> str:
     """All of them under one heading."""
-    parts = [f"# {escape(title)}"]
-    for section in sections:
-        parts += [f"## {escape(section.title)}", table(list(map(escape, section.header)),
-                  [list(map(escape, row)) for row in section.rows]), *map(escape, section.notes)]  # fmt: skip
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([f"# {escape(title)}", *map(section_markdown, sections)]) + "\n"
+
+
+def section_markdown(section: Section) -> str:
+    """One of them."""
+    rows = [list(map(escape, row)) for row in section.rows]
+    shown = table(list(map(escape, section.header)), rows)
+    return "\n\n".join([f"## {escape(section.title)}", shown, *map(escape, section.notes)])
 
 
 def sections_html(title: str, sections: Sequence[Section]) -> str:

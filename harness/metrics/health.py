@@ -26,7 +26,8 @@ class Health:
 
     `ended`: by itself, of these `stopped` at a stop string; `cut`: at the limit of new tokens; `empty`: no text;
     `echo`: repeats the instruction or a header of the prompt (cut off or not), which the reference does not; `loop`:
-    ends in the same piece of text three times or more; `copied`: equals an output of the training part, not this item's reference.
+    ends in the same piece of text three times or more; `copied`: equals an output of the training part, not this
+    item's reference.
     """
 
     responses: int

@@ -13,7 +13,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from harness.align import VariantScores
 from harness.compare import compare
-from harness.dimensions import Answers, Sources, before, dimensions
+from harness.dimensions import Answers, Sources, before, dimensions, likeness
 from harness.errors import HarnessError
 from harness.metrics.health import Health, health, loops, plain
 from harness.records.data import Example
@@ -246,6 +246,24 @@ def test_three_dimensions_before_and_after() -> None:
         assert said in notes
     nothing = dimensions([answers(False)], tests, set(), replace(SOURCES, following=None, bleu=None))
     assert "rubric: instruction-following" in dimension_sections(nothing)[0].notes[0]
+
+
+def test_stability_is_of_the_responses_made_for_it_where_there_are_any() -> None:
+    tests = {name: Example(id=name, instruction="Which colour?", output="x") for name in "ab"}
+    vectors = {"I think red": np.array([1.0, 0.0]), "blue": np.array([0.0, 1.0]), "green sky": np.array([0.6, 0.8])}
+    once, sampled = answers(False), answers(True)
+    [found] = dimensions([replace(once, sampled=sampled)], tests, set(), SOURCES, lambda _: vectors)
+    [alone] = dimensions([sampled], tests, set(), SOURCES)
+    assert found.stability is not None and alone.stability is not None
+    assert found.stability.embedding == pytest.approx((100 + 80) / 2) and alone.stability.embedding is None
+    assert replace(found.stability, embedding=None) == alone.stability
+    texts = [[generation("a", ""), generation("a", "", sample=1)], [generation("b", ""), generation("b", "blue")]]
+    assert likeness(texts, lambda _: vectors) == 50
+
+
+def test_a_task_is_the_instructions_first_word() -> None:
+    tests = [Example(id=str(i), instruction=text, output="o") for i, text in enumerate(["Rewrite it", "rewrite", "!"])]
+    assert slice_values(tests, "task", {}, ()) == {"0": "rewrite", "1": "rewrite", "2": NO_VALUE}
 
 
 def test_what_a_tuned_cell_is_compared_with() -> None:
