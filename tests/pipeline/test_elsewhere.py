@@ -37,7 +37,7 @@ def test_served_imported_and_sampled_variants_stand_on_one_board(tmp_path: Path)
         assert "parrot/served" in planned.stdout and "perfect/imported" in planned.stdout
         # 2 and 3 responses to each of 52 items, of 8 tokens at most, of which 0.7 are assumed
         assert "served model parrot: 260 calls" in planned.stdout and "k from it; no price known" in planned.stdout
-        assert "260 calls to served models" in planned.stdout.replace("\n", " ")
+        assert "260 calls to served models" in " ".join(planned.stdout.split())
         done = place.harness("run", "matrix.yaml")
         assert done.returncode == 0, done.stdout + done.stderr
         calls = len(server.asked)
