@@ -42,7 +42,9 @@ def pieces(plan: Plan, undone: list[PlannedStage]) -> tuple[Counter[str], Counte
 
 def quick_stages(plan: Plan) -> set[StageKey]:
     """Stages too quick to count: making probes, reading replies, and all but a variant's last metric."""
-    metrics = {key for each in plan.variants for key in list(each.scores.values())[:-1]}
+    metrics = {
+        key for each in plan.variants for key in [*list(each.scores.values())[:-1], *each.sampled_scores.values()]
+    }
     return metrics | {stage.key for stage in plan.stages if stage.key.stage in ("probe", "judge")}
 
 
@@ -151,6 +153,7 @@ def stage_labels(plan: Plan) -> dict[StageKey, str]:
 def keys_of(each: VariantPlan) -> list[StageKey]:
     """A variant's own stages, in order."""
     own = [each.generate, *each.scores.values(), *each.asks.values(), *each.judgments.values()]
+    own += [*([each.sampled] if each.sampled else []), *each.sampled_scores.values()]
     return [each.train, *own] if each.train else own
 
 
@@ -197,12 +200,17 @@ def measure_judges(plan: Plan, resolved: Resolved, store: Store, watcher: Watche
 
 
 def conclude(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVariant, ...]) -> Result:
-    """Compare and publish; both are quick, and made anew whenever anything was."""
+    """Compare and publish, with what tuning changed; all is quick, and made anew whenever anything was."""
+    from harness.breakdown import read, three_dimensions, untrusted
     from harness.compare import compare
     from harness.evidence import gather
+    from reports.dimensions import dimension_sections
     from reports.publish import publish
 
-    result = compare(gather(spec, plan, store, failed))
+    evidence = gather(spec, plan, store, failed)
+    result = compare(evidence)
     store.write_result(plan, result)
-    publish(store, MatrixRun(plan.matrix, plan.matrix_digest, store.matrix_folder(plan), plan, result))
+    run = MatrixRun(plan.matrix, plan.matrix_digest, store.matrix_folder(plan), plan, result)
+    finished = read(spec, run, store, evidence)
+    publish(store, run, dimension_sections(three_dimensions(finished), untrusted(finished)))
     return result

@@ -87,6 +87,8 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
         if contest is not None:
             asking[judge.plan.name].append(contest)
             judges[place] = replace(judge, plan=judge.plan.model_copy(update={"contest": contest.key}))
+    if spec.generate.engine == "vllm":  # it holds the whole GPU, and keeps all adapters of a base: train first
+        work.sort(key=lambda stage: stage.key.stage in ("generate", "score"))
     in_order = [*work, *itertools.chain(*asking.values())]
     stages = tuple({stage.key: stage for stage in in_order}.values())
     return Plan(
@@ -218,18 +220,10 @@ def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
 ) -> tuple[list[PlannedStage], dict[str, list[PlannedStage]], VariantPlan]:
     """(train, generate, scores), (ask, judgment) by judge, and the variant's plan."""
     train, generate = planned_generation(spec, resolved, each, data, base)
-    scores = {
-        column: planned(
-            ScoreInput(
-                generations=generate.key.digest,
-                data=data.digest,
-                metric=each_metric.metric.name,
-                signature=each_metric.metric.signature(),
-                language=resolved.language,
-            )
-        )
-        for column, each_metric in resolved.metrics.items()
-    }
+    scores = {column: score_stage(resolved, column, generate.key, data) for column in resolved.metrics}
+    sampled = planned_samples(spec, resolved, each, data, base)
+    measure = stability_measure(spec)
+    sampled_scores = {measure: score_stage(resolved, measure, sampled.key, data)} if sampled else {}
     asks = {judge.plan.name: planned(ask_input(judge.resolved, generate.key, data, against.digest)) for judge in judges}
     if spec.compare.stop_when_decided and generate.key != against:
         asks = {
@@ -245,9 +239,42 @@ def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
         scores={name: stage.key for name, stage in scores.items()},
         asks={name: stage.key for name, stage in asks.items()},
         judgments={name: stage.key for name, stage in judgments.items()},
+        sampled=sampled.key if sampled else None,
+        sampled_scores={name: stage.key for name, stage in sampled_scores.items()},
     )
     own = [*([train] if train else []), generate, *scores.values()]
+    own += [*([sampled] if sampled else []), *sampled_scores.values()]
     return own, {name: [asks[name], judgments[name]] for name in asks}, plan
+
+
+def score_stage(resolved: Resolved, column: str, generations: StageKey, data: StageKey) -> PlannedStage:
+    """One metric over these responses."""
+    metric = resolved.metrics[column].metric
+    return planned(
+        ScoreInput(
+            generations=generations.digest,
+            data=data.digest,
+            metric=metric.name,
+            signature=metric.signature(),
+            language=resolved.language,
+        )
+    )
+
+
+def planned_samples(
+    spec: MatrixSpec, resolved: Resolved, each: Variant, data: StageKey, base: StageKey | None
+) -> PlannedStage | None:
+    """Several responses to each prompt, where the matrix measures stability; a file's responses are what they are."""
+    if spec.stability is None or each.origin == "imported":
+        return None
+    drawn = spec.generate.model_copy(update=dict(spec.stability))
+    return planned_generation(spec.model_copy(update={"generate": drawn}), resolved, each, data, base)[1]
+
+
+def stability_measure(spec: MatrixSpec) -> str:
+    """What several responses to a prompt are scored by: the primary metric, or the first where a judge ranks."""
+    columns = [each.column for each in spec.metrics]
+    return spec.compare.primary if spec.compare.primary in columns else columns[0]
 
 
 def planned_training(

@@ -68,7 +68,7 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
             problems.append(_located(e, matrix, f"judges[{index}]"))
     served, imported = resolve_included(spec, data, matrix, problems)
     problems += [_located(e, matrix, "train") for e in _untrainable(spec, chosen, data)]
-    problems += [_located(e, matrix, "track") for e in _missing_trackers(spec)]
+    problems += [_located(e, matrix, place) for place, e in _missing_packages(spec)]
     metrics = resolve_metrics(spec, known_references(spec, data), matrix, problems)
     if problems or data is None:
         raise SpecError(problems, unreachable=all(isinstance(each, Unanswered) for each in problems))
@@ -146,14 +146,17 @@ def _untrainable(spec: MatrixSpec, chosen: list[Variant], data: Dataset | None) 
         yield MissingExtra("precision bf16-pure (torch-optimi)", "gpu")
 
 
-def _missing_trackers(spec: MatrixSpec) -> Iterator[HarnessError]:
+def _missing_packages(spec: MatrixSpec) -> Iterator[tuple[str, HarnessError]]:
+    """(place in the matrix, what is not installed)."""
     from trainers.trackers import require_tracker
 
+    if spec.generate.engine == "vllm" and importlib.util.find_spec("vllm") is None:
+        yield "generate.engine", MissingExtra("engine vllm", "vllm")
     for name in spec.track:
         try:
             require_tracker(name)
         except HarnessError as e:
-            yield e
+            yield "track", e
 
 
 def resolve_model(name: str, spec: MatrixSpec, matrix: Path) -> ResolvedModel:

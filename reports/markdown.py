@@ -29,8 +29,8 @@ from reports.wording import (
 )
 
 
-def report_markdown(result: Result, ledger: Sequence[LedgerRow]) -> str:
-    """report.md: answer, leaderboard, effects, judges, ledger, failures, provenance."""
+def report_markdown(result: Result, ledger: Sequence[LedgerRow], further: Sequence[str] = ()) -> str:
+    """report.md: answer, leaderboard, effects, judges, `further` sections, ledger, failures, provenance."""
     sections = [
         f"# {escape(result.matrix)}",
         "\n".join(
@@ -46,6 +46,7 @@ def report_markdown(result: Result, ledger: Sequence[LedgerRow]) -> str:
         _section("## Where chance comes from", _variances(result)),
         _section("## Judges", _judges(result)),
         *(section_markdown(section, 3) for section in judge_sections(result)),
+        *further,
         _section("## What each variant was given", _ledger(result, ledger)),
         "## Provenance",
         _provenance(result, ledger),

@@ -18,6 +18,7 @@ from reports.judge_sections import judge_sections
 from reports.ledger import LedgerRow, budget_difference, budget_notes, cell_budgets, cut_rows, versions_of
 from reports.masks import CSS, LEGEND, CellMask, cards
 from reports.samples import Sample
+from reports.sections import Section
 
 CURVE_POINTS = 150
 """Points kept of a loss curve."""
@@ -33,7 +34,11 @@ class BoardColumn:
 
 
 def report_html(
-    result: Result, ledger: Sequence[LedgerRow], samples: Sequence[Sample], masks: Sequence[CellMask] = ()
+    result: Result,
+    ledger: Sequence[LedgerRow],
+    samples: Sequence[Sample],
+    masks: Sequence[CellMask] = (),
+    sections: Sequence[Section] = (),
 ) -> str:
     """report.html. Everything that a model or a user wrote is escaped; a content security policy forbids the rest."""
     environment = _environment()
@@ -53,6 +58,7 @@ def report_html(
         effect_chart=effect_chart(result, columns[0]),
         loss_chart=loss_chart(result, ledger),
         ledger=ledger,
+        sections=sections,
         budget_notes=budget_notes(result.effects, ledger),
         pairs=pairs(result, ledger, columns),
         samples=samples,

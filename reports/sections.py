@@ -40,10 +40,10 @@ def print_section(section: Section, console: Console) -> None:
 
 def sections_markdown(title: str, sections: Sequence[Section]) -> str:
     """All of them under one heading."""
-    return "\n\n".join([f"# {escape(title)}", *(section_markdown(each, 2) for each in sections)]) + "\n"
+    return "\n\n".join([f"# {escape(title)}", *(section_markdown(each) for each in sections)]) + "\n"
 
 
-def section_markdown(section: Section, level: int) -> str:
+def section_markdown(section: Section, level: int = 2) -> str:
     """One of them under a heading of that level."""
     rows = [list(map(escape, row)) for row in section.rows]
     head = f"{'#' * level} {escape(section.title)}"

@@ -39,6 +39,9 @@ class VariantPlan(Record):
     scores: dict[str, StageKey]
     asks: dict[str, StageKey]
     judgments: dict[str, StageKey]
+    sampled: StageKey | None = None
+    """Several responses to each prompt, for stability alone; and their scores, by metric name."""
+    sampled_scores: dict[str, StageKey] = {}
 
 
 class Plan(Record):

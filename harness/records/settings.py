@@ -113,6 +113,9 @@ NewTokens = Annotated[int, Field(ge=1)] | ReferenceLength
 class GenerateSettings(Record):
     """How responses are decoded: greedily, unless a temperature is given."""
 
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="What answers; vllm: for big generation on a GPU, an extra to install."
+    )
     max_new_tokens: NewTokens = Field(
         64, description="Longest response in tokens; or {times_reference: 2}, a multiple of the reference's length."
     )
@@ -148,6 +151,14 @@ class GenerateSettings(Record):
         """The most tokens that any response may have."""
         limit = self.max_new_tokens
         return limit.at_most if isinstance(limit, ReferenceLength) else limit
+
+
+class StabilitySettings(Record):
+    """Every test prompt is answered several times besides, and the answers are compared with one another."""
+
+    samples: int = Field(5, ge=2, le=100, description="Responses to each prompt.")
+    temperature: float = Field(0.7, gt=0, le=10, description="They are drawn at.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Of the draws.")
 
 
 class AskLimits(Record):

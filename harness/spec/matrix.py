@@ -12,6 +12,7 @@ from harness.records.settings import (
     AuditSettings,
     GenerateSettings,
     SplitSettings,
+    StabilitySettings,
 )
 from harness.spec.axes import Assignment, Axes
 from harness.spec.compare import CompareSettings
@@ -44,6 +45,11 @@ class MatrixSpec(Record):
     exclude: tuple[Assignment, ...] = Field((), description="Leave out every variant that matches one of these.")
     train: TrainSpec = Field(default_factory=lambda: TrainSpec(), description="Training settings of all variants.")
     generate: GenerateSettings = Field(default_factory=GenerateSettings, description="How responses are decoded.")
+    stability: StabilitySettings | None = Field(
+        None,
+        description="Answer every test prompt several times more and measure how alike the answers are; {} for"
+        " five times at temperature 0.7. They are seen by no judge and rank nothing.",
+    )
     metrics: tuple[
         Annotated[MetricSpec, BeforeValidator(short_metric, json_schema_input_type=MetricName | MetricSpec)], ...
     ] = Field(

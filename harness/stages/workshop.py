@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import TypeAdapter
 
 from harness.data.folds import in_fold
 from harness.prompts import PromptStyle
 from harness.records.base import digest
 from harness.records.data import Example, SplitExample, SplitName
-from harness.records.inputs import (
-    StageKey,
-    StageName,
-)
+from harness.records.inputs import AnyGenerateInput, GenerateInput, ImportedInput, ServedInput, StageKey, StageName
 from harness.records.rows import Generation
 from harness.records.seal import DataFacts
 from harness.resolved import Resolved, ResolvedJudge
@@ -53,6 +52,8 @@ class Workshop:
     """Languages of the test examples, by digest of the data."""
     engine: tuple[ResolvedJudge, Any] | None = None
     """The judge that is loaded; one at a time is kept."""
+    vllm: Any = None
+    """The vLLM engine, once a variant was answered by it."""
     budget: Any = None
     """judges.budget.Budget of this run; None: no limit."""
 
@@ -91,6 +92,14 @@ class Workshop:
         rows = self.store.read(StageKey(stage=stage, digest=generations_digest), Generation)
         return sorted(rows, key=lambda row: (row.example_id, row.sample))
 
+    def generated_from(self, generations_digest: str) -> GenerateInput | ServedInput | ImportedInput:
+        """What decided a generate object."""
+        spec = self.store.folder(StageKey(stage="generate", digest=generations_digest)) / "spec.json"
+        found: GenerateInput | ServedInput | ImportedInput = TypeAdapter(AnyGenerateInput).validate_json(
+            spec.read_bytes()
+        )
+        return found
+
     def trusts_code(self, base_digest: str) -> bool:
         """Whether the matrix lets this base model run code of its own."""
         return any(
@@ -108,8 +117,21 @@ class Workshop:
             self.engine = (resolved, load_judge(spec.backend, spec.model, spec.options))
         return self.engine[1]
 
+    def generator(self, engine: Literal["transformers", "vllm"]) -> Callable[..., Iterator[list[Generation]]]:
+        """What answers for local weights: `generate_variant` of the engine that is asked for."""
+        from harness.generators.local import generate_variant
+        from harness.generators.vllm_engine import VllmEngine
+
+        if engine == "transformers":
+            return generate_variant
+        self.vllm = self.vllm or VllmEngine()
+        found: Callable[..., Iterator[list[Generation]]] = self.vllm.generate_variant
+        return found
+
     def close(self) -> None:
-        """Let go of the loaded judge."""
+        """Let go of whatever holds a model."""
+        if self.vllm is not None:
+            self.vllm.close()
         if self.engine is not None:
             self.engine[1].close()
             self.engine = None

@@ -17,7 +17,15 @@ from harness.metrics.registry import load_metric
 from harness.plan import expand
 from harness.prompts import STYLES
 from harness.records.base import canonical_json
-from harness.records.inputs import AskInput, BaseInput, ImportedInput, ServedInput, SourceInput, TrainInput
+from harness.records.inputs import (
+    AskInput,
+    BaseInput,
+    GenerateInput,
+    ImportedInput,
+    ServedInput,
+    SourceInput,
+    TrainInput,
+)
 from harness.records.plan import Plan
 from harness.records.settings import FieldMap
 from harness.records.variant import Cell, Masking, Method, Variant
@@ -86,6 +94,23 @@ def test_who_answers_elsewhere_is_an_untuned_variant_without_base() -> None:
     assert isinstance(inputs[names["book/imported"].generate], ImportedInput)
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
     assert keys(plan_of(), "train") == keys(plan, "train"), "whoever else answers trains nothing again"
+
+
+def test_stability_is_measured_on_responses_of_its_own() -> None:
+    plain, plan = plan_of(), plan_of(MATRIX + "stability: {}\n")
+    inputs = {stage.key: stage.input for stage in plan.stages}
+    for before, each in zip(plain.variants, plan.variants, strict=True):
+        assert (before.generate, before.scores, before.judgments) == (each.generate, each.scores, each.judgments)
+        assert before.sampled is None and each.sampled is not None and list(each.sampled_scores) == ["rougeL"]
+        drawn, usual = inputs[each.sampled], inputs[each.generate]
+        assert isinstance(drawn, GenerateInput) and isinstance(usual, GenerateInput)
+        assert drawn.settings == usual.settings.model_copy(update={"samples": 5, "temperature": 0.7})
+        assert drawn.weights == usual.weights
+
+
+def test_a_gpu_engine_answers_when_all_is_trained() -> None:
+    stages = [stage.key.stage for stage in plan_of(MATRIX + "generate: {engine: vllm}\n").stages]
+    assert max(i for i, stage in enumerate(stages) if stage == "train") < stages.index("generate")
 
 
 @pytest.mark.parametrize(
