@@ -5,9 +5,7 @@ A table's name is made of what it comes from, so that it is never out of date; d
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,14 +13,10 @@ import pandas as pd
 
 from harness.records.inputs import StageKey
 from harness.store import Store
+from reports import user_cache
 
 VERSION = 2
 """Of the kept tables' layouts."""
-
-
-def folder() -> Path:
-    """`$XDG_CACHE_HOME/sft-harness`, or `~/.cache/sft-harness`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sft-harness"
 
 
 def kept(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -32,13 +26,13 @@ def kept(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         return pd.read_parquet(path)
     except (OSError, ValueError):
         made = make()
-        _keep(made, path)
+        user_cache.keep(path, made.to_parquet)
         return made
 
 
 def path_of(name: str) -> Path:
     """Where a table of that name is kept."""
-    return folder() / f"{name}.parquet"
+    return user_cache.folder() / f"{name}.parquet"
 
 
 def named(*told: str) -> str:
@@ -57,15 +51,3 @@ def _seal_time(store: Store, key: StageKey) -> str:
     except OSError:
         sealed = 0
     return f"{key.stage} {key.digest} {sealed}"
-
-
-def _keep(table: pd.DataFrame, path: Path) -> None:
-    """Whole or not at all; a folder that cannot be written costs time, not the page."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.to_parquet(temporary)
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()

@@ -21,7 +21,7 @@ from leaderboard.outcome import outcome, stamp
 from leaderboard.spread import cell_means, spread_of
 from reports.pictures import png, svg
 from reports.samples import test_examples
-from reports.vega import Spec
+from reports.vega_parts import Spec
 from reports.wording import LONGEST_SHOWN, visible
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.vega import Spec
+from reports.vega_parts import Spec
 
 VEGA_LITE = "6"
 """Major version that the specifications are written for."""

@@ -15,7 +15,8 @@ from harness.store import MatrixRun, Store
 from leaderboard import costs, view
 from leaderboard.outcome import stamp
 from leaderboard.session import choose_measure, choose_run, narrow, note, offer, plot, unmarked
-from reports.vega import Spec, cost_plot, interval_plot
+from reports.vega import cost_plot, interval_plot
+from reports.vega_parts import Spec
 from reports.wording import AXES, axis_name, data_audit, leak_badge, places, shared_levels, varies
 
 MOST_DRAWN = 40
