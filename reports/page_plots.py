@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from harness.records.result import Result
 from reports import vega
+from reports.charts import smoothed
 from reports.ledger import LedgerRow
 from reports.vega_parts import Spec
 from reports.wording import axis_name, labels, ranks
@@ -79,9 +80,14 @@ def _losses(result: Result, ledger: Sequence[LedgerRow]) -> Spec | None:
     rows = []
     for bill in ledger:
         label = names.get(bill.variant.cell.name)
-        for point in bill.curve[:: max(1, len(bill.curve) // CURVE_POINTS)] if label else ():
-            place = {"label": label, "variant": bill.variant.name, "step": point.step}
-            rows.append(place | {"kind": "training", "loss": round(point.loss, 4)})
+        if label is None:
+            continue
+        same = {"label": label, "variant": bill.variant.name}
+        smooth = smoothed([point.loss for point in bill.curve], max(1, len(bill.curve) // 20))
+        stride = max(1, len(smooth) // CURVE_POINTS)
+        for point, loss in list(zip(bill.curve, smooth, strict=True))[::stride]:
+            rows.append(same | {"step": point.step, "kind": "training", "loss": round(loss, 4)})
+        for point in bill.curve:
             if point.validation_loss is not None:
-                rows.append(place | {"kind": "validation", "loss": round(point.validation_loss, 4)})
+                rows.append(same | {"step": point.step, "kind": "validation", "loss": point.validation_loss})
     return vega.loss_plot(rows, "step") if rows else None

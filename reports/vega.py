@@ -210,7 +210,8 @@ def loss_plot(rows: Sequence[Row], x: str) -> Spec:
     cells = list(dict.fromkeys(row["label"] for row in rows))
     colours = {"domain": cells, "range": [COLOURS[i % len(COLOURS)] for i in range(len(cells))]}
     dashes = {"domain": cells, "range": [DASHES[i % len(DASHES)] for i in range(len(cells))]}
-    legend = {"title": None, "orient": "top", "columns": 2, "labelLimit": 430}
+    legend = {"title": None, "orient": "top", "columns": 2, "labelLimit": 430, "symbolType": "stroke",
+              "columnPadding": 24}  # fmt: skip
     title = {"step": "optimizer step", "loss_tokens": "loss-bearing tokens seen"}[x]
     place = {
         "x": quantity(x) | {"title": title, "axis": {"tickCount": 8, "format": "~s"}},

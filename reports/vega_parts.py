@@ -31,14 +31,17 @@ def unique_labels(labels: Sequence[str]) -> list[str]:
 
 
 def values_of(rows: Sequence[Row]) -> Spec:
+    """The data of a plot or a layer."""
     return {"values": list(rows)}
 
 
 def quantity(field: str) -> Spec:
+    """The encoding of a number."""
     return {"field": field, "type": "quantitative"}
 
 
 def named(field: str) -> Spec:
+    """The encoding of a name."""
     return {"field": field, "type": "nominal"}
 
 
@@ -55,14 +58,17 @@ def fitted(field: str, title: str) -> Spec:
 
 
 def when(test: str) -> Spec:
+    """A colour: accented where the test holds, grey elsewhere."""
     return {"condition": {"test": test, "value": ACCENT}, "value": GREY}
 
 
 def line_at(places: Sequence[float]) -> Spec:
+    """Dashed upright lines."""
     return {"data": values_of([{"x": x} for x in places]), "mark": LINE, "encoding": {"x": quantity("x")}}
 
 
 def layered(layers: Sequence[Spec], height: int) -> Spec:
+    """Layers over one another. `height`: pixels."""
     return {"layer": list(layers), "height": height}
 
 
@@ -78,10 +84,12 @@ def named_rows(rows: Sequence[Row], column: str, *, narrow: bool) -> tuple[Spec,
 
 
 def height_of(rows: Sequence[Row], *, narrow: bool) -> int:
+    """Pixels of a plot with a row each."""
     return (NARROW_ROW if narrow else ROW) * len(rows) + AXIS
 
 
 def label_axis() -> Spec:
+    """An axis of names, none of which is left out."""
     return {
         "labelLimit": LABEL_PIXELS, "labelFontSize": 13, "labelPadding": 8, "ticks": False, "domain": False,
         "grid": False, "labelBound": False, "labelFlush": False, "labelOverlap": False,

@@ -77,7 +77,7 @@ def test_seeds_unfold_below_their_cell() -> None:
     frame = view.board(result())
     folded = view.table(frame, MEASURES, MEASURES[0])
     table = view.table(frame, MEASURES, MEASURES[0], seeds=True)
-    assert list(table.columns) == list(folded.columns) and len(table) == 3 + 7 * 4
+    assert list(table.columns) == list(folded.columns) and len(table) == 3 + 9 * 4
     row = next(row for row in result().rows if row.seeds)
     mine = table.loc[row.cell.name]
     assert list(mine["seeds"]) == ["3", "#123", "#124", "#125"]
@@ -122,7 +122,7 @@ def test_matching_wants_every_word_in_any_field(run: MatrixRun, store: Store, va
 
 def test_responses_cover_finished_variants(run: MatrixRun, store: Store) -> None:
     frame = view.responses(run.plan.variants, store)
-    assert len(frame) == (3 + 7 * 3) * len(TEST)
+    assert len(frame) == (3 + 9 * 3) * len(TEST)
     assert list(frame.columns) == view.RESPONSE_COLUMNS
 
 
@@ -131,7 +131,7 @@ def test_trust_and_ledger_frames(run: MatrixRun, store: Store) -> None:
     assert not trust.loc["smollm2-judge", "trusted"] and trust.loc["keyword-judge", "trusted"]
     assert trust.loc["smollm2-judge", "auc_empty"] == 0.23
     assert trust.loc["smollm2-judge", "empty_unscored"] == 14
-    assert len(view.ledger_frame(ledger(run, store))) == 7 * 3
+    assert len(view.ledger_frame(ledger(run, store))) == 9 * 3
     assert LONG not in set(view.ledger_frame(ledger(run, store))["cell"])
 
 
