@@ -283,7 +283,7 @@ def effects(values: dict[str, dict[str, FloatArray]]) -> tuple[FactorEffect, ...
 
 def effect(axis: str, a: str, b: str, measure: str, values: dict[str, FloatArray]) -> FactorEffect:
     def mean_of(level: str) -> FloatArray:
-        chosen = [values[c.name].mean(0) for c in CELLS if c.level(axis) == level and c.model != LONG]
+        chosen = [values[c.name].mean(0) for c in CELLS if c.level(axis) == level and c.model == CELLS[0].model]
         return np.asarray(np.mean(chosen, axis=0))
 
     x, y = mean_of(a), mean_of(b)
