@@ -135,8 +135,14 @@ def _untrainable(spec: MatrixSpec, chosen: list[Variant], data: Dataset | None) 
             f"{' and '.join(wants)}: there are no validation rows to look at",
             hint="give `split.validation` some, or leave this out",
         )
-    if train.precision == "bf16-pure" and importlib.util.find_spec("optimi") is None:
+    if train.precision == "bf16-pure" and not _installed("optimi"):
         yield MissingExtra("precision bf16-pure (torch-optimi)", "gpu")
+    if any(each.method == "qlora" for each in chosen) and not _installed("bitsandbytes", "accelerate"):
+        yield MissingExtra("method qlora (bitsandbytes and accelerate)", "gpu")
+
+
+def _installed(*packages: str) -> bool:
+    return all(importlib.util.find_spec(package) is not None for package in packages)
 
 
 def _missing_trackers(spec: MatrixSpec) -> Iterator[HarnessError]:

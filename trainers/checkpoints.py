@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from harness.records.rows import LossRow
 from trainers.methods import trained_parameters
 from trainers.models import LoadedModel, load, quiet
+from trainers.quantised import FILE, is_quantised, load_dequantised, note
 
 BEST = "best.safetensors"
 
@@ -171,6 +172,8 @@ def _save_adapter(model: Any, folder: Path, base_name: str) -> None:
         config.base_model_name_or_path = base_name
     # Embeddings never learn here; left to itself, peft would look for the base's config under that name.
     model.save_pretrained(folder, save_embedding_layers=False)
+    if is_quantised(model):
+        note(model, folder)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
 
 
@@ -181,13 +184,19 @@ def load_variant(
     dtype: torch.dtype = torch.float32,
     trust_remote_code: bool = False,
 ) -> LoadedModel:
-    """Load what `save_final` wrote, or the untuned base for None. An adapter is merged into the base in memory."""
+    """Load what `save_final` wrote, or the untuned base for None. An adapter is merged into the base in memory.
+
+    One that was trained over 4-bit weights is merged into what these stand for. Raises ModelError, MissingExtra.
+    """
     if weights_folder is None:
         return load(base_folder, dtype=dtype, trust_remote_code=trust_remote_code)
     if not (weights_folder / "adapter_config.json").is_file():
         return load(weights_folder, dtype=dtype, trust_remote_code=trust_remote_code)
     from peft import PeftModel
 
-    base = load(base_folder, dtype=dtype, trust_remote_code=trust_remote_code)
-    merged = PeftModel.from_pretrained(base.model, weights_folder).merge_and_unload()
+    if (weights_folder / FILE).is_file():
+        base = load_dequantised(base_folder, weights_folder, trust_remote_code=trust_remote_code)
+    else:
+        base = load(base_folder, dtype=dtype, trust_remote_code=trust_remote_code)
+    merged = PeftModel.from_pretrained(base.model, weights_folder).merge_and_unload().to(dtype)
     return LoadedModel(merged.eval(), base.tokenizer, base.context_length)

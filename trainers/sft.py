@@ -30,6 +30,7 @@ from trainers.methods import adapt, trained_parameters
 from trainers.models import load
 from trainers.packing import padding_free, weighted_loss
 from trainers.precision import Precision, autocast, device, resolve
+from trainers.quantised import load_quantised, n_weights
 from trainers.recompute import recomputing
 from trainers.rows import NamedRow, TrainingRows, encode_examples, mask_policy
 from trainers.schedules import batch_at, budgeted_steps, learning_rate, step_seed, steps_per_epoch
@@ -73,15 +74,18 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
     `on_step` is called for every step from the first, those of a resumed checkpoint replayed. Checkpoints are removed
     at the end. Raises DataError for rows that do not fit, TrainingFailed when the loss is not finite.
     """
-    base = load(base_folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
+    if input.method == "qlora":
+        base = load_quantised(base_folder, resolve(input.settings.precision), trust_remote_code=trust_remote_code)
+    else:
+        base = load(base_folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
     policy = mask_policy(input)
     rows = encode_examples(base, examples, style, policy, input.settings.max_length, input.settings.truncate)
-    parameters = sum(parameter.numel() for parameter in base.model.parameters())
+    parameters = n_weights(base.model)
     head = base.model.get_output_embeddings().weight.numel()
     model = adapt(base.model, input.method, input.settings.lora, input.seed).to(device())
     trained = sum(parameter.numel() for parameter in trained_parameters(model).values())
     checkpoints = Checkpoints(checkpoint_folder, digest(input))
-    peak_lr = input.settings.lora.lr if input.method == "lora" else None
+    peak_lr = input.settings.lora.lr if input.method != "full" else None
     with metered() as meter:
         report = fit(
             model,

@@ -17,7 +17,7 @@ from harness.records.settings import (
     SplitSettings,
     TrainSettings,
 )
-from harness.records.variant import Masking
+from harness.records.variant import Masking, TrainedMethod
 
 DataFormat = Literal["json", "jsonl", "csv", "tsv", "parquet", "arrow", "hub"]
 
@@ -86,7 +86,7 @@ class TrainInput(Record):
     style_sha256: str
     masking: Masking
     prompt_loss_weight: float = 0.0
-    method: Literal["full", "lora"]
+    method: TrainedMethod
     settings: TrainSettings
     seed: int
 

@@ -24,7 +24,7 @@ class LoraSettings(Record):
     )
     rslora: bool = Field(False, description="Scale by alpha / sqrt(rank) (Kalajdzievski 2023, arXiv 2312.03732).")
     dora: bool = Field(False, description="Learn magnitude and direction apart (Liu et al. 2024, arXiv 2402.09353).")
-    lr: float | None = Field(None, gt=0, description="Learning rate for LoRA variants; default: train.lr.")
+    lr: float | None = Field(None, gt=0, description="Learning rate of lora and qlora variants; default: train.lr.")
 
 
 class TrainSettings(Record):
@@ -85,7 +85,7 @@ class TrainSettings(Record):
         " weights and optimizer in bf16 with Kahan summation (needs torch-optimi), half the memory.",
     )
     lora: LoraSettings = Field(
-        default_factory=lambda: LoraSettings(), description="Settings of `method: lora` variants."
+        default_factory=lambda: LoraSettings(), description="Settings of `method: lora` and `qlora` variants."
     )
 
 
