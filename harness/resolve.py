@@ -139,6 +139,13 @@ def _untrainable(spec: MatrixSpec, chosen: list[Variant], data: Dataset | None) 
         yield MissingExtra("precision bf16-pure (torch-optimi)", "gpu")
     if any(each.method == "qlora" for each in chosen) and not _installed("bitsandbytes", "accelerate"):
         yield MissingExtra("method qlora (bitsandbytes and accelerate)", "gpu")
+    if train.optimizer == "adamw-8bit" and not _installed("bitsandbytes"):
+        yield MissingExtra("optimizer adamw-8bit (bitsandbytes)", "gpu")
+    if train.sharding == "fsdp" and any(each.method == "qlora" for each in chosen):
+        yield HarnessError(
+            "sharding: fsdp splits floating-point weights, not those of method qlora",
+            hint="leave sharding out (each device then holds the 4-bit weights), or use method lora",
+        )
 
 
 def _installed(*packages: str) -> bool:

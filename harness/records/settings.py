@@ -27,6 +27,9 @@ class LoraSettings(Record):
     lr: float | None = Field(None, gt=0, description="Learning rate of lora and qlora variants; default: train.lr.")
 
 
+OptimizerName = Literal["adamw", "adamw-8bit"]
+
+
 class TrainSettings(Record):
     """How a variant is trained. One optimizer step sees `batch_size` examples."""
 
@@ -47,6 +50,10 @@ class TrainSettings(Record):
         " nothing else.",
     )
     lr: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
+    optimizer: OptimizerName = Field(
+        "adamw",
+        description="adamw: PyTorch's, fused; adamw-8bit: bitsandbytes' with a state of 8 bits a number.",
+    )
     weight_decay: float = Field(0.1, ge=0, description="AdamW weight decay, on matrices only.")
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="Learning rate after warm-up.")
     warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
@@ -87,6 +94,14 @@ class TrainSettings(Record):
     lora: LoraSettings = Field(
         default_factory=lambda: LoraSettings(), description="Settings of `method: lora` and `qlora` variants."
     )
+
+    @model_validator(mode="after")
+    def _one_optimizer(self) -> TrainSettings:
+        if self.precision == "bf16-pure" and self.optimizer != "adamw":
+            raise PydanticCustomError(
+                "optimizer", "precision bf16-pure brings an optimizer of its own; leave `optimizer` out, or use bf16"
+            )
+        return self
 
 
 class ReferenceLength(Record):
