@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from harness.variants import variants
 MEASURED = 100
 """Test items whose questions are measured, for the estimate."""
 
+COMPILERS = ("g++", "clang++", "c++", "cl")
 LANGUAGE_ROWS = 20_000
 """Entries by which the language of a data set is told."""
 BILLION, MILLION = 1e9, 1e6
@@ -141,6 +143,11 @@ def _untrainable(spec: MatrixSpec, chosen: list[Variant], data: Dataset | None) 
         yield MissingExtra("method qlora (bitsandbytes and accelerate)", "gpu")
     if train.optimizer == "adamw-8bit" and not _installed("bitsandbytes"):
         yield MissingExtra("optimizer adamw-8bit (bitsandbytes)", "gpu")
+    if train.compile and not any(map(shutil.which, COMPILERS)):
+        yield HarnessError(
+            "compile: true needs a C++ compiler, and there is none",
+            hint="install one (Debian: apt-get install g++), or leave it out",
+        )
     if train.sharding == "fsdp" and any(each.method == "qlora" for each in chosen):
         yield HarnessError(
             "sharding: fsdp splits floating-point weights, not those of method qlora",

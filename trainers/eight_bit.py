@@ -10,7 +10,7 @@ from harness.errors import MissingExtra
 
 
 def eight_bit_adamw(groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-    """bitsandbytes' AdamW over parameter groups; parameters of less than 4,096 numbers keep a state of 32 bits.
+    """The AdamW of bitsandbytes over parameter groups; parameters of less than 4,096 numbers keep a state of 32 bits.
 
     Raises MissingExtra.
     """

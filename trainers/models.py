@@ -271,9 +271,7 @@ def context_length(config: Any) -> int:
     return int(length)
 
 
-def _auto_model(
-    folder: Path, *, dtype: torch.dtype | Literal["auto"], trust_remote_code: bool, **extra: Any
-) -> Any:
+def _auto_model(folder: Path, *, dtype: torch.dtype | Literal["auto"], trust_remote_code: bool, **extra: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=trust_remote_code, **extra)

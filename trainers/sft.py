@@ -24,6 +24,7 @@ from harness.records.rows import LossRow
 from harness.records.seal import TrainFacts
 from harness.records.settings import TrainSettings
 from trainers.checkpoints import Checkpoints, Progress, save_final
+from trainers.compiling import compiled_layers
 from trainers.distributed import rank, said_by_first, sum_over_all, turns, wait_for_all
 from trainers.ledger import Meter, metered, training_flops
 from trainers.mask_preview import preview_of, write_preview
@@ -75,7 +76,8 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
     """Train one variant from a converted base model and write its final weights into `folder`.
 
     `on_step` is called for every step from the first, those of a resumed checkpoint replayed. Checkpoints are removed
-    at the end. `sharded`: split the weights over the processes of the group. Raises DataError for rows that do not fit, TrainingFailed when the loss is not finite.
+    at the end. `sharded`: split the weights over the processes of the group. Raises DataError for rows that do not fit,
+    TrainingFailed when the loss is not finite.
     """
     base = _base(input, base_folder, trust_remote_code)
     policy = mask_policy(input)
@@ -149,11 +151,13 @@ def fit(
     progress = checkpoints.resume(model, optimizer) if checkpoints is not None else Progress()
     for row in progress.losses:
         on_step(row, total)
+    by_autograd = is_sharded(model) or settings.compile  # standing buffers know neither split nor traced weights
     losses, started = list(progress.losses), time.monotonic() - progress.seconds
     with (
         padding_free(model),
         recomputing(model, settings.gradient_checkpointing),
-        nullcontext(StandingGradients()) if is_sharded(model) else standing_gradients(model) as standing,
+        compiled_layers(model, settings.compile),
+        nullcontext(StandingGradients()) if by_autograd else standing_gradients(model) as standing,
         torch.random.fork_rng(),
     ):
         micro = settings.micro_batch_size or settings.batch_size

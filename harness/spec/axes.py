@@ -37,8 +37,10 @@ class Axes(Record):
         " `prompt` itself and 1 is `none`.",
     )
     method: Annotated[tuple[Method, ...], BeforeValidator(listed)] = Field(
-        ("none", "full"), min_length=1, description="none: the untuned base; full: all weights; lora: adapters;"
-        " qlora: adapters over a base in 4 bits (needs bitsandbytes)."
+        ("none", "full"),
+        min_length=1,
+        description="none: the untuned base; full: all weights; lora: adapters;"
+        " qlora: adapters over a base in 4 bits (needs bitsandbytes).",
     )
     seed: Annotated[tuple[Seed, ...], BeforeValidator(listed)] = Field(
         (1,), min_length=1, description="Training seeds: replicates of a cell. Two or more let you speak of the recipe."

@@ -54,7 +54,7 @@ class TrainSpec(TrainSettings):
         if self.sharding == "fsdp" and self.launch.alone:
             raise PydanticCustomError("sharding", "sharding: fsdp is for several devices; add `devices: 2` or more")
         if self.sharding == "fsdp" and self.optimizer == "adamw-8bit":
-            raise PydanticCustomError("sharding", "optimizer adamw-8bit cannot be sharded; use adamw, or sharding: none")
+            raise PydanticCustomError("sharding", "optimizer adamw-8bit cannot be sharded; leave out one of them")
         return self
 
     @property

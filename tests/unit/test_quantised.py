@@ -23,9 +23,7 @@ from trainers.sft import train_variant
 
 def train_in(folder: Path, base: Path, **changes: Any) -> tuple[TrainFacts, list[float]]:
     chosen = settings(epochs=4, lr=1e-2, lora={"rank": 4, "dropout": 0.1}, **changes)
-    given = TrainInput(
-        base="b", data="d", style_sha256="s", masking="prompt", method="qlora", settings=chosen, seed=3
-    )
+    given = TrainInput(base="b", data="d", style_sha256="s", masking="prompt", method="qlora", settings=chosen, seed=3)
     losses: list[float] = []
     facts = train_variant(
         given,
