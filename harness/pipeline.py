@@ -82,7 +82,7 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
         remark=lambda text: watcher.remark(bar, text),
         matrix=plan.matrix,
         track=spec.track,
-        devices=spec.train.devices,
+        launch=spec.train.launch,
         labels=labels,
         budget=budget,
     )

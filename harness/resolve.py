@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from harness.variants import variants
 MEASURED = 100
 """Test items whose questions are measured, for the estimate."""
 
+COMPILERS = ("g++", "clang++", "c++", "cl")
 LANGUAGE_ROWS = 20_000
 """Entries by which the language of a data set is told."""
 BILLION, MILLION = 1e9, 1e6
@@ -142,8 +144,26 @@ def _untrainable(spec: MatrixSpec, chosen: list[Variant], data: Dataset | None) 
             f"{' and '.join(wants)}: there are no validation rows to look at",
             hint="give `split.validation` some, or leave this out",
         )
-    if train.precision == "bf16-pure" and importlib.util.find_spec("optimi") is None:
+    if train.precision == "bf16-pure" and not _installed("optimi"):
         yield MissingExtra("precision bf16-pure (torch-optimi)", "gpu")
+    if any(each.method == "qlora" for each in chosen) and not _installed("bitsandbytes", "accelerate"):
+        yield MissingExtra("method qlora (bitsandbytes and accelerate)", "gpu")
+    if train.optimizer == "adamw-8bit" and not _installed("bitsandbytes"):
+        yield MissingExtra("optimizer adamw-8bit (bitsandbytes)", "gpu")
+    if train.compile and not any(map(shutil.which, COMPILERS)):
+        yield HarnessError(
+            "compile: true needs a C++ compiler, and there is none",
+            hint="install one (Debian: apt-get install g++), or leave it out",
+        )
+    if train.sharding == "fsdp" and any(each.method == "qlora" for each in chosen):
+        yield HarnessError(
+            "sharding: fsdp splits floating-point weights, not those of method qlora",
+            hint="leave sharding out (each device then holds the 4-bit weights), or use method lora",
+        )
+
+
+def _installed(*packages: str) -> bool:
+    return all(importlib.util.find_spec(package) is not None for package in packages)
 
 
 def _missing_packages(spec: MatrixSpec) -> Iterator[tuple[str, HarnessError]]:

@@ -56,6 +56,7 @@ def _train(job: TrainJob) -> TrainFacts:
             job.checkpoints,
             on_step,
             trust_remote_code=job.trust_remote_code,
+            sharded=job.sharded,
         )
 
 

@@ -17,7 +17,7 @@ from harness.records.settings import (
     SplitSettings,
     TrainSettings,
 )
-from harness.records.variant import Masking
+from harness.records.variant import Masking, TrainedMethod
 
 Design = Literal["all", "swiss", "uncertain"]
 """Which pairs a contest judges: all; of like strength, round by round; or those that the most is to be learned from."""
@@ -91,7 +91,7 @@ class TrainInput(Record):
     style_sha256: str
     masking: Masking
     prompt_loss_weight: float = 0.0
-    method: Literal["full", "lora"]
+    method: TrainedMethod
     settings: TrainSettings
     seed: int
     fold: int | None = None

@@ -8,7 +8,8 @@ from typing import Literal
 from harness.records.base import Record
 
 Masking = Literal["none", "instruction", "prompt"]
-Method = Literal["none", "full", "lora"]
+Method = Literal["none", "full", "lora", "qlora"]
+TrainedMethod = Literal["full", "lora", "qlora"]
 TrainOn = Literal["all_assistant_turns", "last_turn"]
 Truncate = Literal["error", "left", "right", "drop"]
 Origin = Literal["local", "served", "imported"]

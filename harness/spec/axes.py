@@ -37,7 +37,10 @@ class Axes(Record):
         " `prompt` itself and 1 is `none`.",
     )
     method: Annotated[tuple[Method, ...], BeforeValidator(listed)] = Field(
-        ("none", "full"), min_length=1, description="none: the untuned base; full: all weights; lora: adapters."
+        ("none", "full"),
+        min_length=1,
+        description="none: the untuned base; full: all weights; lora: adapters;"
+        " qlora: adapters over a base in 4 bits (needs bitsandbytes).",
     )
     eos_in_loss: Annotated[tuple[bool, ...], BeforeValidator(listed_flags)] = Field(
         (), min_length=1, description="Whether ending an answer is learnt; default: train.eos_in_loss for all."

@@ -13,6 +13,7 @@ from harness.prompts import PromptStyle
 from harness.records.base import digest
 from harness.records.data import Example, SplitExample, SplitName
 from harness.records.inputs import AnyGenerateInput, GenerateInput, ImportedInput, ServedInput, StageKey, StageName
+from harness.records.job import Launch
 from harness.records.rows import Generation
 from harness.records.seal import DataFacts
 from harness.resolved import Resolved, ResolvedJudge
@@ -44,8 +45,8 @@ class Workshop:
     """How the stage at work goes, in a few words."""
     matrix: str = ""
     track: tuple[str, ...] = ()
-    devices: int = 1
-    """Processes that train a variant together."""
+    launch: Launch = field(default_factory=Launch)
+    """How many processes train a variant together, and how they are started."""
     labels: dict[StageKey, str] = field(default_factory=dict)
     """Name of the variant that a stage works for."""
     detected: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -267,12 +267,13 @@ def test_what_the_first_training_would_lack_is_said_while_planning(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", "")
     matrix = f"""\
 name: m
 data: starter-en
 split: {{train: 8, test: 4}}
-axes: {{model: {tiny_folder}, prompt_style: alpaca, method: [none, full]}}
-train: {{early_stopping: 2, keep: best, precision: bf16-pure}}
+axes: {{model: {tiny_folder}, prompt_style: alpaca, method: [none, qlora]}}
+train: {{early_stopping: 2, keep: best, precision: bf16-pure, devices: 2, sharding: fsdp, compile: true}}
 track: wandb
 """
     with pytest.raises(SpecError) as caught:
@@ -282,7 +283,10 @@ track: wandb
     assert "split.validation" in said
     assert "bf16-pure (torch-optimi) needs a package" in said
     assert "track: wandb needs a package" in said
-    resolve(parse_spec(matrix.replace("[none, full]", "none").replace("track: wandb\n", ""), "m.yaml"), Path("m.yaml"))
+    assert "method qlora (bitsandbytes and accelerate) needs a package" in said and "sft-harness[gpu]" in said
+    assert "fsdp splits floating-point weights, not those of method qlora" in said
+    assert "compile: true needs a C++ compiler" in said
+    resolve(parse_spec(matrix.replace("[none, qlora]", "none").replace("track: wandb\n", ""), "m.yaml"), Path("m.yaml"))
 
 
 # ---------------------------------------------------------------- folds, and training settings as axes
