@@ -18,7 +18,7 @@ from harness.stats.components import Replicates
 from harness.stats.corpus import CorpusPanel
 from harness.stats.panel import BoolArray, FloatArray, IntArray, Panel
 
-Reason = Literal["unscorable", "unparsed", "refused", "failed", "missing"]
+Reason = Literal["unscorable", "unparsed", "refused", "failed", "missing", "decided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Layout:
 
 
 def lay_out(variants: Iterable[VariantScores]) -> Layout:
-    """Fold variants into cells. Raises HarnessError where a variant is there twice."""
+    """Fold variants into cells, the folds of a seed as one. Raises HarnessError where a variant is there twice."""
     found: dict[Cell, list[VariantScores]] = {}
     names: set[str] = set()
     for scores in variants:
@@ -51,7 +51,33 @@ def lay_out(variants: Iterable[VariantScores]) -> Layout:
             raise HarnessError(f"variant {scores.variant.name} is there twice", hint="each variant is compared once")
         names.add(scores.variant.name)
         found.setdefault(scores.variant.cell, []).append(scores)
-    return Layout(tuple(found), tuple(tuple(sorted(group, key=_seed_order)) for group in found.values()))
+    return Layout(tuple(found), tuple(tuple(sorted(one_a_seed(group), key=_seed_order)) for group in found.values()))
+
+
+def one_a_seed(variants: Iterable[VariantScores]) -> list[VariantScores]:
+    """One cell's variants, the folds of a seed as one: each item was answered by the training that did not see it.
+
+    The pooled items stand for a test set as large as the data. A seed's mean is over as many trainings as there are
+    folds, so seeds stay replicates. What is not seen: the training sets of two folds overlap (Bengio and Grandvalet
+    2004, JMLR 5: no unbiased estimate of the variance that this brings exists).
+    """
+    found: dict[int | None, list[VariantScores]] = defaultdict(list)
+    for scores in variants:
+        found[scores.variant.seed].append(scores)
+    return [_pooled(folds) for folds in found.values()]
+
+
+def _pooled(folds: Sequence[VariantScores]) -> VariantScores:
+    if len(folds) == 1:
+        return folds[0]
+    metrics: dict[str, list[ScoreRow]] = defaultdict(list)
+    judgments: dict[str, list[Judgment]] = defaultdict(list)
+    for scores in folds:
+        for name, rows in scores.metrics.items():
+            metrics[name] += rows
+        for name, verdicts in scores.judgments.items():
+            judgments[name] += verdicts
+    return VariantScores(folds[0].variant.model_copy(update={"fold": None}), metrics, judgments)
 
 
 def _seed_order(scores: VariantScores) -> int:
@@ -78,10 +104,13 @@ ItemValues = dict[str, tuple[float, tuple[float, ...]]]
 """example id -> (value, counts), for one variant; an unscored item is absent."""
 
 
-def align(layout: Layout, measure: MeasureInfo, clusters: Mapping[str, str] | None = None) -> Aligned:
+def align(
+    layout: Layout, measure: MeasureInfo, clusters: Mapping[str, str] | None = None, *, stopped: bool = False
+) -> Aligned:
     """Items are all that any variant has a row for, sorted by id, so that no order of files or rows can matter.
 
-    `clusters`: the group of each item, by example id; an item that is not in it stands for itself.
+    `clusters`: the group of each item, by example id; an item that is not in it stands for itself. `stopped`: an item
+    without a row was not asked about because it was decided without it.
     Raises HarnessError where a row is there twice or a score is not a finite number.
     """
     asked: set[str] = set()
@@ -100,7 +129,9 @@ def align(layout: Layout, measure: MeasureInfo, clusters: Mapping[str, str] | No
     runs = np.array([len(group) for group in folded], dtype=np.int64)
     unscored = runs * len(items) - panel.present.sum(axis=(1, 2))
     counts = _corpus_panel(items, folded, panel) if measure.corpus else None
-    left_out = tuple(_left_out(group, measure, items) for group in layout.variants)
+    left_out = tuple(_left_out(group, measure, items, "decided" if stopped else "missing") for group in layout.variants)
+    for number, reasons in enumerate(left_out):
+        unscored[number] -= sum(each.responses for each in reasons if each.reason == "decided")
     return Aligned(items, panel, counts, unscored, left_out, noise)
 
 
@@ -112,12 +143,14 @@ def _cluster_index(items: tuple[str, ...], clusters: Mapping[str, str]) -> IntAr
     return np.array([numbers[name] for name in names], dtype=np.int64)
 
 
-def _left_out(group: Sequence[VariantScores], measure: MeasureInfo, items: tuple[str, ...]) -> tuple[LeftOut, ...]:
+def _left_out(
+    group: Sequence[VariantScores], measure: MeasureInfo, items: tuple[str, ...], absent: Reason
+) -> tuple[LeftOut, ...]:
     """Why responses of one cell have no score; one with several unscored repeats counts by the first of them."""
     counts: Counter[Reason] = Counter()
     for scores in group:
         asked, values = fold(scores, measure)
-        counts["missing"] += len(items) - len(asked)
+        counts[absent] += len(items) - len(asked)
         reasons: dict[str, Reason] = {}
         for judgment in scores.judgments.get(measure.name, ()) if measure.kind == "judge" else ():
             if judgment.kind != "scored" and judgment.example_id not in values:
@@ -149,7 +182,7 @@ def fold(scores: VariantScores, measure: MeasureInfo) -> tuple[set[str], ItemVal
         rows = scores.metrics.get(name, ())
         return {row.example_id for row in rows}, _fold_metric(rows, f"{name} of {scores.variant.name}")
     judgments = scores.judgments.get(name, ())
-    return {judgment.example_id for judgment in judgments}, _fold_judgments(judgments)
+    return {judgment.example_id for judgment in judgments}, fold_judgments(judgments)
 
 
 def _fold_metric(rows: Sequence[ScoreRow], where: str) -> ItemValues:
@@ -171,7 +204,7 @@ def _fold_metric(rows: Sequence[ScoreRow], where: str) -> ItemValues:
     return folded
 
 
-def _fold_judgments(judgments: Sequence[Judgment]) -> ItemValues:
+def fold_judgments(judgments: Sequence[Judgment]) -> ItemValues:
     """Mean over the scored repeats of each sample, then over the samples: repeats are never items."""
     repeats: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for judgment in judgments:

@@ -209,7 +209,7 @@ def _cell_interval(measure: Measured, summary: CellSummary, *, passfail: bool) -
     low, high = measure.info.bounds
     if summary.test is not None:
         low_end, high_end = summary.test.interval
-        if passfail and not measure.clustered and summary.test.scope == "checkpoint":
+        if passfail and not measure.clustered and measure.sequential is None and summary.test.scope == "checkpoint":
             passed = round((cast(float, summary.mean) - low) / (high - low) * summary.items)
             low_end, high_end = (low + share * (high - low) for share in wilson(passed, summary.items))
         return Interval(low=max(low_end, low), high=min(high_end, high))
@@ -311,7 +311,12 @@ def _warnings(layout: Layout, measure: Measured, comparisons: list[Comparison]) 
         found.append(f"{label}: {unscored} of {runs} responses have no score and are left out")
     if nothing := sum(comparison.n_items == 0 for comparison in comparisons):
         found.append(f"{label}: {nothing} pairs of cells have no scored item in common and are not compared")
-    if seeds is None and measure.aligned.panel.seeded.any():
+    if (course := measure.sequential) is not None:
+        found.append(
+            f"{label}: asked until it was decided: {course.spared:,} of {course.asked + course.spared:,} questions "
+            "were spared, and intervals are wider for it"
+        )
+    elif seeds is None and measure.aligned.panel.seeded.any():
         found.append("one training seed a cell: p-values and intervals speak of these checkpoints only")
     if seeds is not None and seeds.unequal and seeds.ratio is not None:
         found.append(f"{label}: cells differ in seed variance by {seeds.ratio:.1f} times; each pair uses its own")

@@ -54,9 +54,9 @@ def read(spec: MatrixSpec, run: MatrixRun, store: Store, inputs: CompareInputs) 
     audit = audit_summary(run.plan, store)
     left_out = frozenset(audit.leaked if audit and inputs.leaked_left_out else ())
     for row in store.stream(run.plan.data, SplitExample):
-        if row.split == "train":
+        if row.split == "train" or row.fold is not None:
             trained.add(plain(row.example.output))
-        elif row.split == "test" and row.example.id not in left_out:
+        if row.split == "test" and row.example.id not in left_out:
             tests.append(row.example)
     return Finished(spec, run, store, inputs, tuple(tests), frozenset(trained))
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from harness.align import Layout, VariantScores, align, lay_out
 from harness.board import Families, MeasureBoard, best_first, measure_board
 from harness.contrast import Measured, Testing, measured
+from harness.curves import curves
 from harness.errors import HarnessError
 from harness.metrics import load_metric
 from harness.records.data import AuditSummary
+from harness.records.people import PeopleReport
 from harness.records.plan import FailedVariant
-from harness.records.result import BoardRow, JudgeAgreement, MeasureInfo, Result, TrustReport, WinRate
+from harness.records.result import BoardRow, Contest, JudgeAgreement, MeasureInfo, Result, TrustReport, WinRate
+from harness.sequential import Sequential
 from harness.stats.corpus import CorpusScore
 from harness.uncertainty import variance_table, winner
 from harness.verdict import Correction
@@ -56,12 +59,16 @@ class CompareInputs:
     trust: tuple[TrustReport, ...] = ()
     agreement: tuple[JudgeAgreement, ...] = ()
     win_rates: tuple[WinRate, ...] = ()
+    contests: tuple[Contest, ...] = ()
+    people: PeopleReport | None = None
     failed: tuple[FailedVariant, ...] = ()
     settings: CompareSettings = CompareSettings()
     audit: AuditSummary | None = None
     leaked_left_out: bool = False
     corpus_scores: Mapping[str, CorpusScore] = field(default_factory=dict)
     clusters: Mapping[str, str] | None = None
+    sequential: Mapping[str, Sequential] = field(default_factory=dict)
+    """By the name of the measure: judges that stopped when it was decided."""
 
 
 def compare(inputs: CompareInputs) -> Result:
@@ -77,8 +84,7 @@ def compare(inputs: CompareInputs) -> Result:
     if inputs.settings.baseline not in (None, baseline):
         warnings.append(f"the baseline {inputs.settings.baseline} failed; {baseline} stands in for it")
     measured_ = [_measured(inputs, layout, info) for info in measures]
-    families = Families(baseline if inputs.settings.against_baseline else None, inputs.settings.correction)
-    boards = [measure_board(layout, each, families) for each in measured_]
+    boards = [measure_board(layout, each, _families(inputs.settings, baseline, each)) for each in measured_]
     primary = next(board for board in boards if board.info.primary)
     primary_measured = next(each for each in measured_ if each.info.primary)
     tables = [variance_table(each) for each in measured_ if each.info.trusted and not each.info.descriptive]
@@ -95,19 +101,31 @@ def compare(inputs: CompareInputs) -> Result:
         comparisons=tuple(comparison for board in boards for comparison in board.comparisons),
         effects=tuple(effect for board in boards for effect in board.effects),
         interactions=primary.interactions,
+        curves=curves(layout.cells, primary_measured, [score.mean for score in primary.scores]),
         variances=tuple(table for table in tables if table is not None),
         winner=winner(layout, primary_measured, [score.mean for score in primary.scores]),
         trust=inputs.trust,
         agreement=inputs.agreement,
         win_rates=inputs.win_rates,
+        contests=inputs.contests,
+        people=inputs.people,
         failed=inputs.failed,
         answer=(),
         audit=inputs.audit,
         warnings=tuple(
-            dict.fromkeys([*leak_warning(inputs), *warnings, *(w for board in boards for w in board.warnings)])
+            dict.fromkeys(
+                [*leak_warning(inputs), *fold_note(inputs), *warnings, *(w for board in boards for w in board.warnings)]
+            )
         ),
     )
     return result.model_copy(update={"answer": answer(result)})
+
+
+def _families(settings: CompareSettings, baseline: str, measure: Measured) -> Families:
+    """A judge that stopped when it was decided has decided about the pairs with the baseline."""
+    if measure.sequential is not None:
+        return Families(baseline)
+    return Families(baseline if settings.against_baseline else None, settings.correction)
 
 
 def leak_warning(inputs: CompareInputs) -> list[str]:
@@ -122,6 +140,17 @@ def leak_warning(inputs: CompareInputs) -> list[str]:
         return [f"{items} and {'are' if leaked > 1 else 'is'} left out of all measures"]
     return [
         f"{items} and count{'' if leaked > 1 else 's'}; `compare.leaked_items: leave out` shows the measures without"
+    ]
+
+
+def fold_note(inputs: CompareInputs) -> list[str]:
+    """What a reader of cross-validated scores has to know."""
+    folds = len({each.variant.fold for each in inputs.variants} - {None})
+    if folds < 2:
+        return []
+    return [
+        f"cross-validation: a trained cell's scores are pooled over {folds} folds, each item answered by the training "
+        "that did not see it; that these trainings share most of their data is in no interval"
     ]
 
 
@@ -184,7 +213,9 @@ def _measured(inputs: CompareInputs, layout: Layout, info: MeasureInfo) -> Measu
         margin=settings.margin if info.primary else None,
         seed_sd=settings.seed_sd if info.primary else None,
     )
-    return measured(info, align(layout, info, inputs.clusters), score, testing)
+    sequential = inputs.sequential.get(info.name)
+    aligned = align(layout, info, inputs.clusters, stopped=sequential is not None)
+    return measured(info, aligned, score, testing, sequential)
 
 
 def _rows(layout: Layout, boards: list[MeasureBoard], primary: MeasureBoard) -> tuple[BoardRow, ...]:

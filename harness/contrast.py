@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.align import Aligned
 from harness.records.result import MeasureInfo
+from harness.sequential import Course, Sequential
 from harness.stats.bootstrap import Bootstrap, SeedNoise, paired_bootstrap, percentile_interval
 from harness.stats.corpus import CorpusMoments, CorpusPanel, CorpusScore, corpus_moments
 from harness.stats.crossed import (
@@ -51,6 +52,7 @@ class Testing:
 
     `margin`: points that do not matter, None for no claim of equivalence. `seed_sd`: standard deviation of a cell's
     score between training seeds that the user vouches for, used where no cell has two seeds; None where none is.
+    `headline_only`: leave out the tests that stand beside the one that decides.
     """
 
     alpha: float = 0.05
@@ -59,6 +61,7 @@ class Testing:
     margin: float | None = None
     seed_sd: float | None = None
     level: float = 0.95
+    headline_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,12 @@ class Measured:
     seeds: SeedVariance | None
     corpus: CorpusPart | None
     testing: Testing
+    sequential: Sequential | None = None
+
+    def course(self, values: FloatArray, there: BoolArray, low: float, high: float) -> Course:
+        """Values (n,) of the items, in the order in which the judge was asked about them."""
+        assert self.sequential is not None  # noqa: S101 - only such a measure has an order
+        return Course.of(values, there, self.sequential.places(self.aligned.items), low, high)
 
     def generator(self) -> np.random.Generator:
         """A fresh generator that depends on the seed and the measure's name, and on nothing computed before."""
@@ -99,9 +108,20 @@ class Measured:
         return np.asarray(at_end & (panel.present.any(axis=2).sum(axis=1) == 1), dtype=np.bool_)
 
 
-def measured(info: MeasureInfo, aligned: Aligned, score: CorpusScore | None, testing: Testing) -> Measured:
-    """Estimate what all contrasts of a measure share. `score` is needed for a corpus measure."""
-    plain = Measured(info, aligned, None, None, testing)
+def measured(
+    info: MeasureInfo,
+    aligned: Aligned,
+    score: CorpusScore | None,
+    testing: Testing,
+    sequential: Sequential | None = None,
+) -> Measured:
+    """Estimate what all contrasts of a measure share. `score` is needed for a corpus measure.
+
+    A judge that stopped when it was decided (`sequential`) decided about checkpoints: seeds play no part.
+    """
+    plain = Measured(info, aligned, None, None, testing, sequential)
+    if sequential is not None:
+        return plain
     if aligned.counts is None or score is None:
         found = seed_variance(aligned.panel)
     else:
@@ -140,6 +160,8 @@ class Contrast:
     ties: int
     losses: int
     identical: bool
+    fixed_half_width: float | None = None
+    """Half of the t interval, had a judge that stopped when it was decided been asked about a fixed number of items."""
 
     @property
     def effect_size(self) -> float | None:
@@ -178,21 +200,47 @@ def contrast_weighted(
         return ()
     by_item = item_contrasts(measure.aligned.panel, weights)
     moments = measure.corpus.moments.contrasts(weights) if measure.corpus else by_item.moments
+    corpus, skewness, beside = measure.corpus, _skewness(by_item), not measure.testing.headline_only
+    bootstrap = corpus is None and (beside or bool(_skewed(skewness, moments).any()))
     tested = _Tested(
         by_item,
         moments,
         {scope: crossed_t(moments, measure.seeds, scope, measure.testing.level) for scope in SCOPES},
-        _skewness(by_item),
-        None if measure.corpus else _bootstrap(measure, by_item, moments),
-        percentile_interval(weights, measure.corpus.moments.draw_means, measure.testing.level)
-        if measure.corpus
-        else None,
-        _permutation(measure, pairs, by_item),
-        None if measure.corpus or measure.clustered else signed_rank(by_item.differences),
-        _mcnemar(measure, weights, by_item),
+        skewness,
+        _bootstrap(measure, by_item, moments) if bootstrap else None,
+        percentile_interval(weights, corpus.moments.draw_means, measure.testing.level) if corpus and beside else None,
+        _permutation(measure, pairs, by_item) if beside else None,
+        signed_rank(by_item.differences) if beside and corpus is None and not measure.clustered else None,
+        _mcnemar(measure, weights, by_item) if beside else None,
         _side_means(measure, weights, by_item),
     )
-    return tuple(_contrast(measure, tested, k) for k in range(len(weights)))
+    found = tuple(_contrast(measure, tested, k) for k in range(len(weights)))
+    if measure.sequential is None:
+        return found
+    return tuple(
+        _until_decided(measure, each, row, by_item, k) for k, (each, row) in enumerate(zip(found, weights, strict=True))
+    )
+
+
+def _until_decided(measure: Measured, found: Contrast, weights: FloatArray, by_item: ItemContrasts, k: int) -> Contrast:
+    """The same by the one test that holds whenever a judge stops; the others need a number fixed beforehand."""
+    low, high = measure.info.bounds
+    if found.identical or found.units < 2 or measure.sequential is None or not np.isfinite([low, high]).all():
+        return found
+    reach = float(np.maximum(weights, 0).sum()) * (high - low)
+    course = measure.course(by_item.differences[k], by_item.included[k], -reach, reach)
+    test, within = course.test(measure.testing.level, measure.sequential.alpha, measure.testing.margin)
+    fixed = None if found.headline is None else (found.headline.interval[1] - found.headline.interval[0]) / 2
+    return replace(
+        found, headline=test, within=within, tests=(test,), bootstraps=(), permutation_p=None, wilcoxon_p=None,
+        mcnemar_p=None, fixed_half_width=fixed,
+    )  # fmt: skip
+
+
+def _skewed(skewness: FloatArray, moments: Moments) -> BoolArray:
+    """(K,): where bootstrap-t decides."""
+    few = (moments.units >= FEW_ITEMS) & (moments.units <= MANY_ITEMS)
+    return np.asarray(few & (np.abs(skewness) > SKEWED), dtype=np.bool_)
 
 
 SCOPES: tuple[Scope, Scope] = ("recipe", "checkpoint")
@@ -237,8 +285,7 @@ def _headline(
     if not tests:
         return None, None
     test, margin, boot = tests[0], measure.testing.margin, all_.bootstrap
-    skewed = abs(all_.skewness[k]) > SKEWED and FEW_ITEMS <= all_.moments.units[k] <= MANY_ITEMS
-    if boot is None or not skewed or np.isnan(boot.p[k]):
+    if boot is None or not _skewed(all_.skewness, all_.moments)[k] or np.isnan(boot.p[k]):
         return test, None if margin is None else within_margin(test, margin)
     low, high = boot.t[k]
     headline = replace(test, p=float(boot.p[k]), interval=(float(low), float(high)), method="bootstrap-t")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+from harness.data.dataset import Dataset
 from harness.prompts import STYLES, render
-from harness.records.inputs import (
-    StageKey,
-)
+from harness.records.inputs import ContestInput, StageKey
 from harness.records.plan import Plan
 from harness.records.settings import Price
 from harness.resolved import Resolved, ResolvedJudge, ResolvedServed
@@ -63,13 +62,14 @@ MEASURED_ROWS = 20_000
 def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[StageKey]) -> Estimate:
     """Time from floating-point operations: 6 a parameter and token for full training, 4 for LoRA, 2 for decoding."""
     seconds: dict[str, float] = {}
-    n_train, n_test = resolved.data.count("train"), resolved.data.count("test")
     tokens = mean_tokens(resolved)
     sampled = spec.stability.samples if spec.stability else 0
     for each in plan.variants:
         if each.base is None:
             continue
         parameters = resolved.models[each.variant.model].parameters
+        fold = each.variant.fold
+        n_train, n_test = resolved.data.count("train", fold), resolved.data.count("test", fold)
         if each.train in missing:
             rows = min(spec.train.epochs * n_train, (spec.train.max_steps or 10**9) * spec.train.batch_size)
             cost = (6 if each.variant.method == "full" else 4) * parameters * rows * tokens / FLOPS
@@ -79,7 +79,9 @@ def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[Stag
                 continue
             decoded = n_test * samples * spec.generate.most_new_tokens * FILLED
             seconds["generate"] = seconds.get("generate", 0) + 2 * parameters * (decoded + n_test * tokens) / FLOPS
-    judges = tuple(judge_estimate(judge, plan, n_test, missing, spec.generate.samples) for judge in resolved.judges)
+    judges = tuple(
+        judge_estimate(judge, plan, resolved.data, missing, spec.generate.samples) for judge in resolved.judges
+    )
     calls = sum(judge.calls for judge in judges)
     if calls:
         seconds["judge"] = calls * CALL_SECONDS
@@ -121,22 +123,26 @@ def money(price: Price | None, prompt: int, reply: int) -> float | None:
 
 
 def judge_estimate(
-    judge: ResolvedJudge, plan: Plan, n_test: int, missing: set[StageKey], samples: int = 1
+    judge: ResolvedJudge, plan: Plan, data: Dataset, missing: set[StageKey], samples: int = 1
 ) -> CallsEstimate:
     """What is left to ask one judge about `samples` responses to each item, retries left out."""
     name = judge.spec.column
     turns = judge.spec.repeats * (2 if judge.pairwise else 1)
+    n_test = data.count("test")
     items = min(judge.spec.items or n_test, n_test)
-    variants_left = {v.asks[name] for v in plan.variants} & missing
+    left = {v.asks[name]: v.variant.fold for v in plan.variants if v.asks[name] in missing}
+    answers = round(sum(items * data.count("test", fold) / max(1, n_test) for fold in left.values()))
     probes_left = sum(p.probe_ask in missing for p in plan.judges if p.name == name)
-    calls = turns * (samples * items * len(variants_left) + PROBES_AN_ITEM * min(items, MOST_PROBED) * probes_left)
+    calls = turns * (samples * answers + PROBES_AN_ITEM * min(items, MOST_PROBED) * probes_left)
+    contests = {p.contest for p in plan.judges if p.name == name} & missing
+    calls += sum(2 * s.input.games for s in plan.stages if s.key in contests and isinstance(s.input, ContestInput))
     prompt, reply = round(calls * judge.prompt_tokens), round(calls * judge.reply_tokens)
     return CallsEstimate(name, calls, prompt, reply, money(judge.price, prompt, reply))
 
 
 def mean_tokens(resolved: Resolved) -> float:
     """Mean tokens of a training row over the styles, from its characters."""
-    rows = list(itertools.islice((row.example for row in resolved.data if row.split == "train"), 200))
+    rows = list(itertools.islice((row.example for row in resolved.data if row.split == "train" or row.fold), 200))
     written = [STYLES["chatml"] if style.kind == "chat-template" else style for style in resolved.styles.values()]
     lengths = [sum(len(segment.text) for segment in render(style, row)) for style in written for row in rows]
     return sum(lengths) / max(1, len(lengths)) / CHARACTERS_A_TOKEN

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import HarnessError, StoreError, TrainingFailed
 from harness.progress import BAR_OF, Watcher
-from harness.records.inputs import AskInput, JudgeInput, StageKey
+from harness.records.inputs import AskInput, ContestInput, JudgeInput, StageKey, StopRule
 from harness.records.plan import FailedVariant, Plan, PlannedStage, VariantPlan
 from harness.records.result import Result
 from harness.resolved import Resolved
@@ -82,7 +82,7 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
         remark=lambda text: watcher.remark(bar, text),
         matrix=plan.matrix,
         track=spec.track,
-        devices=spec.train.devices,
+        launch=spec.train.launch,
         labels=labels,
         budget=budget,
     )
@@ -142,6 +142,8 @@ def stage_labels(plan: Plan) -> dict[StageKey, str]:
     for judge in plan.judges:
         for key in (judge.probe, judge.probe_ask, judge.probe_judge):
             labels.setdefault(key, f"{judge.name}: probes")
+        if judge.contest is not None:
+            labels[judge.contest] = f"{judge.name}: pairs"
     for each in plan.variants:
         for key in keys_of(each):
             labels.setdefault(key, each.variant.name)
@@ -162,12 +164,17 @@ def depends_on_failure(plan: Plan, key: StageKey, failures: dict[StageKey, Faile
 
 
 def lacks_input(stage: PlannedStage, store: Store, failures: dict[StageKey, FailedVariant]) -> bool:
-    """Whether a pairwise judge's opponent failed: then there is nothing to ask, and no reply to read."""
+    """Whether a pairwise judge's opponent, or a cell of its contest, failed: there is nothing to ask or to read."""
     if not failures:
         return False
     match stage.input:
+        case AskInput(stop=StopRule(judged=judged)):
+            return store.sealed(StageKey(stage="judge", digest=judged)) is None
         case AskInput(against=str(against)) if against != "reference":
             return store.sealed(StageKey(stage="generate", digest=against)) is None
+        case ContestInput(contestants=cells):
+            keys = [StageKey(stage="generate", digest=each) for digests in cells for each in digests]
+            return any(store.sealed(key) is None for key in keys)
         case JudgeInput(replies=replies):
             return store.sealed(StageKey(stage="ask", digest=replies)) is None
         case _:

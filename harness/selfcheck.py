@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from harness.align import Aligned
-from harness.contrast import FEW_ITEMS, MANY_ITEMS, Testing, contrast_all, measured
-from harness.records.result import MeasureInfo
+from harness.contrast import FEW_ITEMS, MANY_ITEMS, Measured, Testing, contrast_all, measured
+from harness.metrics import load_metric
+from harness.records.result import Interval, MeasureInfo
 from harness.stats.components import Replicates
+from harness.stats.corpus import CorpusPanel
 from harness.stats.panel import FloatArray, Panel
 from harness.verdict import Sides, judged, record
 
-Shape = Literal["heaped", "skewed"]
+Shape = Literal["heaped", "skewed", "BLEU"]
 ITEM_SD, RUN_SD = 20.0, 17.0
 """Points: what items differ by for all variants alike, and what one run adds to one item."""
 LOSS, RARE = -60.0, 15
@@ -34,6 +36,10 @@ class Setting:
     shape: Shape = "heaped"
     repeats: int = 1
     """Judge repeats, each with a noise of 10 points; averaged first, as ever."""
+    cluster: int = 1
+    """Items of one source, which stand or fall together: half of what a run adds to them is common to all."""
+    margin: float | None = None
+    """Points. The first cell is better by just so much: whoever claims that it is not errs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,12 @@ class Rates:
     """Share where the pair is called better or worse, uncorrected: what is left of `headline` after refusals."""
     family: float
     """Share with any wrong verdict among all cells against the first, after Holm."""
+    believed: dict[str, tuple[int, int]]
+    """By test: (alarms, matrices) of those in which it was shown without a word of doubt."""
+    equivalent: float
+    """Share that claims equivalence within `margin`, uncorrected; 0 without one."""
+    not_better: float
+    """Share that claims the first cell not to be better by `margin` or more; 0 without one."""
 
     @property
     def guarded(self) -> bool:
@@ -63,31 +75,52 @@ def simulate(setting: Setting, matrices: int, seed: int, resamples: int = 1000) 
     """Rates for one setting; every matrix passes through `contrast_all`, `record` and `judged`."""
     generator = np.random.default_rng(seed)
     alarms: Counter[str] = Counter()
-    covered = refused = single = wrong = intervals = 0
-    for panel in _matrices(setting, matrices, generator):
-        measure = measured(_INFO, _aligned(panel), None, Testing(permutations=resamples, seed=seed))
+    believed: Counter[str] = Counter()
+    believed_alarms: Counter[str] = Counter()
+    covered = refused = single = wrong = intervals = equivalent = not_better = 0
+    testing = Testing(permutations=resamples, seed=seed, margin=setting.margin)
+    for _ in range(matrices):
+        measure = _measure(setting, generator, testing)
         pairs = [(0, cell) for cell in range(1, setting.cells)]
         contrasts = contrast_all(measure, [[pair] for pair in pairs])
         records = [record(measure, Sides("a", "b", setting.seeds, setting.seeds), found) for found in contrasts]
         family = judged(measure, records, contrasts, "{n}")
         (alone,) = judged(measure, records[:1], contrasts[:1], "{n}")
-        alarms.update(test.name for test in records[0].tests if test.p is not None and test.p <= 0.05)
-        alarms.update(f"{test.name} interval" for test in records[0].tests if test.p is None and _misses(test.interval))
+        for test in records[0].tests:
+            name = test.name if test.p is not None else f"{test.name} interval"
+            alarm = test.p <= 0.05 if test.p is not None else _misses(test.interval, 0.0)
+            alarms[name] += alarm  # also where it is nil: the test was made
+            believed[name] += test.holds
+            believed_alarms[name] += test.holds and alarm
         alarms["headline"] += records[0].p is not None and records[0].p <= 0.05
         intervals += records[0].interval is not None
-        covered += records[0].interval is not None and not _misses(records[0].interval)
+        covered += records[0].interval is not None and not _misses(records[0].interval, setting.margin or 0.0)
+        equivalent += _claimed(records[0].p_equivalent)
+        not_better += _claimed(records[0].p_not_better)
         refused += alone.verdict == "too few items"
         single += alone.verdict in ("better", "worse")
         wrong += any(comparison.verdict in ("better", "worse") for comparison in family)
     shares = {name: count / matrices for name, count in alarms.items()}
     return Rates(
-        setting, matrices, shares, covered / max(intervals, 1), refused / matrices, single / matrices, wrong / matrices
+        setting,
+        matrices,
+        shares,
+        covered / max(intervals, 1),
+        refused / matrices,
+        single / matrices,
+        wrong / matrices,
+        {name: (believed_alarms[name], count) for name, count in believed.items()},
+        equivalent / matrices,
+        not_better / matrices,
     )
 
 
-def _misses(interval: object) -> bool:
-    low, high = getattr(interval, "low", 0.0), getattr(interval, "high", 0.0)
-    return bool(low > 0 or high < 0)
+def _misses(interval: Interval | None, truth: float) -> bool:
+    return interval is not None and not interval.low <= truth <= interval.high
+
+
+def _claimed(p: float | None) -> bool:
+    return p is not None and p <= 0.05
 
 
 _INFO = MeasureInfo(
@@ -95,18 +128,36 @@ _INFO = MeasureInfo(
 )
 
 
-def _aligned(panel: Panel) -> Aligned:
-    cells, _, items = panel.values.shape
-    lost = np.zeros(cells, dtype=np.int64)
-    names = tuple(map(str, range(items)))
-    return Aligned(names, panel, None, lost, ((),) * cells, Replicates(None, 1.0, None, 1.0))
-
-
-def _matrices(setting: Setting, matrices: int, generator: np.random.Generator) -> Iterator[Panel]:
+def _measure(setting: Setting, generator: np.random.Generator, testing: Testing) -> Measured:
+    """One simulated matrix on one measure."""
     shape = (setting.cells, setting.seeds, setting.items)
     present, seeded = np.ones(shape, dtype=np.bool_), np.ones(setting.cells, dtype=np.bool_)
-    for _ in range(matrices):
-        yield Panel(_scores(setting, generator), present, seeded)
+    lost = np.zeros(setting.cells, dtype=np.int64)
+    names, nothing = tuple(map(str, range(setting.items))), Replicates(None, 1.0, None, 1.0)
+    if setting.shape == "BLEU":
+        counts = _counts(setting, generator)
+        values = 100 * counts[..., 2] / counts[..., 6]  # an item's own figure: its share of right words
+        panel, corpus = Panel(values, present, seeded), CorpusPanel(counts, present[:, :, 0], seeded, setting.items)
+        info = _INFO.model_copy(update={"corpus": True})
+        score = load_metric("bleu").corpus_score
+        return measured(info, Aligned(names, panel, corpus, lost, ((),) * setting.cells, nothing), score, testing)
+    clusters = np.arange(setting.items) // setting.cluster if setting.cluster > 1 else None
+    panel = Panel(_scores(setting, generator), present, seeded, clusters)
+    return measured(_INFO, Aligned(names, panel, None, lost, ((),) * setting.cells, nothing), None, testing)
+
+
+def _counts(setting: Setting, generator: np.random.Generator) -> FloatArray:
+    """(C, S, n, 10) n-gram counts of BLEU; a seed moves the share of right words by about as much as items do."""
+    cells, seeds, items = setting.cells, setting.seeds, setting.items
+    reference = generator.integers(6, 25, items)
+    length = np.maximum(reference + generator.integers(-3, 4, (cells, seeds, items)), 4)
+    totals = np.stack([length - order for order in range(4)], axis=-1)
+    hard = generator.normal(0, 0.12, items) + generator.normal(0, 0.10, (cells, seeds, items))
+    shift = generator.normal(0, setting.seed_ratio * 0.10 * np.sqrt(2 / items), (cells, seeds, 1))
+    right = np.clip(0.7 + hard + shift, 0.05, 0.98)
+    matches = generator.binomial(totals, np.stack([right**order for order in (1, 1.6, 2.2, 2.8)], axis=-1))
+    both = np.stack([length, np.broadcast_to(reference, length.shape)], axis=-1)
+    return np.concatenate([both, matches, totals], axis=-1).astype(np.float64)
 
 
 def _scores(setting: Setting, generator: np.random.Generator) -> FloatArray:
@@ -117,12 +168,19 @@ def _scores(setting: Setting, generator: np.random.Generator) -> FloatArray:
     cells, seeds, items = setting.cells, setting.seeds, setting.items
     spread = setting.seed_ratio * np.sqrt(2 / items) * RUN_SD
     runs = generator.normal(0, RUN_SD, (cells, seeds, items))
+    if setting.cluster > 1:
+        common = generator.normal(0, RUN_SD, (cells, seeds, -(-items // setting.cluster)))
+        runs = (runs + np.repeat(common, setting.cluster, axis=2)[:, :, :items]) / np.sqrt(2)
     shifts = generator.normal(0, spread, (cells, seeds, 1))
     if setting.shape == "skewed":  # little noise: what is rare decides
         scores = np.round(80 + runs / 10 + shifts, 1)
         scores[0] += np.where(generator.random(items) < 1 / RARE, LOSS, -LOSS / (RARE - 1))
         return scores
     drawn = runs + shifts
+    if setting.margin is not None:  # neither heaped nor cut off, which would change by how much it is better
+        scores = 60 + generator.normal(0, ITEM_SD, items) + drawn
+        scores[0] += setting.margin
+        return scores
     truth = 60 + generator.normal(0, ITEM_SD, items) + drawn
     noise = generator.normal(0, 10, (setting.repeats, *truth.shape)) if setting.repeats > 1 else 0.0
     return np.asarray((5 * np.round(np.clip(truth + noise, 0, 100) / 5)).reshape(-1, *truth.shape).mean(axis=0))
@@ -147,6 +205,8 @@ FULL: Sequence[Setting] = (
     *(Setting(items=n, seeds=s, seed_ratio=r, repeats=3) for n in (50, 200) for s, r in ((1, 0.0), (3, 1.0))),
     *(Setting(items=n, seeds=1, seed_ratio=0.0, shape="skewed") for n in (20, 30, 50, 100, 200, 1000)),
     *(Setting(items=n, seeds=3, seed_ratio=1.0, shape="skewed") for n in (50, 100, 200)),
+    *(Setting(items=n, seeds=s, seed_ratio=r, cluster=3) for n in (150, 600) for s, r in ((1, 0.0), (3, 1.0))),
+    *(Setting(items=n, seeds=s, seed_ratio=r, shape="BLEU") for n in (50, 100, 200) for s, r in ((1, 0.0), (3, 1.0))),
 )
 """What `benchmarks/calibration.py` goes through."""
 
@@ -155,12 +215,32 @@ _COLUMNS = {
     "crossed t": "crossed t (recipe)",
     "items only": "crossed t (checkpoint)",
     "bootstrap-t": "bootstrap-t",
-    "sign-flip": "sign-flip permutation",
+    "permutation": "permutation",
     "BCa": "BCa bootstrap interval",
     "percentile": "percentile bootstrap interval",
     "Wilcoxon": "Wilcoxon signed-rank",
 }
 """Columns of the table, and the tests that they count."""
+
+
+EQUIVALENCE: Sequence[Setting] = (
+    Setting(items=50, seeds=1, seed_ratio=0.0, margin=8.0),
+    Setting(items=200, seeds=1, seed_ratio=0.0, margin=4.0),
+    *(Setting(items=n, seeds=3, seed_ratio=r, margin=4.0) for n in (50, 200) for r in (0.0, 1.0, 2.0)),
+)
+"""One cell better than the others by the margin to a hair: what `benchmarks/calibration.py` goes through besides."""
+
+
+def equivalence_table(found: Sequence[Rates]) -> str:
+    """Markdown: how often equivalence, or not being better, is claimed where neither is true by a hair."""
+    header = ["margin", "items", "seeds", "seed sd", "equivalent", "not better by the margin", "interval covers"]
+    rows = [
+        [f"{rates.setting.margin:g}", str(rates.setting.items), str(rates.setting.seeds),
+         f"{rates.setting.seed_ratio:g}",
+         *(f"{100 * share:.1f}" for share in (rates.equivalent, rates.not_better, rates.covered))]
+        for rates in found
+    ]  # fmt: skip
+    return "\n".join("| " + " | ".join(line) + " |" for line in (header, ["---"] * len(header), *rows))
 
 
 def table(found: Sequence[Rates]) -> str:
@@ -173,6 +253,7 @@ def table(found: Sequence[Rates]) -> str:
 def _row(rates: Rates) -> list[str]:
     setting = rates.setting
     shape = setting.shape + (f", {setting.repeats} judge repeats" if setting.repeats > 1 else "")
+    shape += f", sources of {setting.cluster} items" if setting.cluster > 1 else ""
     head = [shape, str(setting.items), str(setting.seeds), f"{setting.seed_ratio:g}"]
     shares = [rates.verdicts if test == "verdict" else _alarms(rates, test) for test in _COLUMNS.values()]
     tail = (rates.family, rates.covered, rates.refused)
@@ -180,9 +261,9 @@ def _row(rates: Rates) -> list[str]:
 
 
 def _alarms(rates: Rates, test: str) -> float | None:
-    """Share of alarms of the tests whose name begins so; None for one that was never made."""
-    found = [share for name, share in rates.alarms.items() if name.startswith(test)]
+    """Share of alarms of the tests whose name holds this; None for one that was never made."""
+    found = [share for name, share in rates.alarms.items() if test in name]
     setting = rates.setting
     skewed = setting.shape == "skewed" and FEW_ITEMS <= setting.items <= MANY_ITEMS
-    made = setting.seeds > 1 if "recipe" in test else skewed if test == "bootstrap-t" else True
+    made = setting.seeds > 1 if "recipe" in test else skewed if test == "bootstrap-t" else bool(found)
     return sum(found) if made else None

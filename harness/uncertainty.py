@@ -21,7 +21,7 @@ def variance_table(measure: Measured) -> VarianceTable | None:
     runs = np.asarray(panel.present.any(axis=2))  # (C, S)
     trained = np.flatnonzero(panel.seeded & runs.any(axis=1))
     pairs = list(combinations(trained.tolist(), 2))
-    if not pairs:
+    if not pairs or measure.sequential is not None:
         return None
     moments = _moments(measure, contrast_weights([[pair] for pair in pairs], len(panel.seeded)))
     if moments.units.min() < 2:

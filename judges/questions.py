@@ -45,9 +45,13 @@ def choose_items(examples: Sequence[Example], items: int | None, seed: int = ITE
     """
     if items is None or items >= len(examples):
         return list(examples)
-    ranks = {example.id: hashlib.sha256(f"{seed}:{example.id}".encode()).digest() for example in examples}
-    last = sorted(ranks.values())[items - 1]
-    return [example for example in examples if ranks[example.id] <= last]
+    last = sorted(rank(example.id, seed) for example in examples)[items - 1]
+    return [example for example in examples if rank(example.id, seed) <= last]
+
+
+def rank(example_id: str, seed: int = ITEMS_SEED) -> bytes:
+    """Where an item stands in the random order in which items are chosen, and asked about until it is decided."""
+    return hashlib.sha256(f"{seed}:{example_id}".encode()).digest()
 
 
 def judge_requests(
@@ -89,7 +93,7 @@ def _about(
     if rubric.mode == "pointwise":
         message = rubric.user_message(example, generation.text)
         return [
-            PlannedRequest(_request(rubric, message, ask_input, repeat), *place, repeat)
+            PlannedRequest(request_of(rubric, message, ask_input.options, repeat), *place, repeat)
             for repeat in range(ask_input.repeats)
         ]
     if others is None or place not in others:
@@ -98,19 +102,20 @@ def _about(
     same = shown[0].strip() == shown[1].strip()
     messages = rubric.pair_message(example, *shown), rubric.pair_message(example, *shown[::-1])
     return [
-        PlannedRequest(_request(rubric, messages[repeat % 2], ask_input, repeat // 2), *place, repeat, same)
+        PlannedRequest(request_of(rubric, messages[repeat % 2], ask_input.options, repeat // 2), *place, repeat, same)
         for repeat in range(2 * ask_input.repeats)
     ]
 
 
-def _request(rubric: Rubric, message: str, ask_input: AskInput, turn: int) -> Request:
+def request_of(rubric: Rubric, message: str, options: Mapping[str, str | int | float | bool], turn: int) -> Request:
+    """What is sent. `turn`: which repeat it is; each has the next seed."""
     return Request(
         system=rubric.system,
         user=message,
         schema=rubric.schema_,
         max_tokens=rubric.max_tokens,
-        temperature=float(ask_input.options.get("temperature", 0.0)),
-        seed=int(ask_input.options.get("seed", 0)) + turn,
+        temperature=float(options.get("temperature", 0.0)),
+        seed=int(options.get("seed", 0)) + turn,
     )
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import Console
 from rich.table import Table
 
-from reports.markdown import escape, table
+from reports.markdown_table import escape, table
 from reports.wording import LONGEST_SHOWN, visible
 
 
@@ -40,14 +40,14 @@ def print_section(section: Section, console: Console) -> None:
 
 def sections_markdown(title: str, sections: Sequence[Section]) -> str:
     """All of them under one heading."""
-    return "\n\n".join([f"# {escape(title)}", *map(section_markdown, sections)]) + "\n"
+    return "\n\n".join([f"# {escape(title)}", *(section_markdown(each) for each in sections)]) + "\n"
 
 
-def section_markdown(section: Section) -> str:
-    """One of them."""
+def section_markdown(section: Section, level: int = 2) -> str:
+    """One of them under a heading of that level."""
     rows = [list(map(escape, row)) for row in section.rows]
-    shown = table(list(map(escape, section.header)), rows)
-    return "\n\n".join([f"## {escape(section.title)}", shown, *map(escape, section.notes)])
+    head = f"{'#' * level} {escape(section.title)}"
+    return "\n\n".join([head, table(list(map(escape, section.header)), rows), *map(escape, section.notes)])
 
 
 def sections_html(title: str, sections: Sequence[Section]) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.ranking import Strength
-from harness.records.result import Comparison, Interaction, LeftOut, MeasureInfo, Result, VarianceTable
+from harness.records.result import Comparison, Curve, Interaction, LeftOut, MeasureInfo, Result, VarianceTable
 from harness.samplesize import SampleSize
 from harness.words import p_words
 from reports.wording import (
@@ -106,6 +106,9 @@ def print_effects(result: Result, console: Console) -> None:
     if result.interactions:
         console.print()
         console.print(_interactions(result.interactions, digits))
+    for curve in result.curves:
+        console.print()
+        console.print(_curve(curve, digits))
     for variance in result.variances:
         if variance.measure == measure.name:
             console.print()
@@ -120,6 +123,18 @@ def _interactions(found: Sequence[Interaction], digits: int) -> Table:
         apart = f"{signed(each.delta, digits)} {span(each.interval, digits)}"
         shown = "shown" if each.shown else "not shown"
         table.add_row(visible(name), signed(each.at_c, digits), signed(each.at_d, digits), apart, p, shown)
+    return table
+
+
+def _curve(found: Curve, digits: int) -> Table:
+    """The values that were tried, and what the fitted curve says of them."""
+    slope, bend = (NONE if p is None else p_words(p) for p in (found.p_slope, found.p_bend))
+    name = f"{axis_name(found.axis)} (slope {slope}, bend {bend})"
+    table = _table(name, "against the lowest [95 %]", "fitted [95 % band]")
+    for level in found.levels:
+        near = min(found.fitted, key=lambda point: abs(point.x - level.x))
+        fitted = f"{signed(near.difference, digits)} {span(near.interval, digits)}"
+        table.add_row(f"{level.x:g}", f"{signed(level.difference, digits)} {span(level.interval, digits)}", fitted)
     return table
 
 

@@ -30,6 +30,12 @@ def snapshot(run: MatrixRun, store: Store, *, texts: bool) -> Snapshot:
     if run.result is None:
         raise HarnessError(f"matrix {run.name!r} is not finished", hint="`harness run` goes on where it stopped")
     spec = load_spec(run.folder / "matrix.yaml")
+    if spec.compare.stop_when_decided:
+        raise HarnessError(
+            f"matrix {run.name!r} judged its variants only until something was decided",
+            where="compare.stop_when_decided",
+            hint="a regression check needs every item: leave it out of the matrix",
+        )
     inputs = gathered(run, store)
     plans = {each.variant.name: each for each in run.plan.variants}
     infos = run.result.measures

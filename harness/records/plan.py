@@ -24,6 +24,8 @@ class JudgePlan(Record):
     probe: StageKey
     probe_ask: StageKey
     probe_judge: StageKey
+    contest: StageKey | None = None
+    """Pairs of cells beyond those with the opponent, where the matrix wants them."""
 
 
 class VariantPlan(Record):

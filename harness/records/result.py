@@ -8,6 +8,7 @@ from typing import Literal
 
 from harness.records.base import Record
 from harness.records.data import AuditSummary
+from harness.records.people import PeopleReport
 from harness.records.plan import FailedVariant
 from harness.records.variant import Cell
 
@@ -49,10 +50,11 @@ class MeasureInfo(Record):
 class LeftOut(Record):
     """How many responses (items × seeds) have no score, for one reason.
 
-    `unscorable`: the metric cannot score the item; `missing`: there is no row at all.
+    `unscorable`: the metric cannot score the item; `missing`: there is no row at all; `decided`: nobody was
+    asked about it any more, because it was decided without.
     """
 
-    reason: Literal["unscorable", "unparsed", "refused", "failed", "missing"]
+    reason: Literal["unscorable", "unparsed", "refused", "failed", "missing", "decided"]
     responses: int
 
 
@@ -90,7 +92,8 @@ class BoardRow(Record):
 class TestResult(Record):
     """One test or interval beside the headline. `assumes` says in a few words what it takes as random.
 
-    `p` is None for a method that only gives an interval, `interval` for one that only gives a p.
+    `p` is None for a method that only gives an interval, `interval` for one that only gives a p. `holds`: False where
+    its error rates are known to be off for scores like these; `assumes` then says so.
     """
 
     name: str
@@ -99,6 +102,17 @@ class TestResult(Record):
     df: float | None
     assumes: str
     interval: Interval | None = None
+    holds: bool = True
+
+
+class UntilDecided(Record):
+    """What judging only until it is decided spared and cost, for one pair. Half widths of 95 % intervals, points."""
+
+    items: int
+    out_of: int
+    half_width: float
+    fixed_half_width: float | None
+    """Of the t interval, had so many items been fixed beforehand; None where they do not vary."""
 
 
 Verdict = Literal["better", "worse", "equivalent", "not shown", "identical", "too few items"]
@@ -136,7 +150,7 @@ class Comparison(Record):
     tests: tuple[TestResult, ...]
     note: str = ""
     method: str = "crossed t"
-    """The test that decided: crossed t, bootstrap-t, permutation, or rule (identical scores)."""
+    """The test that decided: crossed t, bootstrap-t, betting, permutation, or rule (identical scores)."""
     margin: float | None = None
     """Points that were said not to matter; None where nobody said."""
     p_equivalent: float | None = None
@@ -147,6 +161,7 @@ class Comparison(Record):
     """The same of `b` against `a`."""
     left_out_a: tuple[LeftOut, ...] = ()
     left_out_b: tuple[LeftOut, ...] = ()
+    until_decided: UntilDecided | None = None
 
 
 class FactorEffect(Record):
@@ -183,6 +198,32 @@ class Interaction(Record):
     scope: Literal["checkpoint", "recipe"]
     shown: bool
     """Significant after correction, on enough items for a verdict."""
+
+
+class CurvePoint(Record):
+    """At `x`, against the axis's lowest value: points of the measure. No interval at the lowest value itself."""
+
+    x: float
+    difference: float
+    interval: Interval | None
+
+
+class Curve(Record):
+    """How an axis of numbers acts on a measure: a polynomial over all cells, other axes held still.
+
+    `fitted`: the curve, with a band that holds for all of it at once (Working and Hotelling 1929, Scheffé 1953);
+    `levels`: each value that was tried, by itself. `p_slope`: that a straight line rises or falls; `p_bend`: that the
+    curve is none; both uncorrected.
+    """
+
+    axis: str
+    measure: str
+    degree: int
+    scope: Literal["checkpoint", "recipe"]
+    levels: tuple[CurvePoint, ...]
+    fitted: tuple[CurvePoint, ...]
+    p_slope: float | None
+    p_bend: float | None
 
 
 class Purchase(Record):
@@ -335,6 +376,46 @@ class WinRate(Record):
     """Change of the log-odds of winning when the answer is longer by one standard deviation of the differences."""
 
 
+class Strength(Record):
+    """A cell in a contest: `chance` (0 to 1) of being preferred to a cell of average strength on an item."""
+
+    cell: str
+    games: int
+    chance: float
+    interval: Interval
+
+    @property
+    def elo(self) -> tuple[float, float, float]:
+        """(rating, low, high) in points above an average cell: 400 for odds of ten to one."""
+        shares = (min(max(each, 1e-4), 1 - 1e-4) for each in (self.chance, self.interval.low, self.interval.high))
+        rating, low, high = (400 * math.log10(share / (1 - share)) for share in shares)
+        return rating, low, high
+
+
+class Meeting(Record):
+    """Two cells in a contest: `share` of the games that `a` won, ties half."""
+
+    a: str
+    b: str
+    games: int
+    share: float
+
+
+class Contest(Record):
+    """A pairwise judge over many pairs of cells: Bradley-Terry strengths, strongest first.
+
+    `possible`: (pair, item) that there are; `games`: those that were judged; `unscored`: of them, without a verdict.
+    """
+
+    judge: str
+    design: str
+    games: int
+    possible: int
+    unscored: int
+    strengths: tuple[Strength, ...]
+    meetings: tuple[Meeting, ...]
+
+
 class TrustReport(Record):
     """What the probes say about a judge. `auc_*`: probability that the reference outscores the bad answer.
 
@@ -379,11 +460,16 @@ class Result(Record):
     effects: tuple[FactorEffect, ...]
     interactions: tuple[Interaction, ...] = ()
     """Two-way interactions of the axes on the primary measure."""
+    curves: tuple[Curve, ...] = ()
+    """Axes of numbers with three values or more, on the primary measure."""
     variances: tuple[VarianceTable, ...] = ()
     winner: Winner | None = None
     trust: tuple[TrustReport, ...]
     agreement: tuple[JudgeAgreement, ...] = ()
     win_rates: tuple[WinRate, ...] = ()
+    contests: tuple[Contest, ...] = ()
+    people: PeopleReport | None = None
+    """None: nobody has rated."""
     failed: tuple[FailedVariant, ...]
     answer: tuple[str, ...]
     """The answer in words, a sentence each, most important first."""

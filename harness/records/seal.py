@@ -78,6 +78,7 @@ class AskFacts(Record):
     """The bill of one round of judging, over all runs that it took. `cost`: US dollars; None: no price is known.
 
     `seconds`: of the calls that were answered, added up. `failed`: questions without an answer after all retries.
+    `spared`: questions that were not asked because it was decided without them.
     """
 
     kind: Literal["ask"] = "ask"
@@ -86,6 +87,7 @@ class AskFacts(Record):
     prompt_tokens: int
     completion_tokens: int
     failed: int = 0
+    spared: int = 0
     seconds: float = 0.0
     cost: float | None = None
 
@@ -95,6 +97,8 @@ class DataFacts(Record):
 
     kind: Literal["data"] = "data"
     parts: dict[SplitName, int]
+    folds: dict[int, int] = {}
+    """Rows of each fold, which `parts` counts under `test`."""
     bad_rows: tuple[str, ...]
     """The broken rows left out: `file:line: what is wrong`; the first hundred, and how many more."""
     dropped: dict[AuditKind, int]

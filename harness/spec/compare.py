@@ -35,6 +35,11 @@ class CompareSettings(Record):
     clusters: str | None = Field(
         None, description="A field of the data that groups items which stand or fall together, e.g. source_id."
     )
+    stop_when_decided: bool = Field(
+        False,
+        description="Judge items in random order, and a variant only until it is decided how it compares with the "
+        "baseline. For one seed a cell and no panels; never in a regression check.",
+    )
     seed_sd: float | None = Field(
         None,
         ge=0,

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 
+from harness.data.folds import in_fold
 from harness.prompts import PromptStyle
 from harness.records.base import digest
 from harness.records.data import Example, SplitExample, SplitName
 from harness.records.inputs import AnyGenerateInput, GenerateInput, ImportedInput, ServedInput, StageKey, StageName
+from harness.records.job import Launch
 from harness.records.rows import Generation
 from harness.records.seal import DataFacts
 from harness.resolved import Resolved, ResolvedJudge
@@ -43,8 +45,8 @@ class Workshop:
     """How the stage at work goes, in a few words."""
     matrix: str = ""
     track: tuple[str, ...] = ()
-    devices: int = 1
-    """Processes that train a variant together."""
+    launch: Launch = field(default_factory=Launch)
+    """How many processes train a variant together, and how they are started."""
     labels: dict[StageKey, str] = field(default_factory=dict)
     """Name of the variant that a stage works for."""
     detected: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -60,15 +62,16 @@ class Workshop:
         """The prompt style with these bytes."""
         return next(style for style in self.resolved.styles.values() if style.sha256 == sha256)
 
-    def count(self, data_digest: str, part: SplitName) -> int:
-        """Entries of a part of the sealed split."""
+    def count(self, data_digest: str, part: SplitName, fold: int | None = None) -> int:
+        """Entries of a part of the sealed split, or of what a part is where that fold is the test set."""
         seal = self.store.sealed(StageKey(stage="data", digest=data_digest))
         assert seal is not None and isinstance(seal.facts, DataFacts)  # noqa: S101 - made before whoever reads it
-        return seal.facts.parts[part]
+        others = sum(n for each, n in seal.facts.folds.items() if fold not in (None, each))
+        return seal.facts.parts[part] + {"train": others, "test": -others, "validation": 0}[part]
 
-    def rows(self, data_digest: str) -> list[SplitExample]:
-        """The sealed split."""
-        return self.store.read(StageKey(stage="data", digest=data_digest), SplitExample)
+    def rows(self, data_digest: str, fold: int | None = None) -> list[SplitExample]:
+        """The sealed split, as a variant of this fold sees it."""
+        return list(in_fold(SealedSplit(self.store, data_digest), fold))
 
     def tests(self, data_digest: str) -> list[Example]:
         """The test examples, in file order."""

@@ -160,7 +160,7 @@ def _weights(resamples: int, units: int, generator: np.random.Generator) -> Real
     found = np.empty((units, resamples), dtype=np.float32)
     for start in range(0, resamples, _CHUNK):
         chunk = slice(start, min(start + _CHUNK, resamples))
-        found[:, chunk] = resample_weights(chunk.stop - chunk.start, units, generator).T
+        found[:, chunk] = resample_weights(chunk.stop - chunk.start, units, generator, np.float32).T
     return found
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.stats.blocks import each_block
 from harness.stats.crossed import SeedVariance, pool_seed_variance
 from harness.stats.panel import RELATIVE_TOLERANCE, BoolArray, FloatArray, Moments, Reals
 
@@ -18,8 +19,12 @@ CorpusScore = Callable[[Reals], Reals]
 
 _BLOCK_VALUES = 4_000_000
 """Numbers held at a time by one step of the resampling loop (32 MB)."""
+_RESAMPLES = 250
+"""Most resamples of one step: so few that even a thousand are shared out among processors."""
 _ROWS = 50
 """Resamples counted at a time, so that the draws stay in the processor's cache."""
+WHOLE_IN_FLOAT32 = 2.0**24
+"""Whole numbers below this are exact in single precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +95,34 @@ def corpus_moments(
 
 
 def _bootstrap(panel: CorpusPanel, score: CorpusScore, resamples: int, generator: np.random.Generator) -> FloatArray:
-    """(B, C, S): corpus figures of resampled items; counts come first and resamples last while they are scored."""
+    """(B, C, S): corpus figures of resampled items; counts come first and resamples last while they are scored.
+
+    Whole counts whose sums single precision holds exactly (nearly always) are summed in it; figures are then formed in
+    double precision all the same.
+    """
     cells, seeds, units, k = panel.counts.shape
-    rows = panel.counts.transpose(3, 0, 1, 2).reshape(k * cells * seeds, units)
-    size = max(1, _BLOCK_VALUES // max(units, k * cells * seeds))
-    blocks = []
-    for start in range(0, resamples, size):
-        sums = rows @ resample_weights(min(size, resamples - start), units, generator).T
+    exact = bool(units * np.abs(panel.counts).max(initial=0.0) < WHOLE_IN_FLOAT32 and (panel.counts % 1 == 0).all())
+    kind: type[np.floating] = np.float32 if exact else np.float64
+    rows: Reals = panel.counts.transpose(3, 0, 1, 2).reshape(k * cells * seeds, units).astype(kind)
+    found = np.empty((resamples, cells, seeds))
+    size = max(1, min(_RESAMPLES, _BLOCK_VALUES // max(units, k * cells * seeds)))
+    generators = generator.spawn(-(-resamples // size))  # one a block, so that threads cannot change the digits
+
+    def fill(number: int, block: slice) -> None:
+        weights = resample_weights(min(block.stop, resamples) - block.start, units, generators[number], kind)
+        sums = (rows @ weights.T).astype(np.float64)
         figures = score(np.moveaxis(sums.reshape(k, cells, seeds, -1), 0, -1))
-        blocks.append(np.where(panel.used[:, :, None], figures, 0.0).transpose(2, 0, 1))
-    return np.concatenate(blocks)
+        found[block] = np.where(panel.used[:, :, None], figures, 0.0).transpose(2, 0, 1)
+
+    each_block(fill, resamples, size)
+    return found
 
 
-def resample_weights(resamples: int, items: int, generator: np.random.Generator) -> FloatArray:
+def resample_weights(
+    resamples: int, items: int, generator: np.random.Generator, kind: type[np.floating] = np.float64
+) -> Reals:
     """(B, n): how often each of n items was drawn, n draws with replacement a resample."""
-    weights = np.empty((resamples, items))
+    weights = np.empty((resamples, items), dtype=kind)
     offsets = (np.arange(_ROWS) * items)[:, None]
     for start in range(0, resamples, _ROWS):
         rows = min(_ROWS, resamples - start)

@@ -137,7 +137,7 @@ class CrossedTest:
     t: float
     p: float
     interval: tuple[float, float]
-    method: Literal["crossed t", "bootstrap-t"] = "crossed t"
+    method: Literal["crossed t", "bootstrap-t", "betting"] = "crossed t"
 
 
 def crossed_t(

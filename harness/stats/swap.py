@@ -9,15 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.stats.blocks import each_block, processors
-from harness.stats.corpus import CorpusPanel, CorpusScore
+from harness.stats.corpus import WHOLE_IN_FLOAT32, CorpusPanel, CorpusScore
 from harness.stats.panel import RELATIVE_TOLERANCE, CellPairs, FloatArray, Reals
 
 _CHUNK = 1000
 """Resamples at a time."""
 _PAIRS = 16
 """Pairs at a time: with a chunk of resamples few enough numbers to stay in the processor's cache."""
-_WHOLE_IN_FLOAT32 = 2.0**24
-"""Whole numbers below this are exact in single precision."""
 _FLOAT32_TOLERANCE = 1e-6
 """Share of the figures' scale within which two figures of single precision are equal."""
 
@@ -40,7 +38,7 @@ def swap_test(
     """
     whole, divisor = _seed_sums(panel)  # (C, n, k)
     cells, items, k = whole.shape
-    narrow = bool(np.abs(whole).sum(axis=1).max(initial=0.0) < _WHOLE_IN_FLOAT32 / 2 and (whole == whole.round()).all())
+    narrow = bool(np.abs(whole).sum(axis=1).max(initial=0.0) < WHOLE_IN_FLOAT32 / 2 and (whole == whole.round()).all())
     kind = np.float32 if narrow else np.float64
     rows = whole.transpose(2, 0, 1).reshape(k * cells, items).astype(kind)
     statistic = _Statistic(whole.sum(axis=1).T[:, :, None].astype(kind), kind(divisor), score)

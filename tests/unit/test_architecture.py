@@ -18,7 +18,7 @@ COMMANDS = {f"harness/commands/{path.name}" for path in (ROOT / "harness" / "com
 LAZY_ONLY = {
     *COMMANDS,
     *(f"harness/stages/{path.name}" for path in (ROOT / "harness" / "stages").glob("*.py")),
-    *(f"harness/{name}.py" for name in ("pipeline", "resolve", "evidence", "preview", "export", "raters")),
+    *(f"harness/{name}.py" for name in ("pipeline", "resolve", "evidence", "preview", "export", "raters", "sitting")),
 }
 """May import trainers, generators, judges and reports, and only inside functions."""
 

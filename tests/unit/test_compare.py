@@ -30,6 +30,7 @@ from harness.records.result import (
 )
 from harness.records.rows import Failed, Judgment, MetricRow, Refused, Scored, Unparsed
 from harness.records.variant import Cell, Masking, Method, Variant
+from harness.sequential import Sequential
 from harness.words import decimals, number, p_words
 
 # Garbage of other tests may be collected while one of these runs: a socket left open is not theirs.
@@ -277,6 +278,98 @@ def test_few_items(items: int, verdict: str) -> None:
     result = compare(two_cells(draw.normal(50, 9, (1, items)), draw.normal(40, 9, (1, items))))
     assert pair(result).verdict == verdict
     assert any("below 50" in warning for warning in result.warnings)
+
+
+def test_few_items_widen_the_interval_or_leave_it_out() -> None:
+    """30 items that all gain a little: the item in 15 that would lose 60 points may just not have been drawn."""
+    draw = np.random.default_rng(4)
+    base = draw.normal(50, 5, (1, 30))
+    given = two_cells(base + 4 + draw.normal(0, 1, (1, 30)), base)
+    found = pair(compare(given))
+    reach = 100 * stats.binomtest(0, 30).proportion_ci(0.95, "exact").high
+    t = found.tests[0]
+    assert t.p is not None and t.p < 1e-6 and not t.holds and "fewer than 50 items" in t.assumes
+    assert found.verdict == "too few items" and f"{reach:.1f} points wider at each end" in found.note
+    assert t.interval is not None and found.interval is not None
+    assert (found.interval.low, found.interval.high) == pytest.approx((t.interval.low - reach, t.interval.high + reach))
+    endless = replace(given, measures=(ROUGE.model_copy(update={"unit": "0–100+"}),))
+    assert pair(compare(endless)).interval is None and "no interval is given" in pair(compare(endless)).note
+
+
+def test_methods_that_do_not_hold_for_skewed_differences_say_so() -> None:
+    draw = np.random.default_rng(5)
+    base = draw.normal(60, 5, (1, 120))
+    rare = np.where(np.arange(120) % 15 == 0, -56.0, 4.0)
+    found = pair(compare(two_cells(base + rare + draw.normal(0, 1, 120), base)))
+    assert found.method == "bootstrap-t"
+    believed = [test.name for test in found.tests if test.holds]
+    assert believed == ["bootstrap-t (checkpoint)", "BCa bootstrap"]
+    assert all("skewed" in test.assumes for test in found.tests if not test.holds)
+
+
+# ---------------------------------------------------------------- judging until it is decided
+
+
+def stopped_judge(seen: int, gap: float) -> CompareInputs:
+    """Two cells with 200 items, of the second of which a judge was asked about the first `seen` in its order."""
+    draw = np.random.default_rng(6)
+    order = [f"e{i:03}" for i in draw.permutation(200)]
+    values = dict(zip(order, draw.normal(50, 10, 200), strict=True))
+    first = [Scored(example_id=item, sample=0, repeat=0, value=value) for item, value in sorted(values.items())]
+    second = [
+        Scored(example_id=item, sample=0, repeat=0, value=values[item] + gap + float(draw.normal(0, 8)))
+        for item in order[:seen]
+    ]
+    given = make_inputs(
+        VariantScores(variant("alpaca"), judgments={"j": first}),
+        VariantScores(variant("phi"), judgments={"j": second}),
+        measures=(JUDGE,),
+    )
+    return replace(given, sequential={"j": Sequential(tuple(order), 0.05, 200 + seen, 200 - seen)})
+
+
+def test_a_judge_that_stopped_is_read_by_the_one_test_that_allows_it() -> None:
+    result = compare(stopped_judge(60, 15))
+    found = pair(result, "j")
+    assert (found.method, found.scope, found.n_items) == ("betting", "checkpoint", 60)
+    assert [test.name for test in found.tests] == ["betting (checkpoint)"] and found.tests[0].holds
+    assert found.verdict in ("better", "worse") and found.mde is None and found.tipping_point is None
+    assert found.until_decided is not None and found.until_decided.fixed_half_width is not None
+    assert found.until_decided.half_width > found.until_decided.fixed_half_width
+    cut = next(row.scores[0] for row in result.rows if row.cell.prompt_style == "phi")
+    assert (cut.n_items, cut.unscored, cut.worst) == (60, 0, None), "nobody was asked: that is no lost answer"
+    assert [(each.reason, each.responses) for each in cut.left_out] == [("decided", 140)]
+    assert result.variances == () and "140 of 400 questions were spared" in " ".join(result.warnings)
+    assert "judged until it was decided, on 60 of 200 items" in found.note
+
+
+@pytest.mark.parametrize("seen", [0, 1, 2, 20])
+def test_a_judge_that_stopped_at_once(seen: int) -> None:
+    found = [c for c in compare(stopped_judge(seen, 0)).comparisons if c.measure == "j"]
+    assert all(c.verdict in ("too few items", "not shown") for c in found)
+
+
+# ---------------------------------------------------------------- curves
+
+
+def test_a_continuous_axis_gets_a_curve_with_a_band() -> None:
+    draw = np.random.default_rng(7)
+    base = draw.normal(50, 10, 80)
+    variants = []
+    for style, gain in (("alpaca", 3.0), ("phi", 0.0)):
+        for weight in (0.0, 0.1, 0.3, 1.0):
+            for seed in (1, 2):
+                who = variant(style, seed=seed).model_copy(update={"prompt_loss_weight": weight})
+                noise = draw.normal(0, 4, 80) + draw.normal(0, 0.3)
+                variants.append(scored(who, base + gain + 8 * weight - 9 * weight**2 + noise))
+    (curve,) = compare(make_inputs(*variants)).curves
+    assert (curve.axis, curve.degree, curve.scope) == ("prompt_loss_weight", 2, "recipe")
+    assert [point.x for point in curve.levels] == [0.0, 0.1, 0.3, 1.0] and len(curve.fitted) == 21
+    assert curve.p_bend is not None and curve.p_bend < 0.01 < (curve.p_slope or 0)
+    for point in curve.fitted[1:]:
+        truth = 8 * point.x - 9 * point.x**2
+        assert point.interval is not None and point.interval.low < truth < point.interval.high
+    assert compare(make_inputs(*quick_matrix())).curves == ()
 
 
 def test_constant_scores_get_exact_intervals() -> None:
@@ -560,3 +653,32 @@ def test_number_words() -> None:
     assert number(-1.94, 1) == "−1.9" and number(-0.04, 1) == "0.0" and number(3.06, 1) == "3.1"
     widths = (None, Interval(low=0, high=5), Interval(low=0, high=0.5), Interval(low=0, high=0.05))
     assert [decimals(interval) for interval in widths] == [1, 1, 2, 3]
+
+
+# ---------------------------------------------------------------- cross-validation
+
+
+def test_folds_are_pooled_into_the_seed_that_they_belong_to() -> None:
+    """Two folds of a seed are compared as one variant that answered both: the figures are those without folds."""
+    generator = np.random.default_rng(3)
+    base = generator.normal(40, 10, 30)
+    seeds = [base + generator.normal(4, 5, 30) for _ in range(2)]
+    whole = [scored(variant(seed=s), values) for s, values in enumerate(seeds)]
+    halves = [
+        VariantScores(each.variant.model_copy(update={"fold": fold}), {"rougeL": each.metrics["rougeL"][fold - 1 :: 2]})
+        for each in whole
+        for fold in (1, 2)
+    ]
+    untuned = scored(variant(method="none"), base)
+    plain, folded = (compare(make_inputs(untuned, *trained)) for trained in (whole, halves))
+    assert folded.comparisons == plain.comparisons
+    assert folded.rows == plain.rows and folded.rows[0].seeds == (0, 1)
+    assert "pooled over 2 folds" in folded.warnings[0] and not any("fold" in text for text in plain.warnings)
+
+
+def test_a_failed_fold_leaves_its_items_out_and_is_counted() -> None:
+    values = np.random.default_rng(4).normal(40, 10, 30)
+    one = VariantScores(variant().model_copy(update={"fold": 1}), {"rougeL": rows(values)[::2]})
+    result = compare(make_inputs(scored(variant(method="none"), values - 3), one))
+    cell = next(row for row in result.rows if row.cell.method == "full")
+    assert cell.scores[0].unscored == 15 and cell.scores[0].n_items == 15

@@ -10,7 +10,8 @@ from scipy import stats
 from statsmodels.stats.anova import AnovaRM
 
 from harness.errors import HarnessError
-from harness.stats.additive import level_contrast
+from harness.stats.additive import curve_weights, level_contrast
+from harness.stats.betting import betting
 from harness.stats.bootstrap import SeedNoise, paired_bootstrap
 from harness.stats.bradley_terry import strengths
 from harness.stats.components import Design, Replicates, components, purchases
@@ -275,6 +276,26 @@ def test_unbalanced_effect_is_statsmodels_cluster_robust_ols() -> None:
     )
 
 
+def test_a_curve_is_statsmodels_quadratic_with_cluster_robust_errors() -> None:
+    """Two styles at four weights, one cell missing: score ~ style + x + x², errors clustered by item."""
+    draw = np.random.default_rng(21)
+    cells = [(style, x) for style in ("alpaca", "phi") for x in (0.0, 0.1, 0.3, 1.0)][:-1]
+    base = draw.normal(50, 8, 60)
+    scores = np.stack([base + 3 * (s == "phi") + 8 * x - 9 * x**2 + draw.normal(0, 5, 60) for s, x in cells])
+    found = curve_weights([(s,) for s, _ in cells], [x for _, x in cells], [0.2, 0.7], 2)
+    assert found is not None
+    moments = item_contrasts(panel(*scores), np.array([*found[0], found[1]])).moments
+    columns = np.array([[1, s == "phi", x, x**2] for s, x in cells], dtype=np.float64)
+    fit = sm.OLS(scores.ravel(), np.repeat(columns, 60, axis=0)).fit(
+        cov_type="cluster", cov_kwds={"groups": np.tile(np.arange(60), 7)}, use_t=True
+    )
+    expected = fit.t_test([[0, 0, 0.2, 0.04], [0, 0, 0.7, 0.49], [0, 0, 0, 1]])
+    correction = ((60 * 7 - 1) / (60 * 7 - 4)) ** 0.5  # statsmodels' CR1 counts the columns
+    assert moments.estimate == pytest.approx(expected.effect)
+    assert moments.item_variance**0.5 == pytest.approx(expected.sd.ravel() / correction)
+    assert curve_weights([("a",), ("b",), ("c",)], [0.0, 0.5, 1.0], [1.0], 1) is None, "every value has its own style"
+
+
 def test_levels_tied_to_another_axis_cannot_be_told() -> None:
     assert level_contrast([("alpaca", "none"), ("phi", "prompt")], 0, "alpaca", "phi") is None
     assert level_contrast([("alpaca", "none")], 0, "alpaca", "phi") is None
@@ -319,6 +340,84 @@ def test_components_are_recovered() -> None:
     widths = {what: found.half_width(bought) for what, bought in purchases(found)}
     assert set(widths) == {"100 more items", "500 more items", "1 more seed", "3 more seeds", "1 more judge repeat"}
     assert all(width < found.half_width(design) for width in widths.values())
+
+
+def test_seed_variance_is_the_mixed_models() -> None:
+    """statsmodels MixedLM (REML), score ~ 1 with crossed random effects of item and seed, balanced: where no estimate
+    lies at nil, REML's variances are those of the moments (Searle, Casella and McCulloch 1992, ch. 4)."""
+    draw = np.random.default_rng(22)
+    seeds, items = 8, 40
+    scores = 50 + draw.normal(0, 8, items) + draw.normal(0, 3, (seeds, 1)) + draw.normal(0, 4, (seeds, items))
+    frame = pd.DataFrame(
+        [(s, i, scores[s, i], 1) for s in range(seeds) for i in range(items)], columns=["s", "i", "y", "all"]
+    )
+    fit = sm.MixedLM.from_formula(
+        "y ~ 1", frame, groups="all", re_formula="0", vc_formula={"seed": "0 + C(s)", "item": "0 + C(i)"}
+    ).fit()
+    by_name = dict(zip(fit.model.exog_vc.names, fit.vcomp, strict=True))
+    found = seed_variance(panel(scores))
+    assert found is not None
+    assert found.interaction == pytest.approx(fit.scale, rel=1e-3)
+    assert found.pooled - found.interaction / items == pytest.approx(by_name["seed"], rel=2e-3)
+    assert seed_variance(panel(scores.T)).pooled - found.interaction / seeds == pytest.approx(by_name["item"], rel=2e-3)  # type: ignore[union-attr]
+
+
+# ---------------------------------------------------------------- stopping when it is decided
+
+
+def test_betting_is_the_papers_definition() -> None:
+    """Waudby-Smith and Ramdas 2024, section 4: capital of each supposed mean on a grid, bets by the plug-in of eq. 26.
+
+    Written out with loops; what the capital has not ruled out is the interval.
+    """
+    x = np.random.default_rng(23).beta(2, 3, 60)
+    inside = []
+    for mean in np.linspace(0.001, 0.999, 999):
+        up = down = most = 1.0
+        seen: list[float] = []
+        total, squares = 0.5, 0.25
+        for t, value in enumerate(x, 1):
+            bet = (2 * np.log(2 / 0.05) / (squares / t * t * np.log(1 + t))) ** 0.5
+            up *= 1 + min(bet, 0.75 / mean) * (value - mean)
+            down *= 1 - min(bet, 0.75 / (1 - mean)) * (value - mean)
+            most = max(most, up / 2, down / 2)
+            seen.append(value)
+            total += value
+            squares += (value - total / (t + 1)) ** 2
+        if most < 1 / 0.05:
+            inside.append(mean)
+    found = betting(10 * x - 4, -4, 6)
+    assert found.interval == pytest.approx((10 * inside[0] - 4, 10 * inside[-1] - 4), abs=0.011)
+
+
+def test_betting_at_its_ends() -> None:
+    nothing = betting(np.zeros(0), -100, 100, margin=3)
+    assert (nothing.interval, nothing.p, nothing.above, nothing.below) == ((-100.0, 100.0), 1.0, 1.0, 1.0)
+    assert betting(np.zeros(300), -100, 100).p == 1.0, "all ties decide nothing"
+    assert betting(np.full(20, 100.0), -100, 100).p < 0.01
+    assert betting(np.full(400, 100.0), 0, 100).interval[1] == 100.0
+    apart = np.random.default_rng(1).normal(5, 10, 400)
+    plain, turned = betting(apart, -100, 100, margin=2), betting(-apart, -100, 100, margin=2)
+    assert (plain.p, plain.above, plain.below) == pytest.approx((turned.p, turned.below, turned.above))
+    assert plain.interval == pytest.approx((-turned.interval[1], -turned.interval[0]))
+    assert plain.interval[0] > 0 and plain.above < 1e-4 and plain.below > 0.9
+    close = betting(np.random.default_rng(1).normal(0, 5, 900), -100, 100, margin=4)
+    assert max(close.above, close.below) < 0.05
+
+
+@pytest.mark.parametrize("rare", [False, True])
+def test_looking_after_every_item_is_paid_for(rare: bool) -> None:
+    """No true difference, looked at after each of 400 items: 5 % wrong decisions at most; a t test makes 25 %."""
+    draw = np.random.default_rng(24)
+    wrong = naive = 0
+    for _ in range(200):
+        apart = np.where(draw.random(400) < 1 / 15, -56.0, 4.0) if rare else draw.normal(0, 20, 400).clip(-100, 100)
+        wrong += betting(apart, -100, 100).p <= 0.05  # the running best: as if looked at after each
+        n = np.arange(20, 401)
+        mean, square = np.cumsum(apart)[19:] / n, np.cumsum(apart**2)[19:] / n
+        t = mean / np.sqrt(np.maximum(square - mean**2, 1e-9) / (n - 1))
+        naive += bool((np.abs(t) > stats.t.ppf(0.975, n - 1)).any())
+    assert wrong <= 10 + 3 and naive > 50
 
 
 def test_optimism_of_equal_cells_is_the_expected_maximum() -> None:

@@ -16,7 +16,16 @@ from harness.metrics.base import Recipe, References
 from harness.metrics.registry import load_metric
 from harness.plan import expand
 from harness.prompts import STYLES
-from harness.records.inputs import BaseInput, GenerateInput, ImportedInput, ServedInput, SourceInput
+from harness.records.base import canonical_json
+from harness.records.inputs import (
+    AskInput,
+    BaseInput,
+    GenerateInput,
+    ImportedInput,
+    ServedInput,
+    SourceInput,
+    TrainInput,
+)
 from harness.records.plan import Plan
 from harness.records.settings import FieldMap
 from harness.records.variant import Cell, Masking, Method, Variant
@@ -258,12 +267,13 @@ def test_what_the_first_training_would_lack_is_said_while_planning(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", "")
     matrix = f"""\
 name: m
 data: starter-en
 split: {{train: 8, test: 4}}
-axes: {{model: {tiny_folder}, prompt_style: alpaca, method: [none, full]}}
-train: {{early_stopping: 2, keep: best, precision: bf16-pure}}
+axes: {{model: {tiny_folder}, prompt_style: alpaca, method: [none, qlora]}}
+train: {{early_stopping: 2, keep: best, precision: bf16-pure, devices: 2, sharding: fsdp, compile: true}}
 track: wandb
 """
     with pytest.raises(SpecError) as caught:
@@ -273,4 +283,135 @@ track: wandb
     assert "split.validation" in said
     assert "bf16-pure (torch-optimi) needs a package" in said
     assert "track: wandb needs a package" in said
-    resolve(parse_spec(matrix.replace("[none, full]", "none").replace("track: wandb\n", ""), "m.yaml"), Path("m.yaml"))
+    assert "method qlora (bitsandbytes and accelerate) needs a package" in said and "sft-harness[gpu]" in said
+    assert "fsdp splits floating-point weights, not those of method qlora" in said
+    assert "compile: true needs a C++ compiler" in said
+    resolve(parse_spec(matrix.replace("[none, qlora]", "none").replace("track: wandb\n", ""), "m.yaml"), Path("m.yaml"))
+
+
+# ---------------------------------------------------------------- folds, and training settings as axes
+
+FOLDED = """\
+name: m
+data: starter-en
+split: {folds: 3, shuffle: 1}
+axes: {model: [a], method: [none, lora], seed: [1, 2]}
+judges: [{backend: scripted, name: j}]
+metrics: [rougeL]
+"""
+
+
+def test_every_trained_variant_stands_there_once_a_fold_and_an_untuned_one_once() -> None:
+    spec = parse_spec(FOLDED, "m.yaml")
+    trained = "a/alpaca/lora/mask-prompt"
+    names = ["a/alpaca/untuned", *(f"{trained}#{seed}.fold{fold}" for seed in (1, 2) for fold in (1, 2, 3))]
+    assert [each.name for each in variants(spec)] == names
+    assert {each.cell.name for each in variants(spec)} == {"a/alpaca/untuned", trained}
+    plan = plan_of(FOLDED)
+    assert len(keys(plan, "data")) == 1, "all folds share one sealed split"
+    assert (len(keys(plan, "train")), len(keys(plan, "generate"))) == (6, 7)
+    assert [each.fold for each in variants(parse_spec(FOLDED.replace("seed: [1, 2]", "fold: 2"), "m.yaml"))] == [
+        None,
+        2,
+    ]
+
+
+def test_folds_that_there_are_not_are_refused_by_line() -> None:
+    with pytest.raises(SpecError, match=r"m.yaml:4: .*fold 4: the split has 3 folds"):
+        parse_spec(FOLDED.replace("seed: [1, 2]", "fold: [1, 4]"), "m.yaml")
+    with pytest.raises(SpecError, match="leave `train` and `test` out"):
+        parse_spec(FOLDED.replace("folds: 3,", "folds: 3, test: 0.1,"), "m.yaml")
+
+
+def test_a_pairwise_judge_meets_the_same_fold_of_a_cross_validated_baseline() -> None:
+    text = FOLDED.replace("method: [none, lora]", "method: [full, lora]") + "compare: {baseline: {method: full}}\n"
+
+    def planned(text: str) -> Plan:
+        spec = parse_spec(text, "m.yaml")
+        facts = resolved(spec)
+        return expand(spec, replace(facts, judges=tuple(replace(judge, pairwise=True) for judge in facts.judges)))
+
+    plan = planned(text)
+    rivals = {v.variant.fold: v.generate.digest for v in plan.variants if v.variant.name.startswith("a/alpaca/full")
+              and v.variant.seed == 1}  # fmt: skip
+    asked = {stage.key: stage.input for stage in plan.stages if isinstance(stage.input, AskInput)}
+    assert len(set(rivals.values())) == 3
+    assert all(asked[each.asks["j"]].against == rivals[each.variant.fold] for each in plan.variants)
+    with pytest.raises(SpecError, match=r"compare.baseline: judge 'j'.*untuned"):
+        planned(text.replace("[full, lora]", "[none, full, lora]"))
+
+
+def test_training_settings_are_axes_where_the_matrix_varies_them() -> None:
+    text = MATRIX.replace(
+        "seed: [1, 2]", "seed: 1, eos_in_loss: [true, false], train_on: last_turn, truncate: [left, drop]"
+    )
+    every = [each for each in variants(parse_spec(text, "m.yaml")) if each.method == "lora"]
+    assert len(every) == 2 * 2 * 2 * 2
+    told = {each.name for each in every}
+    assert "a/phi/lora/mask-prompt-no-eos-last-turn-truncate-left#1" in told
+    assert "a/phi/lora/mask-none-eos-all-turns-truncate-drop#1" in told, "masking none learns all turns anyway"
+    plan = plan_of(text)
+    trained = {s.key: s.input for s in plan.stages if isinstance(s.input, TrainInput)}
+    for each in plan.variants:
+        if each.train is not None:
+            settings = trained[each.train].settings
+            assert settings.eos_in_loss == each.variant.eos_in_loss
+            assert settings.truncate == each.variant.truncate
+    assert len(trained) == 16
+    matched = {(m.axis, m.a, m.b): len(m.pairs) for m in matched_levels([each.cell for each in every])}
+    assert matched["eos_in_loss", "true", "false"] == matched["truncate", "left", "drop"] == 8
+
+
+def test_an_unvaried_training_setting_leaves_names_and_digests_alone() -> None:
+    plain, given = plan_of(), plan_of(MATRIX + "train: {eos_in_loss: false}\n")
+    assert [each.variant for each in plain.variants] == [each.variant for each in given.variants]
+    axis = plan_of(MATRIX.replace("seed: [1, 2]", "seed: [1, 2], eos_in_loss: false"))
+    assert keys(axis, "train") == keys(given, "train"), "one training, whichever way it was written"
+    included = plan_of(MATRIX + "include: [{eos_in_loss: false, prompt_style: phi, masking: prompt}]\n")
+    assert keys(included, "train") > keys(plain, "train")
+
+
+# ---------------------------------------------------------------- judging until it is decided
+
+ONE_SEED = MATRIX.replace("seed: [1, 2]", "seed: [1]")
+STOPPED = ONE_SEED + "compare: {stop_when_decided: true, primary: j, margin: 2}\n"
+
+
+def test_asking_until_it_is_decided_comes_after_the_baseline_is_judged() -> None:
+    plain, stopped = plan_of(ONE_SEED), plan_of(STOPPED)
+    rules = {stage.key: stage.input for stage in stopped.stages if isinstance(stage.input, AskInput)}
+    asks = [rules[each.asks["j"]] for each in stopped.variants]
+    assert sum(each.stop is None for each in asks) == 1
+    rival = stopped.variants[[each.stop for each in asks].index(None)]
+    assert rival.variant.method == "none", "what others are held against is judged whole, as ever"
+    assert rival.asks["j"] in {each.asks["j"] for each in plain.variants}
+    judged = {rule.judged for each in asks if (rule := each.stop) is not None}
+    assert judged == {rival.judgments["j"].digest}
+    (rule,) = {each.stop for each in asks if each.stop is not None}
+    assert (rule.alpha, rule.margin) == (pytest.approx(0.05 / 5), 2.0)
+    order = [stage.key for stage in stopped.stages]
+    others = [each.asks["j"] for each in stopped.variants if each != rival]
+    assert order.index(rival.judgments["j"]) < min(order.index(key) for key in others)
+    assert not keys(plain, "ask") & {key.digest for key in others}
+
+
+def test_without_a_rule_questions_keep_their_identity() -> None:
+    """Replies that were paid for before there were such rules are found again."""
+    asked = next(stage.input for stage in plan_of().stages if isinstance(stage.input, AskInput))
+    assert "stop" not in canonical_json(asked)
+    assert AskInput.model_validate_json(canonical_json(asked)) == asked
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seed: [1]", "seed: [1, 2]", "has 2 seeds"),
+        ("name: j}", "name: j, options: {batch: true}}", "by batch"),
+        ("margin: 2", "clusters: topic", "stand or fall together"),
+        ("compare:", "panels: [{name: p, judges: [j, k]}]\ncompare:", "a panel needs"),
+    ],
+)
+def test_asking_until_it_is_decided_is_refused_where_it_has_no_meaning(old: str, new: str, message: str) -> None:
+    text = STOPPED.replace("name: j}]", "name: j}, {backend: scripted, name: k}]") if "panels" in new else STOPPED
+    with pytest.raises(SpecError, match=message):
+        plan_of(text.replace(old, new))

@@ -113,7 +113,7 @@ def test_few_items_without_the_rare_loss_give_no_verdict() -> None:
     """30 items that all gain 4 points: t is sure, but an item in fifteen that loses 60 may not have been drawn."""
     found = pair(settled(skewed(30, 0)))
     assert found.p_adjusted is not None and found.p_adjusted < 1e-6
-    assert found.verdict == "too few items" and "points away from nil" in found.note
+    assert found.verdict == "too few items" and "points wider at each end" in found.note
     assert pair(settled(skewed(60, 0))).verdict == "better"
     answer = settled(skewed(30, 0)).answer[-1]
     assert "share too few scored items for a verdict (" in answer
