@@ -6,7 +6,7 @@ import gc
 import json
 import time
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,7 @@ class Wanted:
 
     def served_by(self, other: Wanted) -> bool:
         """Whether an engine made for `other` will do."""
-        return self.rank <= other.rank and (self.folder, self.context, self.dtype, self.rows) == (
-            other.folder, other.context, other.dtype, other.rows,
-        )  # fmt: skip
+        return self.rank <= other.rank and replace(self, rank=other.rank) == other
 
 
 @dataclass(slots=True)
