@@ -22,11 +22,12 @@ import time
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-NEW_TOKENS, SLOTS = 64, 8
+SLOTS = 8
 Turn = Callable[[], list[list[int]]]
 """Answers all prompts; gives the tokens of each."""
 
@@ -38,6 +39,7 @@ def main() -> None:
         sys.exit(f"{arguments.data} is not there; give the book's instruction-data.json with --data")
     import torch
 
+    from harness.generators.layout import lay_by_columns
     from trainers.models import convert, load, locate
 
     torch.set_num_threads(arguments.threads)
@@ -46,13 +48,15 @@ def main() -> None:
         if arguments.weights is None:
             convert(locate("smollm2-135m"), folder)
         model = load(folder, dtype=torch.float32)
+        mine = load(folder, dtype=torch.float32)  # laid out otherwise in memory, which the others shall not feel
+    lay_by_columns(mine.model)
     prompts = read_prompts(arguments, model.tokenizer)
     ids = [encoded for _, encoded in prompts]
-    contestants: dict[str, Turn] = {"ours": lambda: ours(model, prompts)}
+    contestants: dict[str, Turn] = {"ours": lambda: ours(mine, prompts, arguments.new_tokens)}
     for size in arguments.batch:
-        contestants[f"model.generate, batch {size}"] = lambda size=size: theirs(model, ids, size)  # type: ignore[misc]
+        contestants[f"model.generate, batch {size}"] = partial(theirs, model, ids, size, arguments.new_tokens)
     if arguments.weights is None and not arguments.without_llamacpp:
-        contestants[f"llama.cpp, {SLOTS} slots"] = lambda: llamacpp(ids, arguments.threads)
+        contestants[f"llama.cpp, {SLOTS} slots"] = llamacpp(ids, arguments.new_tokens, arguments.threads)
     speeds: dict[str, list[float]] = {name: [] for name in contestants}
     cpu: dict[str, list[float]] = {name: [] for name in contestants}
     answers: dict[str, list[list[int]]] = {}
@@ -94,6 +98,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=default, help="the book's 1,100 entries")
     parser.add_argument("--weights", type=Path, help="a tuned model's folder instead of the untuned one")
     parser.add_argument("--prompts", type=int, default=110, help="how many of the test prompts")
+    parser.add_argument("--new-tokens", type=int, default=64, help="longest response")
     parser.add_argument("--batch", type=int, nargs="+", default=[8, 32, 110], help="batch sizes of model.generate")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -114,15 +119,15 @@ def read_prompts(arguments: argparse.Namespace, tokenizer: Any) -> list[tuple[An
     return [(prompt, encode_prompt(tokenizer, prompt.segments)) for prompt in prompts]
 
 
-def ours(model: Any, prompts: list[tuple[Any, list[int]]]) -> list[list[int]]:
+def ours(model: Any, prompts: list[tuple[Any, list[int]]], new_tokens: int) -> list[list[int]]:
     """Continuous batching, as a run of the harness does it."""
     from harness.generators.local import Endings, pieces, responses, tasks_of
     from harness.prompts import STYLES
     from harness.records.settings import GenerateSettings
 
-    settings = GenerateSettings(max_new_tokens=NEW_TOKENS, batch_size=len(prompts), precision="fp32")
-    tasks = tasks_of(model, [prompt for prompt, _ in prompts], settings)
-    ends = Endings(model, STYLES["alpaca"])
+    settings = GenerateSettings(max_new_tokens=new_tokens, batch_size=len(prompts), precision="fp32")
+    tasks = tasks_of(model.tokenizer, [prompt for prompt, _ in prompts], settings)
+    ends = Endings(model.tokenizer, model.model.generation_config, STYLES["alpaca"])
     found = {
         piece[row.number].example_id: row.ids
         for piece in pieces(tasks, settings.batch_size)
@@ -132,7 +137,7 @@ def ours(model: Any, prompts: list[tuple[Any, list[int]]]) -> list[list[int]]:
     return [found[prompt.example_id] for prompt, _ in prompts]
 
 
-def theirs(model: Any, prompts: list[list[int]], size: int) -> list[list[int]]:
+def theirs(model: Any, prompts: list[list[int]], size: int, new_tokens: int) -> list[list[int]]:
     """`model.generate` on left-padded batches of similar length."""
     import torch
 
@@ -144,15 +149,15 @@ def theirs(model: Any, prompts: list[list[int]], size: int) -> list[list[int]]:
         ids = torch.tensor([[0] * (width - len(prompts[k])) + prompts[k] for k in batch])
         seen = torch.tensor([[0] * (width - len(prompts[k])) + [1] * len(prompts[k]) for k in batch])
         output = model.model.generate(
-            ids, attention_mask=seen, max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=eos, pad_token_id=0
+            ids, attention_mask=seen, max_new_tokens=new_tokens, do_sample=False, eos_token_id=eos, pad_token_id=0
         )
         for k, row in zip(batch, output[:, width:].tolist(), strict=True):
             found[k] = row[: row.index(eos) + 1] if eos in row else row
     return [found[k] for k in range(len(prompts))]
 
 
-def llamacpp(prompts: list[list[int]], threads: int) -> list[list[int]]:
-    """llama.cpp's server on the same GGUF weights (which stay quantised), all prompts sent at once."""
+def llamacpp(prompts: list[list[int]], new_tokens: int, threads: int) -> Turn:
+    """llama.cpp's server on the same GGUF weights (which stay quantised), started here; all prompts sent at once."""
     import xllamacpp
 
     from harness.gguf import locate_gguf
@@ -165,15 +170,18 @@ def llamacpp(prompts: list[list[int]], threads: int) -> list[list[int]]:
     server = xllamacpp.Server(params)
 
     def complete(prompt: list[int]) -> list[int]:
-        body = {"prompt": prompt, "n_predict": NEW_TOKENS, "temperature": 0, "return_tokens": True}
+        body = {"prompt": prompt, "n_predict": new_tokens, "temperature": 0, "return_tokens": True}
         request = urllib.request.Request(  # noqa: S310 - loopback
             f"{server.listening_address}/completion", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=600) as response:  # noqa: S310
             return list(json.load(response)["tokens"])
 
-    with ThreadPoolExecutor(SLOTS) as pool:
-        return list(pool.map(complete, prompts))
+    def turn() -> list[list[int]]:
+        with ThreadPoolExecutor(SLOTS) as pool:
+            return list(pool.map(complete, prompts))
+
+    return turn
 
 
 def gap(model: Any, prompt: list[int], mine: list[int], other: list[int]) -> float:

@@ -171,9 +171,13 @@ def filter_times(page: Page) -> dict[str, list[float]]:
             timed(lambda name=name: page.get_by_role("heading", name=f"Ranked by {name}").wait_for())  # type: ignore[misc]
         )
         page.wait_for_selector(DRAWN)
-    for name in ("style-0", "style-1", "style-2"):
+    for count, name in enumerate(("style-0", "style-1", "style-2"), start=1):
+        if not page.get_by_role("combobox", name="Prompt style").is_visible():
+            page.get_by_role("button", name="Filter").click()
         choose(page, "Prompt style", name)
-        found.setdefault("level", []).append(timed(lambda: page.wait_for_selector(DRAWN)))
+        said = f"{count * MODELS * WEIGHTS} of {MODELS * STYLES * WEIGHTS} cells are left"
+        found.setdefault("level", []).append(timed(lambda text=said: page.get_by_text(text).wait_for()))  # type: ignore[misc]
+        page.wait_for_selector(DRAWN)
         page.keyboard.press("Escape")
     open_items(page)
     for word in ("7", "77", "777"):
@@ -197,7 +201,7 @@ def filter_times(page: Page) -> dict[str, list[float]]:
 
 
 def choose(page: Page, label: str, option: str) -> None:
-    """Open a choice of the sidebar and click one of its options."""
+    """Open a choice and click one of its options."""
     page.get_by_role("combobox", name=label).click()
     page.get_by_role("option", name=option, exact=True).click()
 

@@ -43,7 +43,7 @@ class Layout:
 
 
 def lay_out(variants: Iterable[VariantScores]) -> Layout:
-    """Fold variants into cells. Raises HarnessError where a variant is there twice."""
+    """Fold variants into cells, the folds of a seed as one. Raises HarnessError where a variant is there twice."""
     found: dict[Cell, list[VariantScores]] = {}
     names: set[str] = set()
     for scores in variants:
@@ -51,7 +51,33 @@ def lay_out(variants: Iterable[VariantScores]) -> Layout:
             raise HarnessError(f"variant {scores.variant.name} is there twice", hint="each variant is compared once")
         names.add(scores.variant.name)
         found.setdefault(scores.variant.cell, []).append(scores)
-    return Layout(tuple(found), tuple(tuple(sorted(group, key=_seed_order)) for group in found.values()))
+    return Layout(tuple(found), tuple(tuple(sorted(one_a_seed(group), key=_seed_order)) for group in found.values()))
+
+
+def one_a_seed(variants: Iterable[VariantScores]) -> list[VariantScores]:
+    """One cell's variants, the folds of a seed as one: each item was answered by the training that did not see it.
+
+    The pooled items stand for a test set as large as the data. A seed's mean is over as many trainings as there are
+    folds, so seeds stay replicates. What is not seen: the training sets of two folds overlap (Bengio and Grandvalet
+    2004, JMLR 5: no unbiased estimate of the variance that this brings exists).
+    """
+    found: dict[int | None, list[VariantScores]] = defaultdict(list)
+    for scores in variants:
+        found[scores.variant.seed].append(scores)
+    return [_pooled(folds) for folds in found.values()]
+
+
+def _pooled(folds: Sequence[VariantScores]) -> VariantScores:
+    if len(folds) == 1:
+        return folds[0]
+    metrics: dict[str, list[ScoreRow]] = defaultdict(list)
+    judgments: dict[str, list[Judgment]] = defaultdict(list)
+    for scores in folds:
+        for name, rows in scores.metrics.items():
+            metrics[name] += rows
+        for name, verdicts in scores.judgments.items():
+            judgments[name] += verdicts
+    return VariantScores(folds[0].variant.model_copy(update={"fold": None}), metrics, judgments)
 
 
 def _seed_order(scores: VariantScores) -> int:

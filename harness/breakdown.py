@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.align import VariantScores
 from harness.compare import CompareInputs
 from harness.dimensions import FOLLOWING, QUALITY, Answers, Dimensions, Sources, dimensions
 from harness.errors import HarnessError
 from harness.evidence import audit_summary, judge_info
 from harness.metrics.health import Health, health, plain
 from harness.metrics.language import AUTO, item_languages
+from harness.metrics.semantic_similarity import embedded, packaged
 from harness.records.data import Example, SplitExample
 from harness.records.plan import VariantPlan
-from harness.records.rows import Generation
+from harness.records.rows import Generation, ScoreRow
 from harness.records.variant import Cell
 from harness.slices import SliceTable, slice_table, slice_values
 from harness.spec.matrix import MatrixSpec
@@ -52,9 +54,9 @@ def read(spec: MatrixSpec, run: MatrixRun, store: Store, inputs: CompareInputs) 
     audit = audit_summary(run.plan, store)
     left_out = frozenset(audit.leaked if audit and inputs.leaked_left_out else ())
     for row in store.stream(run.plan.data, SplitExample):
-        if row.split == "train":
+        if row.split == "train" or row.fold is not None:
             trained.add(plain(row.example.output))
-        elif row.split == "test" and row.example.id not in left_out:
+        if row.split == "test" and row.example.id not in left_out:
             tests.append(row.example)
     return Finished(spec, run, store, inputs, tuple(tests), frozenset(trained))
 
@@ -82,24 +84,36 @@ def cell_health(finished: Finished) -> list[tuple[Cell, Health]]:
 def three_dimensions(finished: Finished) -> list[Dimensions]:
     """Following, quality and stability of each cell, as far as the matrix measures them."""
     answers = [
-        Answers(scores, finished.generations(each))
+        Answers(scores, finished.generations(each), _sampled(finished, each))
         for scores, each in zip(finished.inputs.variants, finished.plans, strict=True)
     ]
     tests = {example.id: example for example in finished.tests}
-    return dimensions(answers, tests, finished.trained, _sources(finished))
+    embed = embedded if packaged() else None
+    return dimensions(answers, tests, finished.trained, _sources(finished), embed)
+
+
+def _sampled(finished: Finished, each: VariantPlan) -> Answers | None:
+    """What was answered several times for stability; None where that was not asked for, or is not finished."""
+    store = finished.store
+    keys = [each.sampled, *each.sampled_scores.values()]
+    if each.sampled is None or any(key is None or store.sealed(key) is None for key in keys):
+        return None
+    scores = {name: store.read(key, ScoreRow) for name, key in each.sampled_scores.items()}
+    return Answers(VariantScores(each.variant, scores, {}), store.read(each.sampled, Generation))
 
 
 def _sources(finished: Finished) -> Sources:
     judges = {judge.rubric: judge for judge in reversed(finished.run.plan.judges)}
     following, quality = judges.get(FOLLOWING), judges.get(QUALITY)
     bleu = next((each.column for each in finished.spec.metrics if each.metric == "bleu"), None)
-    info = next(info for info in finished.inputs.measures if info.name == finished.primary)
+    sampled = next((name for each in finished.plans for name in each.sampled_scores), finished.primary)
+    info = next(info for info in finished.inputs.measures if info.name == sampled)
     return Sources(
         following=following.name if following else None,
         quality=quality.name if quality else None,
         quality_scale=judge_info(quality).bounds if quality else (0, 1),
         bleu=bleu,
-        primary=finished.primary,
+        primary=sampled,
         primary_scale=info.bounds,
     )
 

@@ -12,8 +12,9 @@ from harness.curves import curves
 from harness.errors import HarnessError
 from harness.metrics import load_metric
 from harness.records.data import AuditSummary
+from harness.records.people import PeopleReport
 from harness.records.plan import FailedVariant
-from harness.records.result import BoardRow, JudgeAgreement, MeasureInfo, Result, TrustReport, WinRate
+from harness.records.result import BoardRow, Contest, JudgeAgreement, MeasureInfo, Result, TrustReport, WinRate
 from harness.sequential import Sequential
 from harness.stats.corpus import CorpusScore
 from harness.uncertainty import variance_table, winner
@@ -58,6 +59,8 @@ class CompareInputs:
     trust: tuple[TrustReport, ...] = ()
     agreement: tuple[JudgeAgreement, ...] = ()
     win_rates: tuple[WinRate, ...] = ()
+    contests: tuple[Contest, ...] = ()
+    people: PeopleReport | None = None
     failed: tuple[FailedVariant, ...] = ()
     settings: CompareSettings = CompareSettings()
     audit: AuditSummary | None = None
@@ -104,11 +107,15 @@ def compare(inputs: CompareInputs) -> Result:
         trust=inputs.trust,
         agreement=inputs.agreement,
         win_rates=inputs.win_rates,
+        contests=inputs.contests,
+        people=inputs.people,
         failed=inputs.failed,
         answer=(),
         audit=inputs.audit,
         warnings=tuple(
-            dict.fromkeys([*leak_warning(inputs), *warnings, *(w for board in boards for w in board.warnings)])
+            dict.fromkeys(
+                [*leak_warning(inputs), *fold_note(inputs), *warnings, *(w for board in boards for w in board.warnings)]
+            )
         ),
     )
     return result.model_copy(update={"answer": answer(result)})
@@ -133,6 +140,17 @@ def leak_warning(inputs: CompareInputs) -> list[str]:
         return [f"{items} and {'are' if leaked > 1 else 'is'} left out of all measures"]
     return [
         f"{items} and count{'' if leaked > 1 else 's'}; `compare.leaked_items: leave out` shows the measures without"
+    ]
+
+
+def fold_note(inputs: CompareInputs) -> list[str]:
+    """What a reader of cross-validated scores has to know."""
+    folds = len({each.variant.fold for each in inputs.variants} - {None})
+    if folds < 2:
+        return []
+    return [
+        f"cross-validation: a trained cell's scores are pooled over {folds} folds, each item answered by the training "
+        "that did not see it; that these trainings share most of their data is in no interval"
     ]
 
 

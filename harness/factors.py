@@ -14,8 +14,12 @@ from harness.records.variant import Cell
 from harness.stats.additive import level_contrast
 from harness.stats.panel import FloatArray
 
-Axis = Literal["model", "prompt_style", "masking", "prompt_loss_weight", "method"]
+Axis = Literal[
+    "model", "prompt_style", "masking", "prompt_loss_weight", "eos_in_loss", "train_on", "truncate", "method"
+]
 AXES: tuple[Axis, ...] = get_args(Axis)
+TRAINING: frozenset[Axis] = frozenset({"masking", "prompt_loss_weight", "eos_in_loss", "train_on", "truncate"})
+"""Axes that mean nothing for an untuned model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ def matched_levels(cells: Sequence[Cell]) -> tuple[Matched, ...]:
 
 
 def _pairs(cells: Sequence[Cell], axis: Axis, a: str, b: str) -> tuple[tuple[int, int], ...]:
-    training = {"masking", "prompt_loss_weight"} if axis == "method" and "none" in (a, b) else set()
+    training = TRAINING if axis == "method" and "none" in (a, b) else frozenset()
     free = {axis, *training}
     partners: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for j, cell in enumerate(cells):

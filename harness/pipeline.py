@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import HarnessError, StoreError, TrainingFailed
 from harness.progress import BAR_OF, Watcher
-from harness.records.inputs import AskInput, JudgeInput, StageKey, StopRule
+from harness.records.inputs import AskInput, ContestInput, JudgeInput, StageKey, StopRule
 from harness.records.plan import FailedVariant, Plan, PlannedStage, VariantPlan
 from harness.records.result import Result
 from harness.resolved import Resolved
@@ -42,7 +42,9 @@ def pieces(plan: Plan, undone: list[PlannedStage]) -> tuple[Counter[str], Counte
 
 def quick_stages(plan: Plan) -> set[StageKey]:
     """Stages too quick to count: making probes, reading replies, and all but a variant's last metric."""
-    metrics = {key for each in plan.variants for key in list(each.scores.values())[:-1]}
+    metrics = {
+        key for each in plan.variants for key in [*list(each.scores.values())[:-1], *each.sampled_scores.values()]
+    }
     return metrics | {stage.key for stage in plan.stages if stage.key.stage in ("probe", "judge")}
 
 
@@ -80,7 +82,7 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
         remark=lambda text: watcher.remark(bar, text),
         matrix=plan.matrix,
         track=spec.track,
-        devices=spec.train.devices,
+        launch=spec.train.launch,
         labels=labels,
         budget=budget,
     )
@@ -140,6 +142,8 @@ def stage_labels(plan: Plan) -> dict[StageKey, str]:
     for judge in plan.judges:
         for key in (judge.probe, judge.probe_ask, judge.probe_judge):
             labels.setdefault(key, f"{judge.name}: probes")
+        if judge.contest is not None:
+            labels[judge.contest] = f"{judge.name}: pairs"
     for each in plan.variants:
         for key in keys_of(each):
             labels.setdefault(key, each.variant.name)
@@ -149,6 +153,7 @@ def stage_labels(plan: Plan) -> dict[StageKey, str]:
 def keys_of(each: VariantPlan) -> list[StageKey]:
     """A variant's own stages, in order."""
     own = [each.generate, *each.scores.values(), *each.asks.values(), *each.judgments.values()]
+    own += [*([each.sampled] if each.sampled else []), *each.sampled_scores.values()]
     return [each.train, *own] if each.train else own
 
 
@@ -159,7 +164,7 @@ def depends_on_failure(plan: Plan, key: StageKey, failures: dict[StageKey, Faile
 
 
 def lacks_input(stage: PlannedStage, store: Store, failures: dict[StageKey, FailedVariant]) -> bool:
-    """Whether a pairwise judge's opponent failed: then there is nothing to ask, and no reply to read."""
+    """Whether a pairwise judge's opponent, or a cell of its contest, failed: there is nothing to ask or to read."""
     if not failures:
         return False
     match stage.input:
@@ -167,6 +172,9 @@ def lacks_input(stage: PlannedStage, store: Store, failures: dict[StageKey, Fail
             return store.sealed(StageKey(stage="judge", digest=judged)) is None
         case AskInput(against=str(against)) if against != "reference":
             return store.sealed(StageKey(stage="generate", digest=against)) is None
+        case ContestInput(contestants=cells):
+            keys = [StageKey(stage="generate", digest=each) for digests in cells for each in digests]
+            return any(store.sealed(key) is None for key in keys)
         case JudgeInput(replies=replies):
             return store.sealed(StageKey(stage="ask", digest=replies)) is None
         case _:
@@ -192,12 +200,17 @@ def measure_judges(plan: Plan, resolved: Resolved, store: Store, watcher: Watche
 
 
 def conclude(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVariant, ...]) -> Result:
-    """Compare and publish; both are quick, and made anew whenever anything was."""
+    """Compare and publish, with what tuning changed; all is quick, and made anew whenever anything was."""
+    from harness.breakdown import read, three_dimensions, untrusted
     from harness.compare import compare
     from harness.evidence import gather
+    from reports.dimensions import dimension_sections
     from reports.publish import publish
 
-    result = compare(gather(spec, plan, store, failed))
+    evidence = gather(spec, plan, store, failed)
+    result = compare(evidence)
     store.write_result(plan, result)
-    publish(store, MatrixRun(plan.matrix, plan.matrix_digest, store.matrix_folder(plan), plan, result))
+    run = MatrixRun(plan.matrix, plan.matrix_digest, store.matrix_folder(plan), plan, result)
+    finished = read(spec, run, store, evidence)
+    publish(store, run, dimension_sections(three_dimensions(finished), untrusted(finished)))
     return result

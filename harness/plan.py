@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from harness.data.dataset import Dataset
 from harness.errors import SpecError
@@ -14,6 +15,7 @@ from harness.records.base import canonical_json
 from harness.records.inputs import (
     AskInput,
     AuditInput,
+    ContestInput,
     DataInput,
     Dropping,
     GenerateInput,
@@ -30,12 +32,17 @@ from harness.records.inputs import (
 from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
 from harness.records.variant import Variant
 from harness.resolved import Resolved, ResolvedImport, ResolvedJudge, ResolvedServed
+from harness.spec.axes import TRAIN_AXES
 from harness.spec.matrix import MatrixSpec
 from harness.store import planned
-from harness.variants import baseline_cell, opponent, variants
+from harness.variants import baseline_cell, opponent, rivals, variants
 
 COMPARE_VERSION = 1
 """Raised when the same records would give another comparison or another report."""
+
+
+GAMES_A_CELL_AND_ITEM = 2
+"""Of a sampled contest: so many games a cell plays on each item, on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +58,37 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
     """The whole plan; every stage comes after its inputs. Raises SpecError for a baseline that is no cell."""
     baseline_cell(spec)
     same_scales(spec, resolved)
+    comparable_rivals(spec, resolved)
     can_stop(spec)
     data = planned(data_input(spec, resolved.data))
     bases = {name: planned(model.input) for name, model in resolved.models.items()}
     audit = planned(audit_input(spec, resolved, data.key, [base.key for base in bases.values()]))
     judges = [judging(judge, data.key) for judge in resolved.judges]
-    rival = opponent(spec)
-    _, against = planned_generation(spec, resolved, rival, data.key, base_of(rival, bases))
+    against = {
+        fold: planned_generation(spec, resolved, rival, data.key, base_of(rival, bases))[1].key
+        for fold, rival in rivals(spec).items()
+    }
     work: list[PlannedStage] = [data, *bases.values(), audit]
     asking = {judge.plan.name: list(judge.stages) for judge in judges}  # judge by judge: each is loaded once
     variant_plans = []
     for each in variants(spec):
         own, asked, variant_plan = variant_stages(
-            spec, resolved, each, data.key, base_of(each, bases), judges, against.key
+            spec, resolved, each, data.key, base_of(each, bases), judges, against.get(each.fold, against[None])
         )
-        if spec.compare.stop_when_decided and each == rival:
+        if spec.compare.stop_when_decided and each == opponent(spec):
             for judge in judges:  # behind its probes: all others are held against these
                 asking[judge.plan.name][len(judge.stages) : len(judge.stages)] = asked.pop(judge.plan.name)
         work += own
         for name, stages_of_judge in asked.items():
             asking[name] += stages_of_judge
         variant_plans.append(variant_plan)
+    for place, judge in enumerate(judges):
+        contest = planned_contest(judge.resolved, variant_plans, data.key, resolved.data.count("test"))
+        if contest is not None:
+            asking[judge.plan.name].append(contest)
+            judges[place] = replace(judge, plan=judge.plan.model_copy(update={"contest": contest.key}))
+    if spec.generate.engine == "vllm":  # it holds the whole GPU, and keeps all adapters of a base: train first
+        work.sort(key=lambda stage: stage.key.stage in ("generate", "score"))
     in_order = [*work, *itertools.chain(*asking.values())]
     stages = tuple({stage.key: stage for stage in in_order}.values())
     return Plan(
@@ -100,6 +117,7 @@ def data_input(spec: MatrixSpec, data: Dataset) -> DataInput:
         fields=data.fields,
         bad_rows=data.bad_rows,
         split=data.split,
+        folds=data.folds,
         dropping=Dropping(kinds=kinds, similarity=spec.audit.similarity if near else None) if kinds else None,
     )
 
@@ -125,6 +143,17 @@ def same_scales(spec: MatrixSpec, resolved: Resolved) -> None:
             raise SpecError([f"panels[{index}]: the judges of a panel need one scale: {spoken}"])
 
 
+def comparable_rivals(spec: MatrixSpec, resolved: Resolved) -> None:
+    """Raises SpecError where a pairwise judge would set answers to all items against those to one fold's."""
+    pairwise = [judge.spec.column for judge in resolved.judges if judge.pairwise]
+    if pairwise and rivals(spec)[None].fold is not None and any(each.fold is None for each in variants(spec)):
+        raise SpecError(
+            [f"compare.baseline: judge {pairwise[0]!r} compares untuned models with it, and each of its folds answers a"
+             " part of the items only"],
+            hint="take an untuned model as the baseline, or leave those that are not trained here out",
+        )  # fmt: skip
+
+
 def base_of(each: Variant, bases: dict[str, PlannedStage]) -> StageKey | None:
     """The base stage of a variant that is answered here; None for others."""
     return bases[each.model].key if each.origin == "local" else None
@@ -148,6 +177,7 @@ def planned_generation(
             data=data.digest,
             style_sha256=style,
             settings=spec.generate,
+            fold=each.fold,
         )
     )
     return train, generate
@@ -190,18 +220,10 @@ def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
 ) -> tuple[list[PlannedStage], dict[str, list[PlannedStage]], VariantPlan]:
     """(train, generate, scores), (ask, judgment) by judge, and the variant's plan."""
     train, generate = planned_generation(spec, resolved, each, data, base)
-    scores = {
-        column: planned(
-            ScoreInput(
-                generations=generate.key.digest,
-                data=data.digest,
-                metric=each_metric.metric.name,
-                signature=each_metric.metric.signature(),
-                language=resolved.language,
-            )
-        )
-        for column, each_metric in resolved.metrics.items()
-    }
+    scores = {column: score_stage(resolved, column, generate.key, data) for column in resolved.metrics}
+    sampled = planned_samples(spec, resolved, each, data, base)
+    measure = stability_measure(spec)
+    sampled_scores = {measure: score_stage(resolved, measure, sampled.key, data)} if sampled else {}
     asks = {judge.plan.name: planned(ask_input(judge.resolved, generate.key, data, against.digest)) for judge in judges}
     if spec.compare.stop_when_decided and generate.key != against:
         asks = {
@@ -217,9 +239,42 @@ def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
         scores={name: stage.key for name, stage in scores.items()},
         asks={name: stage.key for name, stage in asks.items()},
         judgments={name: stage.key for name, stage in judgments.items()},
+        sampled=sampled.key if sampled else None,
+        sampled_scores={name: stage.key for name, stage in sampled_scores.items()},
     )
     own = [*([train] if train else []), generate, *scores.values()]
+    own += [*([sampled] if sampled else []), *sampled_scores.values()]
     return own, {name: [asks[name], judgments[name]] for name in asks}, plan
+
+
+def score_stage(resolved: Resolved, column: str, generations: StageKey, data: StageKey) -> PlannedStage:
+    """One metric over these responses."""
+    metric = resolved.metrics[column].metric
+    return planned(
+        ScoreInput(
+            generations=generations.digest,
+            data=data.digest,
+            metric=metric.name,
+            signature=metric.signature(),
+            language=resolved.language,
+        )
+    )
+
+
+def planned_samples(
+    spec: MatrixSpec, resolved: Resolved, each: Variant, data: StageKey, base: StageKey | None
+) -> PlannedStage | None:
+    """Several responses to each prompt, where the matrix measures stability; a file's responses are what they are."""
+    if spec.stability is None or each.origin == "imported":
+        return None
+    drawn = spec.generate.model_copy(update=dict(spec.stability))
+    return planned_generation(spec.model_copy(update={"generate": drawn}), resolved, each, data, base)[1]
+
+
+def stability_measure(spec: MatrixSpec) -> str:
+    """What several responses to a prompt are scored by: the primary metric, or the first where a judge ranks."""
+    columns = [each.column for each in spec.metrics]
+    return spec.compare.primary if spec.compare.primary in columns else columns[0]
 
 
 def planned_training(
@@ -228,7 +283,8 @@ def planned_training(
     """The train stage of a variant; None for the untuned model. LoRA settings decide nothing of a full training."""
     if each.method == "none" or each.masking is None or each.seed is None:
         return None
-    settings = spec.train.settings
+    varied = {axis: value for axis in TRAIN_AXES if (value := getattr(each, axis)) is not None}
+    settings = spec.train.settings.model_copy(update=varied)
     if each.method == "full":
         settings = settings.model_copy(update={"lora": type(settings.lora)()})
     return planned(
@@ -241,6 +297,7 @@ def planned_training(
             method=each.method,
             settings=settings,
             seed=each.seed,
+            fold=each.fold,
         )
     )
 
@@ -277,14 +334,52 @@ def ask_input(judge: ResolvedJudge, generations: StageKey, data: StageKey, again
     )
 
 
+def planned_contest(
+    judge: ResolvedJudge, variant_plans: Sequence[VariantPlan], data: StageKey, n_test: int
+) -> PlannedStage | None:
+    """The pairs that a pairwise judge is asked about beyond the opponent's; None where it is not to be, or has no two.
+
+    Raises SpecError for `pairs` of a rubric that judges one answer at a time.
+    """
+    if judge.spec.pairs == "opponent":
+        return None
+    if not judge.pairwise:
+        raise SpecError([f"judge {judge.spec.column!r}: `pairs` needs a pairwise rubric, and {judge.rubric} is none"])
+    cells: dict[str, list[str]] = {}
+    for each in variant_plans:
+        cells.setdefault(each.variant.cell.name, []).append(each.generate.digest)
+    contestants = sorted(tuple(sorted(digests)) for digests in cells.values())
+    if len(contestants) < 2:
+        return None
+    items = min(judge.spec.items or n_test, n_test)
+    possible = items * len(contestants) * (len(contestants) - 1) // 2
+    sampled = judge.spec.games or GAMES_A_CELL_AND_ITEM * items * len(contestants) // 2
+    return planned(
+        ContestInput(
+            contestants=tuple(contestants),
+            data=data.digest,
+            backend=judge.spec.backend,
+            model_identity=judge.model_identity,
+            prompt_sha256=judge.prompt_sha256,
+            parser_sha256=judge.parser_sha256,
+            options=judge.options,
+            items=judge.spec.items,
+            design=judge.spec.pairs,
+            games=possible if judge.spec.pairs == "all" else min(sampled, possible),
+        )
+    )
+
+
 def can_stop(spec: MatrixSpec) -> None:
     """Raises SpecError where `compare.stop_when_decided` has no meaning: it decides between two checkpoints."""
     if not spec.compare.stop_when_decided:
         return
-    cells = Counter(each.cell.name for each in variants(spec))
+    cells = Counter((each.cell.name, each.fold) for each in variants(spec))
     problems = []
-    if several := [name for name, seeds in cells.items() if seeds > 1]:
-        problems.append(f"{several[0]} has {cells[several[0]]} seeds; it decides between checkpoints, of one seed each")
+    if any(fold is not None for _, fold in cells):
+        problems.append("a cross-validated cell is several checkpoints; it decides between two")
+    if several := [(*cell, seeds) for cell, seeds in cells.items() if seeds > 1]:
+        problems.append(f"{several[0][0]} has {several[0][-1]} seeds; it decides between checkpoints, of one seed each")
     if batched := [judge.column for judge in spec.judges if judge.options.get("batch")]:
         problems.append(f"judge {batched[0]} is asked by batch, which hands in every question at once")
     if spec.compare.clusters is not None:

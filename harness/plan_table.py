@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.estimate import Estimate, JudgeEstimate
+from harness.estimate import CallsEstimate, Estimate
 from harness.records.inputs import StageKey
 from harness.records.plan import Plan
 from harness.resolved import Resolved
@@ -37,9 +37,10 @@ def print_plan(plan: Plan, resolved: Resolved, undone: set[StageKey], cost: Esti
     for name, model in resolved.models.items():
         if model.licence:
             console.print(f"[dim]model {name}: {model.licence}[/dim]", highlight=False)
-    for judge in cost.judges:
-        if judge.calls:
-            console.print(bill(judge), highlight=False)
+    for kind, estimates in (("served model", cost.served), ("judge", cost.judges)):
+        for asked in estimates:
+            if asked.calls:
+                console.print(bill(kind, asked), highlight=False)
     console.print(summary(plan, undone, cost), highlight=False)
 
 
@@ -58,7 +59,8 @@ def summary(plan: Plan, undone: set[StageKey], cost: Estimate) -> str:
     if not undone:
         return f"all {len(plan.stages)} stages are sealed; `harness run` has nothing to do"
     times = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in cost.seconds.items())
-    calls = f"; {cost.judge_calls} calls to judges" if plan.judges else ""
+    calls = f"; {cost.served_calls} calls to served models" if cost.served else ""
+    calls += f"; {cost.judge_calls} calls to judges" if plan.judges else ""
     total = duration(sum(cost.seconds.values()))
     return (
         f"{len(undone)} of {len(plan.stages)} stages to do; roughly {total} on 2 CPU cores"
@@ -67,12 +69,12 @@ def summary(plan: Plan, undone: set[StageKey], cost: Estimate) -> str:
     )
 
 
-def bill(judge: JudgeEstimate) -> str:
-    """What is left to ask one judge, and what that may cost."""
-    money = "no price known: give `price:`" if judge.cost is None else dollars(judge.cost)
+def bill(kind: str, asked: CallsEstimate) -> str:
+    """What is left to ask one judge or served model, and what that may cost."""
+    money = "no price known: give `price:`" if asked.cost is None else dollars(asked.cost)
     return (
-        f"judge {judge.name}: {judge.calls:,} calls, about {judge.prompt_tokens / 1000:,.0f} k tokens to it and "
-        f"{judge.reply_tokens / 1000:,.0f} k from it; {money}"
+        f"{kind} {asked.name}: {asked.calls:,} calls, about {asked.prompt_tokens / 1000:,.0f} k tokens to it and "
+        f"{asked.reply_tokens / 1000:,.0f} k from it; {money}"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import islice
 
+from harness.data.folds import in_fold
 from harness.errors import HarnessError
 from harness.records.inputs import TrainInput
 from harness.records.masks import MaskPreview
@@ -47,7 +48,6 @@ def previews(
     from trainers.models import LoadedModel, load_tokenizer, locate, read_tokenizer
     from trainers.rows import encode_examples, mask_policy
 
-    train = list(islice((row for row in resolved.data if row.split == "train"), rows))
     inputs = {stage.key: stage.input for stage in plan.stages if isinstance(stage.input, TrainInput)}
     loaded: dict[str, LoadedModel] = {}
     for each in variants:
@@ -64,5 +64,7 @@ def previews(
         input = inputs[each.train] if each.train else None
         assert input is not None  # noqa: S101 - `chosen` gives trained variants only
         settings, policy = input.settings, mask_policy(input)
+        seen = in_fold(resolved.data, each.variant.fold)
+        train = list(islice((row for row in seen if row.split == "train"), rows))
         encoded = encode_examples(base, train, style, policy, settings.max_length, settings.truncate)
         yield each, preview_of(base.tokenizer, encoded, style, policy, rows)

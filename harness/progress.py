@@ -23,6 +23,7 @@ BAR_OF = {
     "score": "score",
     "probe": "judge",
     "ask": "judge",
+    "contest": "judge",
     "judge": "judge",
 }
 """Which bar a stage's work shows on."""

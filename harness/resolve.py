@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from harness.variants import variants
 MEASURED = 100
 """Test items whose questions are measured, for the estimate."""
 
+COMPILERS = ("g++", "clang++", "c++", "cl")
 LANGUAGE_ROWS = 20_000
 """Entries by which the language of a data set is told."""
 BILLION, MILLION = 1e9, 1e6
@@ -41,7 +43,7 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
     problems: list[str] = []
     data: Dataset | None = None
     try:
-        data = dataset(spec.data, spec.split, matrix.parent)
+        data = dataset(spec.data, spec.split, matrix.parent, spec.axes.fold)
     except HarnessError as e:
         problems.append(_located(e, matrix, "data" if not isinstance(e, DataError) or not e.where else ""))
     chosen = [each for each in variants(spec) if each.origin == "local"]
@@ -68,10 +70,10 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
             problems.append(_located(e, matrix, f"judges[{index}]"))
     served, imported = resolve_included(spec, data, matrix, problems)
     problems += [_located(e, matrix, "train") for e in _untrainable(spec, chosen, data)]
-    problems += [_located(e, matrix, "track") for e in _missing_trackers(spec)]
+    problems += [_located(e, matrix, place) for place, e in _missing_packages(spec)]
     metrics = resolve_metrics(spec, known_references(spec, data), matrix, problems)
     if problems or data is None:
-        raise SpecError(problems)
+        raise SpecError(problems, unreachable=all(isinstance(each, Unanswered) for each in problems))
     return Resolved(
         data=data,
         language=None if spec.language == AUTO else spec.language,
@@ -106,8 +108,15 @@ def resolve_metrics(
     return metrics
 
 
+class Unanswered(str):
+    """A problem of a server or a network that did not answer, not of the matrix."""
+
+    __slots__ = ()
+
+
 def _located(error: HarnessError, matrix: Path, place: str) -> str:
-    return f"{matrix}: {place}: {error}" if place else str(error)
+    text = f"{matrix}: {place}: {error}" if place else str(error)
+    return Unanswered(text) if error.unreachable else text
 
 
 def _misfits(
@@ -135,18 +144,39 @@ def _untrainable(spec: MatrixSpec, chosen: list[Variant], data: Dataset | None) 
             f"{' and '.join(wants)}: there are no validation rows to look at",
             hint="give `split.validation` some, or leave this out",
         )
-    if train.precision == "bf16-pure" and importlib.util.find_spec("optimi") is None:
+    if train.precision == "bf16-pure" and not _installed("optimi"):
         yield MissingExtra("precision bf16-pure (torch-optimi)", "gpu")
+    if any(each.method == "qlora" for each in chosen) and not _installed("bitsandbytes", "accelerate"):
+        yield MissingExtra("method qlora (bitsandbytes and accelerate)", "gpu")
+    if train.optimizer == "adamw-8bit" and not _installed("bitsandbytes"):
+        yield MissingExtra("optimizer adamw-8bit (bitsandbytes)", "gpu")
+    if train.compile and not any(map(shutil.which, COMPILERS)):
+        yield HarnessError(
+            "compile: true needs a C++ compiler, and there is none",
+            hint="install one (Debian: apt-get install g++), or leave it out",
+        )
+    if train.sharding == "fsdp" and any(each.method == "qlora" for each in chosen):
+        yield HarnessError(
+            "sharding: fsdp splits floating-point weights, not those of method qlora",
+            hint="leave sharding out (each device then holds the 4-bit weights), or use method lora",
+        )
 
 
-def _missing_trackers(spec: MatrixSpec) -> Iterator[HarnessError]:
+def _installed(*packages: str) -> bool:
+    return all(importlib.util.find_spec(package) is not None for package in packages)
+
+
+def _missing_packages(spec: MatrixSpec) -> Iterator[tuple[str, HarnessError]]:
+    """(place in the matrix, what is not installed)."""
     from trainers.trackers import require_tracker
 
+    if spec.generate.engine == "vllm" and importlib.util.find_spec("vllm") is None:
+        yield "generate.engine", MissingExtra("engine vllm", "vllm")
     for name in spec.track:
         try:
             require_tracker(name)
         except HarnessError as e:
-            yield e
+            yield "track", e
 
 
 def resolve_model(name: str, spec: MatrixSpec, matrix: Path) -> ResolvedModel:

@@ -1,7 +1,8 @@
-"""Figures of parts of the test set: by language, length, input, leak, or any field of the data. Pure."""
+"""Figures of parts of the test set: by language, length, input, leak, task, or any field of the data. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from harness.records.data import Example
 from harness.records.result import CellScore, MeasureInfo
 from harness.stats.corpus import CorpusScore
 
-FIELDS = ("language", "length", "input", "leaked")
+FIELDS = ("language", "length", "input", "leaked", "task")
 """Slices of any data set; a field of the data that bears one of these names is not seen."""
 MOST_SLICES = 20
 """Values of a field shown by themselves; the rarer ones are taken together."""
@@ -96,12 +97,19 @@ def slice_values(
             found = {example.id: "with input" if example.input.strip() else "without input" for example in tests}
         case "leaked":
             found = {example.id: "stands in train" if example.id in leaked else "new" for example in tests}
+        case "task":
+            found = {example.id: _first_word(example.instruction) for example in tests}
         case _:
             found = _of_data(tests, field)
     frequency = Counter(found.values())
     common = {value for value, _ in frequency.most_common(MOST_SLICES)}
     named = {example_id: value if value in common else OTHERS for example_id, value in found.items()}
     return dict(sorted(named.items(), key=lambda pair: (pair[1] == OTHERS, -frequency[pair[1]], pair[1])))
+
+
+def _first_word(instruction: str) -> str:
+    """What an English instruction asks for, roughly: its verb (as Self-Instruct groups tasks, arXiv 2212.10560)."""
+    return next(iter(re.findall(r"\w+", instruction)), NO_VALUE).casefold()
 
 
 def _of_data(tests: Sequence[Example], field: str) -> dict[str, str]:

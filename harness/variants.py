@@ -8,12 +8,14 @@ from typing import Any
 
 from harness.errors import SpecError
 from harness.records.variant import Variant
-from harness.spec.axes import AXES, Assignment
+from harness.spec.axes import AXES, TRAIN_AXES, Assignment
 from harness.spec.matrix import MatrixSpec
 
 
 def variants(spec: MatrixSpec) -> list[Variant]:
     """The product of the axes, with include and exclude; untuned combinations that coincide are one variant.
+
+    Under cross-validation each trained one stands there once a fold.
 
     Raises SpecError where nothing is left.
     """
@@ -24,7 +26,7 @@ def variants(spec: MatrixSpec) -> list[Variant]:
             *itertools.chain(*(product(spec, extra) for extra in spec.include if extra.variant is None)),
         ]
         if not any(matches(combination, rule) for rule in spec.exclude)
-        for values in [combination]
+        for values in folded(spec, combination)
     )
     found |= dict.fromkeys(extra.variant for extra in spec.include if extra.variant is not None)
     if not found:
@@ -37,8 +39,22 @@ def product(spec: MatrixSpec, fixed: Assignment | None) -> Iterator[dict[str, An
     choices = []
     for axis in AXES:
         given = None if fixed is None else getattr(fixed, axis)
-        choices.append(getattr(spec.axes, axis) if given is None else (given,))
+        choices.append((getattr(spec.axes, axis) or (unvaried(spec, axis),)) if given is None else (given,))
     return (dict(zip(AXES, values, strict=True)) for values in itertools.product(*choices))
+
+
+def unvaried(spec: MatrixSpec, axis: str) -> Any:
+    """The value of a training setting that is no axis: None, unless some `include` gives another one."""
+    varied = any(getattr(extra, axis) is not None for extra in spec.include)
+    return getattr(spec.train, axis) if varied else None
+
+
+def folded(spec: MatrixSpec, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The combination once a fold; once without cross-validation, and for an untuned model, which answers all."""
+    folds = spec.axes.fold or tuple(range(1, (spec.split.folds or 0) + 1))
+    if values["method"] == "none" or not folds:
+        return [values]
+    return [values | {"fold": fold} for fold in folds]
 
 
 def matches(combination: dict[str, Any], rule: Assignment) -> bool:
@@ -49,9 +65,11 @@ def matches(combination: dict[str, Any], rule: Assignment) -> bool:
 def variant(values: dict[str, Any]) -> Variant:
     """A variant; training choices of an untuned model mean nothing and are dropped, as is a weight of no tokens."""
     if values["method"] == "none":
-        values = values | {"masking": None, "seed": None}
+        values = values | {"masking": None, "seed": None} | dict.fromkeys(TRAIN_AXES)
     if values["masking"] in (None, "none"):
         values = values | {"prompt_loss_weight": 0.0}
+    if values["masking"] == "none" and values["train_on"] is not None:
+        values = values | {"train_on": "all_assistant_turns"}
     return Variant(**values)
 
 
@@ -72,9 +90,20 @@ def baseline_cell(spec: MatrixSpec) -> str | None:
 
 
 def opponent(spec: MatrixSpec) -> Variant:
-    """Whom pairwise judges compare every variant with: the baseline, else the first untuned variant, else the first."""
+    """Whom pairwise judges compare every variant with: the baseline, else the first untuned variant, else the first.
+
+    Of a cross-validated one it is the first fold; `rivals` has the others.
+    """
     name = baseline_cell(spec)
     every = variants(spec)
     first = next((each for each in every if each.method == "none"), every[0])
     wanted = first.cell.name if name is None else name
     return next(each for each in every if each.cell.name == wanted)
+
+
+def rivals(spec: MatrixSpec) -> dict[int | None, Variant]:
+    """The opponent's variants by fold; by None the one whom variants without a fold are compared with."""
+    chosen = opponent(spec)
+    return {None: chosen} | {
+        each.fold: each for each in variants(spec) if (each.cell, each.seed) == (chosen.cell, chosen.seed)
+    }

@@ -11,6 +11,8 @@ _AXIS_NAMES = {
     "prompt_style": "prompt style",
     "masking": "masking",
     "prompt_loss_weight": "prompt loss weight",
+    "eos_in_loss": "EOS in the loss",
+    "train_on": "train on",
     "method": "method",
 }
 

@@ -1,4 +1,7 @@
-"""What a round of judging took, counted from its reply rows, so that it holds over any number of interrupted runs."""
+"""What a round of judging took, counted from its reply rows, so that it holds over any number of interrupted runs.
+
+A reply that was known already took no attempt.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def bill(rows: Sequence[ReplyRow], price: Price | None) -> AskFacts:
     prompt, completion = sum(row.prompt_tokens for row in replies), sum(row.completion_tokens for row in replies)
     return AskFacts(
         calls=calls,
-        retries=calls - len(replies) - len(failed),
+        retries=calls - sum(row.attempts > 0 for row in replies) - len(failed),
         prompt_tokens=prompt,
         completion_tokens=completion,
         failed=len(failed),

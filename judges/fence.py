@@ -13,6 +13,10 @@ _OPENS = re.compile(r"<(?=\s*[/|｜!]|[A-Za-z_])|\[(?=/?INST\])")
 _ESCAPES = {"<": "&lt;", "[": "&#91;"}
 
 
+_TICKS = re.compile(r"`+")
+_QUOTED = re.compile(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)|``", re.DOTALL)
+
+
 def fence(name: str, text: str) -> str:
     """`<name>text</name>`, where every `<` in the text that could open a tag is written `&lt;`."""
     return f"<{name}>{escape(text)}</{name}>"
@@ -21,6 +25,22 @@ def fence(name: str, text: str) -> str:
 def escape(text: str) -> str:
     """The text without anything that could open a tag or a control token; most texts come back as they are."""
     return _OPENS.sub(lambda match: _ESCAPES[match[0]], text)
+
+
+def quote(text: str) -> str:
+    """The text between backticks, more of them than stand together anywhere in it: no text can end its own quotation.
+
+    As in CommonMark's code spans, a space keeps a backtick at either end of the text apart from the delimiter.
+    """
+    text = escape(text)
+    ticks = "`" * (1 + max(map(len, _TICKS.findall(text)), default=0))
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{pad}{text}{pad}{ticks}"
+
+
+def quoted_parts(prompt: str) -> list[str]:
+    """What `quote` put into a prompt (still escaped), in order."""
+    return [found[2] or "" for found in _QUOTED.finditer(prompt)]
 
 
 def fenced_part(name: str, prompt: str) -> str | None:

@@ -124,7 +124,7 @@ class _Engine:
 
     def complete(self, system: str, body: dict[str, Any], slot: int) -> dict[str, Any]:
         """llama.cpp's reply to a chat completion request, or its error."""
-        reuse = self._heads is not None and self._heads.restore(system, slot)
+        reuse = self._heads is not None and system != "" and self._heads.restore(system, slot)
         reply: dict[str, Any] = self._server.handle_chat_completions({**body, "id_slot": slot, "cache_prompt": reuse})
         return reply
 
@@ -200,7 +200,7 @@ class _Heads:
 
 
 def _body(request: Request, frame: Forced | None) -> dict[str, Any]:
-    messages = [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}]
+    messages = request.messages
     body: dict[str, Any] = {
         "messages": messages,
         "max_tokens": request.max_tokens,

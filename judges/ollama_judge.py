@@ -149,6 +149,7 @@ def _digest(model: str, host: str) -> str:
         raise JudgeError(
             redact(f"no Ollama server answers at {host}: {getattr(e, 'reason', e)}"),
             hint="start it (`ollama serve`), or name it with the option `host` or OLLAMA_HOST",
+            unreachable=True,
         ) from None
     if wanted not in found:
         raise _not_pulled(model, host)

@@ -93,7 +93,7 @@ def _about(
     if rubric.mode == "pointwise":
         message = rubric.user_message(example, generation.text)
         return [
-            PlannedRequest(_request(rubric, message, ask_input, repeat), *place, repeat)
+            PlannedRequest(request_of(rubric, message, ask_input.options, repeat), *place, repeat)
             for repeat in range(ask_input.repeats)
         ]
     if others is None or place not in others:
@@ -102,19 +102,20 @@ def _about(
     same = shown[0].strip() == shown[1].strip()
     messages = rubric.pair_message(example, *shown), rubric.pair_message(example, *shown[::-1])
     return [
-        PlannedRequest(_request(rubric, messages[repeat % 2], ask_input, repeat // 2), *place, repeat, same)
+        PlannedRequest(request_of(rubric, messages[repeat % 2], ask_input.options, repeat // 2), *place, repeat, same)
         for repeat in range(2 * ask_input.repeats)
     ]
 
 
-def _request(rubric: Rubric, message: str, ask_input: AskInput, turn: int) -> Request:
+def request_of(rubric: Rubric, message: str, options: Mapping[str, str | int | float | bool], turn: int) -> Request:
+    """What is sent. `turn`: which repeat it is; each has the next seed."""
     return Request(
         system=rubric.system,
         user=message,
         schema=rubric.schema_,
         max_tokens=rubric.max_tokens,
-        temperature=float(ask_input.options.get("temperature", 0.0)),
-        seed=int(ask_input.options.get("seed", 0)) + turn,
+        temperature=float(options.get("temperature", 0.0)),
+        seed=int(options.get("seed", 0)) + turn,
     )
 
 

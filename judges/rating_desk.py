@@ -6,24 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import unescape
 
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from judges.fence import fenced_part
 from judges.ratings import Question, choices, typed
 from judges.rubric import Rubric
-
-SHOWN = (
-    ("instruction", "instruction"),
-    ("input", "input"),
-    ("reference", "reference"),
-    ("answer", "answer to rate"),
-    ("answer_a", "answer A"),
-    ("answer_b", "answer B"),
-)
 
 Read = Callable[[bool], str]
 """What the rater says next: a key (True), or a line (False). Raises EOFError where nobody says anything any more."""
@@ -66,10 +55,8 @@ class Desk:
         """(the reply's text, or one of q, u, s; the seconds that it took)."""
         self.console.clear()
         self.console.rule(f"{number} of {total}")
-        for name, title in SHOWN:
-            part = fenced_part(name, question.places[0][1].request.user)
-            if part is not None:
-                self.console.print(Panel(Text(unescape(part)), title=title, title_align="left"))
+        for title, text in question.parts(self.rubric):
+            self.console.print(Panel(Text(_plain(text)), title=title, title_align="left"))
         keys = choices(self.rubric)
         began = time.monotonic()
         while True:
@@ -93,6 +80,11 @@ class Desk:
         else:
             ways = f"{self.rubric.scale.low} to {self.rubric.scale.high}, then Enter"
         return f"{ways}   ·   [u]ndo  [s]kip  [q]uit"
+
+
+def _plain(text: str) -> str:
+    """Control characters as pictures: what is rated must not steer the terminal."""
+    return "".join(chr(0x2400 + ord(c)) if c < " " and c not in "\n\t" else c for c in text)
 
 
 def keyboard(single: bool) -> str:

@@ -42,9 +42,10 @@ def rater_of(asked: AskInput) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What one rater is asked about one variant."""
+    """What one rater is asked about one variant. `texts`: of each place the answer, or both as they are shown."""
 
     requests: tuple[PlannedRequest, ...]
+    texts: Mapping[Place, tuple[str, ...]]
 
 
 def sheet(
@@ -55,43 +56,69 @@ def sheet(
     others: Mapping[Place, str] | None,
 ) -> Sheet:
     """The questions of one object; of a pair, one of the two orders."""
+    generations = list(generations)
     requests = judge_requests(rubric, examples, generations, asked, others)
-    if rubric.mode == "pairwise":
-        requests = [each for each in requests if each.repeat == _first(rater_of(asked), each)]
-    return Sheet(tuple(requests))
+    texts: dict[Place, tuple[str, ...]] = {(row.example_id, row.sample): (row.text,) for row in generations}
+    if rubric.mode == "pairwise" and others is not None:
+        rater = rater_of(asked)
+        requests = [each for each in requests if each.repeat == _first(rater, (each.example_id, each.sample))]
+        for place, (ours,) in texts.items():
+            shown = (ours, others.get(place, ""))
+            texts[place] = shown if _first(rater, place) == 0 else shown[::-1]
+    return Sheet(tuple(requests), texts)
 
 
-def _first(rater: str, each: PlannedRequest) -> int:
+def _first(rater: str, place: Place) -> int:
     """0 or 1 by lot, the same whenever the rater comes back."""
-    return hashlib.sha256(f"{rater}:{each.example_id}:{each.sample}".encode()).digest()[0] % 2
+    return hashlib.sha256(f"{rater}:{place[0]}:{place[1]}".encode()).digest()[0] % 2
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One thing to rate, and where the rating belongs: (sheet, request) of every variant that gave this answer."""
+    """One thing to rate, and where the rating belongs: (sheet, request) of every variant that gave this answer.
+
+    `texts`: the answer, or the two of a pair in the order in which they are shown.
+    """
 
     places: tuple[tuple[int, PlannedRequest], ...]
+    example: Example
+    texts: tuple[str, ...]
 
     @property
     def example_id(self) -> str:
         """The item."""
-        return self.places[0][1].example_id
+        return self.example.id
+
+    def parts(self, rubric: Rubric) -> list[tuple[str, str]]:
+        """(title, text) of all that the rater sees; the reference only where the rubric's judges see it."""
+        asked = [("instruction", self.example.instruction), ("input", self.example.input)]
+        asked += [("reference", self.example.output)] if rubric.shows_reference else []
+        titles = ("answer to rate",) if len(self.texts) == 1 else ("answer A", "answer B")
+        return [*((title, text) for title, text in asked if text), *zip(titles, self.texts, strict=True)]
 
 
 def questions(sheets: Sequence[Sheet], examples: Sequence[Example], rater: str, items: int | None) -> list[Question]:
     """All that a rater is to be shown, in the rater's own order. `items`: only so many items, the same for everyone."""
-    chosen = {example.id for example in choose_items(examples, items)}
+    chosen = {example.id: example for example in choose_items(examples, items)}
     same: dict[str, list[tuple[int, PlannedRequest]]] = {}
     for index, each in enumerate(sheets):
         for request in each.requests:
             if request.example_id in chosen and not request.same:
                 same.setdefault(request.request.digest, []).append((index, request))
-    found = [Question(tuple(places)) for _, places in sorted(same.items())]
+    found = []
+    for _, places in sorted(same.items()):
+        index, first = places[0]
+        texts = sheets[index].texts[(first.example_id, first.sample)]
+        found.append(Question(tuple(places), chosen[first.example_id], texts))
     random.Random(f"order:{rater}").shuffle(found)  # noqa: S311
     return found
 
 
 # ---------------------------------------------------------------- what a rater says
+
+
+RESERVED = {"q", "s", "u", "c", "r"}
+"""Quit, skip and undo; c and r are Streamlit's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +177,7 @@ def reply_of(planned: PlannedRequest, text: str, seconds: float) -> Reply:
 def _label_keys(labels: list[str]) -> dict[str, str]:
     """A label's first letter where it tells it from the others, else numbers."""
     letters = {label[0].lower(): label for label in labels}
-    reserved = {"q", "s", "u"} & set(letters)
+    reserved = RESERVED & set(letters)
     if len(letters) == len(labels) and not reserved:
         return letters
     return {str(place): label for place, label in enumerate(labels, 1)}

@@ -10,13 +10,16 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from jinja2 import StrictUndefined, TemplateError
+from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
 from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import JudgeError
+from harness.prompts import STYLES, inference_prompt, render
 from harness.records.base import Record, digest
 from harness.records.data import Example
-from judges.fence import FENCE_VERSION, fence
+from judges.asked import CONVERSATION, EXCHANGE, asked
+from judges.fence import FENCE_VERSION, fence, quote
 
 PARSER_VERSION = 2
 """Raised when judges.parse would read the same reply differently."""
@@ -84,6 +87,9 @@ class RubricTest(Record):
         return self
 
 
+Delimiters = Literal["tags", "backticks"]
+
+
 class PromptIdentity(Record):
     """All that decides what a judge is sent."""
 
@@ -91,6 +97,8 @@ class PromptIdentity(Record):
     user: str
     schema_: Any
     max_tokens: int
+    styles_sha256: tuple[str, ...] = (EXCHANGE.sha256, CONVERSATION.sha256)
+    delimiters: Delimiters = "tags"
     fence_version: int = FENCE_VERSION
 
 
@@ -106,16 +114,20 @@ class ParserIdentity(Record):
 class Rubric(Record):
     """A rubric file. `system` is the same for every item; `user` is a Jinja2 template of the item.
 
-    The template's `instruction`, `input` (empty where the item has none), `reference` and `answer` come fenced:
-    `<answer>…</answer>`, and no text can close its own fence (see judges.fence). A pairwise rubric has `answer_a` and
-    `answer_b` instead of `answer`, is asked in both orders, and scores the first of them: `high` wins, `low` loses.
+    The template's `prompt` (all that was asked, earlier turns included: see judges.asked), or its parts `instruction`
+    and `input` (empty where the item has none), `reference` and `answer` come fenced: `<answer>…</answer>`, and no text
+    can close its own fence (see judges.fence). With `delimiters: backticks` they come between backticks instead. `task`
+    is instruction and input together, as an Alpaca prompt puts them. A pairwise rubric has `answer_a` and `answer_b`
+    instead of `answer`, is asked in both orders, and scores the first of them: `high` wins, `low` loses.
     """
 
     about: str = Field("", description="What it measures, for readers.")
-    system: str = Field(description="System message: the shared head, not a template.")
+    system: str = Field("", description="System message: the shared head, not a template.")
     user: str = Field(
-        description="User message: a Jinja2 template of instruction, input, reference, answer (answer_a, answer_b)."
+        description="User message: a Jinja2 template of prompt (or instruction, input, task), reference, answer (or "
+        "answer_a, answer_b)."
     )
+    delimiters: Delimiters = Field("tags", description="What stands around each text: `<answer>` … or backticks.")
     mode: Literal["pointwise", "pairwise"] = Field("pointwise", description="One answer a question, or two.")
     scale: Scale = Field(description="Lowest and highest score.")
     schema_: dict[str, Any] | None = Field(None, alias="schema", description="JSON schema of the reply.")
@@ -135,13 +147,39 @@ class Rubric(Record):
     def prompt_sha256(self) -> str:
         """Identity of what is asked."""
         return digest(
-            PromptIdentity(system=self.system, user=self.user, schema_=self.schema_, max_tokens=self.max_tokens)
+            PromptIdentity(
+                system=self.system,
+                user=self.user,
+                schema_=self.schema_,
+                max_tokens=self.max_tokens,
+                delimiters=self.delimiters,
+            )
         )
 
     @cached_property
     def parser_sha256(self) -> str:
         """Identity of how replies are read."""
         return digest(ParserIdentity(parser=self.parser, scale=self.scale, mode=self.mode))
+
+    def delimited(self, name: str, text: str) -> str:
+        """A text as it stands in the prompt: it cannot leave its delimiters."""
+        return fence(name, text) if self.delimiters == "tags" else quote(text)
+
+    @cached_property
+    def shows_reference(self) -> bool:
+        """Whether whoever judges sees the reference."""
+        return "reference" in find_undeclared_variables(_TEMPLATES.parse(self.user))
+
+    @cached_property
+    def levels(self) -> int:
+        """How many different scores a reply can give."""
+        match self.parser:
+            case LabelParser(labels=labels):
+                return len(set(labels.values()))
+            case ChecklistParser(keys=keys):
+                return len(keys) + 1
+            case _:
+                return self.scale.high - self.scale.low + 1
 
     def user_message(self, example: Example, answer: str) -> str:
         """The question about one answer. Raises JudgeError where the template does not work."""
@@ -152,19 +190,28 @@ class Rubric(Record):
         return self._render(example, {"answer_a": first, "answer_b": second})
 
     def _render(self, example: Example, answers: Mapping[str, str]) -> str:
-        parts: Mapping[str, str] = {
-            "instruction": fence("instruction", example.instruction),
-            "input": fence("input", example.input) if example.input else "",
-            "reference": fence("reference", example.output),
-            **{name: fence(name, text) for name, text in answers.items()},
+        texts = {
+            "instruction": example.instruction,
+            "task": _task(example),
+            "reference": example.output,
+            **answers,
         }
+        parts = {name: self.delimited(name, text) for name, text in texts.items()}
+        parts["prompt"] = self.delimited("instruction", asked(example))
+        parts["input"] = self.delimited("input", example.input) if example.input else ""
         try:
             return _TEMPLATES.from_string(self.user).render(parts)
         except TemplateError as e:
             raise JudgeError(
                 f"the rubric's user template does not work: {e.message}",
-                hint=f"it may use instruction, input, reference, {', '.join(answers)}",
+                hint=f"it may use prompt, instruction, input, task, reference, {', '.join(answers)}",
             ) from e
+
+
+def _task(example: Example) -> str:
+    """Instruction and input as chapter 7 of the book puts them before a model: an Alpaca prompt without its end."""
+    bare = Example(id=example.id, instruction=example.instruction, input=example.input, output="")
+    return "".join(part.text for part in inference_prompt(render(STYLES["alpaca"], bare)) if part.role == "prompt")
 
 
 def load_rubric(name: str) -> Rubric:
@@ -213,5 +260,5 @@ def _probe_template(rubric: Rubric, path: Path) -> None:
     except JudgeError as e:
         raise JudgeError(e.what, where=f"{path}: user", hint=e.hint) from e
     for name in names:
-        if fence(name, "D") not in message:
+        if rubric.delimited(name, "D") not in message:
             raise JudgeError(f"the user template leaves out {{{{ {name} }}}}", where=f"{path}: user")

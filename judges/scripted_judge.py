@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from pydantic import Field
 
 from judges.base import Answer, BackendOptions, Busy, Options, Request, read_options
-from judges.fence import fenced_part
+from judges.fence import fenced_part, quoted_parts
 
 RULE_VERSION = "word-overlap-f1/1"
 """Raised when the same request would get another reply."""
@@ -93,6 +93,8 @@ class ScriptedJudge:
 
 def _share(request: Request) -> float:
     """How good the answer is, 0 to 1; of two, how much better the first one is, 0.5 for a tie."""
+    if "</answer" not in request.user and len(quoted := quoted_parts(request.user)) == 3:
+        return overlap(quoted[1], quoted[2])  # task, reference, answer between backticks
     reference = _part(request, "reference")
     if fenced_part("answer_a", request.user) is None:
         return overlap(reference, _part(request, "answer"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from importlib import import_module
+from pathlib import Path
 
 import streamlit as st
 
-from leaderboard.pages import answer, board, compare, data, items, masks, runs, training, trust
 from leaderboard.session import store_root
 
 STYLE = (
@@ -15,6 +16,22 @@ STYLE = (
     ".stMainBlockContainer h1{font-size:2.1rem;overflow-wrap:anywhere}"
     ".stMainBlockContainer h3{font-size:1.4rem}</style>"
 )
+PAGES = {
+    "Results": [
+        ("Leaderboard", "board", "board"),
+        ("Answer", "answer", "answer"),
+        ("Compare two", "compare", "compare"),
+        ("Items", "items", "items"),
+    ],
+    "Evidence": [
+        ("Judges", "judges", "trust"),
+        ("Training", "training", "training"),
+        ("Masks", "masks", "masks"),
+        ("Data", "data", "data"),
+    ],
+    "Store": [("Runs", "runs", "runs")],
+}
+"""Section -> (title, path of the link, module)."""
 
 
 def main() -> None:
@@ -26,26 +43,16 @@ def main() -> None:
     st.set_page_config(page_title="sft-harness leaderboard", layout="wide")
     st.html(STYLE)
     root = store_root(tuple(sys.argv[1:]))
-    shown = {
-        "Results": [
-            ("Leaderboard", "board", board.show),
-            ("Answer", "answer", answer.show),
-            ("Compare two", "compare", compare.show),
-            ("Items", "items", items.show),
-        ],
-        "Evidence": [
-            ("Judges", "judges", trust.show),
-            ("Training", "training", training.show),
-            ("Masks", "masks", masks.show),
-            ("Data", "data", data.show),
-        ],
-        "Store": [("Runs", "runs", runs.show)],
-    }
     pages = {
         section: [
-            st.Page(partial(show, root), title=title, url_path=path, default=path == "board")
-            for title, path, show in entries
+            st.Page(partial(_show, module, root), title=title, url_path=path, default=path == "board")
+            for title, path, module in entries
         ]
-        for section, entries in shown.items()
+        for section, entries in PAGES.items()
     }
     st.navigation(pages).run()
+
+
+def _show(module: str, root: Path) -> None:
+    """Draw a page; its module is loaded when it is first asked for, so that the first page waits for no other's."""
+    import_module(f"leaderboard.pages.{module}").show(root)

@@ -8,19 +8,27 @@ from harness.prompts.frozen import frozen_style
 from harness.records.data import Example
 from harness.records.inputs import GenerateInput
 from harness.records.plan import VariantPlan
-from harness.records.style import PromptStyle, TextStyle
+from harness.records.style import ChatTemplateStyle, PromptStyle, TextStyle
 from harness.store import MatrixRun, Store
+from leaderboard.template_reader import TemplateReader
 
 
 def prompt_of(run: MatrixRun, store: Store, plan: VariantPlan, example: Example) -> str | None:
-    """The text up to where the answer begins; None where it cannot be told without the model's tokenizer."""
+    """The text up to where the answer begins; None where neither style nor chat template is kept."""
     try:
         style = _style(run, store, plan)
-        if not isinstance(style, TextStyle):
+        if style is None:
             return None
-        return "".join(segment.text for segment in inference_prompt(render(style, example)))
+        tokenizer = None if isinstance(style, TextStyle) else _template(store, plan)
+        return "".join(segment.text for segment in inference_prompt(render(style, example, tokenizer)))
     except HarnessError:
         return None
+
+
+def _template(store: Store, plan: VariantPlan) -> TemplateReader | None:
+    """The chat template saved with the trained weights; an adapter has its base's."""
+    folders = [store.weights(key) for key in (plan.train, plan.base) if key is not None]
+    return next((found for folder in folders if (found := TemplateReader.of(folder)) is not None), None)
 
 
 def _style(run: MatrixRun, store: Store, plan: VariantPlan) -> PromptStyle | None:
@@ -29,4 +37,4 @@ def _style(run: MatrixRun, store: Store, plan: VariantPlan) -> PromptStyle | Non
     wanted = next((each.style_sha256 for each in inputs if isinstance(each, GenerateInput)), None)
     trained = frozen_style(store.weights(plan.train)) if plan.train else None
     known = [trained] if trained is not None else []
-    return next((style for style in (*known, *STYLES.values()) if style.sha256 == wanted), None)
+    return next((s for s in (*known, *STYLES.values(), ChatTemplateStyle()) if s.sha256 == wanted), None)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import pandas as pd
 
 from harness.records.plan import VariantPlan
 from harness.records.seal import AskFacts, TrainFacts
 from harness.store import MatrixRun, Store
+from leaderboard import cache
 
 COSTS = (
     "training, seconds",
@@ -23,11 +22,16 @@ MORE_IS_CHEAPER = frozenset({"training, loss-bearing tokens a second"})
 
 def bills(run: MatrixRun, store: Store) -> pd.DataFrame:
     """One row a cell (index: its name), a column a cost (COSTS): the mean over its seeds, missing where not known."""
-    found: dict[str, list[dict[str, float | None]]] = defaultdict(list)
-    for plan in run.plan.variants:
-        found[plan.variant.cell.name].append(_bill(plan, store))
-    rows = {cell: pd.DataFrame(seeds, columns=list(COSTS)).astype(float).mean() for cell, seeds in found.items()}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(COSTS))
+    keys = (key for plan in run.plan.variants for key in (plan.train, plan.generate, *plan.asks.values()))
+    variants = (plan.variant.name for plan in run.plan.variants)
+    name = cache.named("bills", *variants, *cache.seal_times(store, keys))
+    return cache.kept(name, lambda: _bills(run, store))
+
+
+def _bills(run: MatrixRun, store: Store) -> pd.DataFrame:
+    cells = [plan.variant.cell.name for plan in run.plan.variants]
+    rows = [_bill(plan, store) for plan in run.plan.variants]
+    return pd.DataFrame(rows, index=cells, columns=list(COSTS)).astype(float).groupby(level=0, sort=False).mean()
 
 
 def _bill(plan: VariantPlan, store: Store) -> dict[str, float | None]:

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
-from harness.finished import turned_round
-from harness.records.result import Comparison, MeasureInfo, Result
+from harness.records.result import Comparison, MeasureInfo
 from harness.words import p_words
 from reports.wording import figure, places, span
 
 WINNERS = ("all", "A better", "B better", "equal")
 LENGTHS = ("all", "short", "middle", "long")
 """Thirds of the items by length of the reference."""
-
-
-def pair_of(result: Result, measure: str, a: str, b: str) -> Comparison | None:
-    """`a` minus `b`; None where the pair shares no scored item."""
-    for found in result.comparisons:
-        if found.measure == measure and {found.a, found.b} == {a, b}:
-            return found if found.a == a else turned_round(found)
-    return None
 
 
 def differences(found: pd.DataFrame, items: pd.DataFrame, measure: str, a: str, b: str) -> pd.DataFrame:
@@ -34,6 +26,13 @@ def differences(found: pd.DataFrame, items: pd.DataFrame, measure: str, a: str, 
     paired = means.rename(columns={a: "a", b: "b"}).dropna()
     out = items.drop(columns="spread").merge(paired, left_on="example_id", right_index=True)
     return out.assign(delta=out["a"] - out["b"])
+
+
+def histogram(deltas: pd.Series[float]) -> list[dict[str, float]]:
+    """Boxes of equal width that hold an item or more: from, to, items."""
+    counts, edges = np.histogram(deltas, bins=min(40, 5 + len(deltas) // 4))
+    boxes = zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
+    return [{"from": low, "to": high, "items": items} for low, high, items in boxes if items]
 
 
 def kept(

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
@@ -16,8 +17,11 @@ from harness.records.plan import VariantPlan
 from harness.records.result import MeasureInfo, Result
 from harness.store import MatrixRun, Store
 from leaderboard import view
+from leaderboard.outcome import outcome, stamp
 from leaderboard.spread import cell_means, spread_of
+from reports.pictures import png, svg
 from reports.samples import test_examples
+from reports.vega_parts import Spec
 from reports.wording import LONGEST_SHOWN, visible
 
 
@@ -30,16 +34,10 @@ def store_root(argv: tuple[str, ...]) -> Path:
     return root
 
 
-def stamp(folder: Path) -> tuple[str, ...]:
-    """Changes when a matrix is planned or compared anew: the key of everything kept about it."""
-    found = [path.stat() for name in ("plan.json", "comparison.json") if (path := folder / name).exists()]
-    return (str(folder), *(f"{s.st_mtime_ns}/{s.st_size}" for s in found))
-
-
 @st.cache_resource(max_entries=8, show_spinner="Reading the comparison …")
 def matrix(_store: Store, folder: Path, key: tuple[str, ...]) -> MatrixRun | None:
     """A matrix of the store, read once until its files change; shared between sessions."""
-    return _store.matrix(folder)
+    return outcome(_store, folder)
 
 
 def open_store(root: Path) -> tuple[Store, list[Path]]:
@@ -131,11 +129,12 @@ def items_of(_run: MatrixRun, _store: Store, measure: str, key: tuple[str, ...])
 # ---------------------------------------------------------------- shared choices
 
 
-def choose_measure(result: Result) -> MeasureInfo:
-    """A measure, in the sidebar and the link: the primary one first."""
+def choose_measure(result: Result, *, beside: bool = False) -> MeasureInfo:
+    """A measure, in the link: the primary one first. `beside`: on the page instead of in the sidebar."""
     measures = sorted(result.measures, key=lambda m: (m.name != result.primary, not m.trusted))
     names = {m.label if m.trusted else f"{m.label} (untrusted)": m for m in measures}
-    picked = st.sidebar.selectbox("Measure", list(names), key="measure", bind="query-params")
+    with st.container(width=320) if beside else st.sidebar:
+        picked = st.selectbox("Measure", list(names), key="measure", bind="query-params")
     return names[picked]
 
 
@@ -144,14 +143,28 @@ def narrow() -> bool:
     return "Mobi" in st.context.headers.get("User-Agent", "")
 
 
-def offer(name: str, frame: Callable[[], pd.DataFrame]) -> None:
-    """Buttons that download a table as CSV and as Parquet; it is made when one is pressed. `name`: of the file."""
+def plot(spec: Spec, said: str, *, width: Literal["stretch", "content"] = "stretch") -> None:
+    """Draw a plot. `said`: what it shows, for whoever has it read out."""
+    st.vega_lite_chart(spec, width=width, alt=said)
+
+
+def offer(name: str, frame: Callable[[], pd.DataFrame] | None = None, drawn: Spec | None = None) -> None:
+    """Buttons that download a table as CSV and Parquet, a plot as PNG and SVG; each is made when its button is pressed.
+
+    `name`: of the files.
+    """
+    kinds: list[tuple[str, str, Callable[[], str | bytes]]] = []
+    if frame is not None:
+        kinds += [
+            ("CSV", "text/csv", lambda: view.csv(frame())),
+            ("Parquet", "application/vnd.apache.parquet", lambda: frame().to_parquet(index=False)),
+        ]
+    if drawn is not None:
+        kinds += [("PNG", "image/png", lambda: png(drawn)), ("SVG", "image/svg+xml", lambda: svg(drawn))]
     row = st.container(horizontal=True)
-    row.download_button("CSV", lambda: view.csv(frame()), f"{name}.csv", "text/csv",
-                        on_click="ignore", key=f"{name}-csv", width=120)  # fmt: skip
-    row.download_button("Parquet", lambda: frame().to_parquet(index=False), f"{name}.parquet",
-                            "application/vnd.apache.parquet", on_click="ignore", key=f"{name}-parquet",
-                            width=120)  # fmt: skip
+    for kind, mime, made in kinds:
+        ending = kind.lower()
+        row.download_button(kind, made, f"{name}.{ending}", mime, on_click="ignore", key=f"{name}-{ending}", width=110)
 
 
 # ---------------------------------------------------------------- foreign text

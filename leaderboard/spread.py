@@ -1,26 +1,19 @@
 """How far the cells lie apart on each item: read from the rows of every variant, and kept as Parquet.
 
 A matrix of 1,000 variants and 1,000 items has a million values a measure. They are read once, without checking each
-against its record, and their cell means are kept in the user's cache folder under a name made of the objects' seals:
-the store itself is never written to.
+against its record, and their cell means are kept under a name made of the objects' seals.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
 from collections import defaultdict
-from pathlib import Path
 
 import pandas as pd
 from pydantic_core import from_json
 
 from harness.records.inputs import StageKey
 from harness.store import MatrixRun, Store
-
-VERSION = 1
-"""Of the kept files' layout."""
+from leaderboard import cache
 
 
 def spread_of(means: pd.DataFrame) -> dict[str, float]:
@@ -32,13 +25,9 @@ def spread_of(means: pd.DataFrame) -> dict[str, float]:
 def cell_means(run: MatrixRun, store: Store, measure: str) -> pd.DataFrame:
     """(items, cells): mean over seeds of each cell's values, items by example id; missing where nothing is scored."""
     sealed = _sealed(run, store, measure)
-    kept = _cache_folder() / f"{_name(sealed, store, measure)}.parquet"
-    try:
-        return pd.read_parquet(kept)
-    except (OSError, ValueError):  # not kept yet, or a torn file
-        means = _read(sealed, store)
-        _keep(means, kept)
-        return means
+    told = [f"{cell} {when}" for cell, when in zip(
+        (cell for cell, _ in sealed), cache.seal_times(store, (key for _, key in sealed)), strict=True)]  # fmt: skip
+    return cache.kept(cache.named("means", measure, *told), lambda: _read(sealed, store))
 
 
 def _sealed(run: MatrixRun, store: Store, measure: str) -> list[tuple[str, StageKey]]:
@@ -49,32 +38,6 @@ def _sealed(run: MatrixRun, store: Store, measure: str) -> list[tuple[str, Stage
         if key is not None and store.is_sealed(key):
             found.append((plan.variant.cell.name, key))
     return found
-
-
-def _name(sealed: list[tuple[str, StageKey]], store: Store, measure: str) -> str:
-    """Changes with any seal; a made-again object has another time in it."""
-    told = hashlib.sha256(f"{VERSION} {measure}".encode())
-    for cell, key in sealed:
-        seal = (store.folder(key) / "seal.json").stat()
-        told.update(f"{cell} {key.stage} {key.digest} {seal.st_mtime_ns}\n".encode())
-    return told.hexdigest()
-
-
-def _cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/sft-harness`, or `~/.cache/sft-harness`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sft-harness"
-
-
-def _keep(means: pd.DataFrame, path: Path) -> None:
-    """Whole or not at all; a folder that cannot be written costs time, not the page."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        means.to_parquet(temporary)
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _read(sealed: list[tuple[str, StageKey]], store: Store) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 import pandas as pd
 
@@ -17,7 +18,7 @@ from harness.store import MatrixRun, Store
 from reports.ledger import LedgerRow
 from reports.samples import generations, item_values, judgments, sealed_rows
 from reports.tables import inert
-from reports.wording import AXES, axis_name, labels, ranks, varies, verdict, visible
+from reports.wording import AXES, axis_name, figure, labels, places, ranks, varies, verdict, visible
 
 BOARD_COLUMNS = [
     "cell", "label", *AXES, "seeds", "baseline", "measure", "mean", "low", "high", "scope", "ranks", "rank_low",
@@ -48,7 +49,7 @@ def _board_record(row: BoardRow, score: CellScore, label: str, baseline: str | N
         "cell": row.cell.name,
         "label": label,
         **{axis: row.cell.level(axis) or "–" for axis in AXES},
-        "seeds": len(row.seeds),
+        "seeds": list(row.seeds),
         "baseline": row.cell.name == baseline,
         "measure": score.measure,
         "mean": score.mean,
@@ -79,25 +80,47 @@ def in_order(frame: pd.DataFrame, measure: MeasureInfo) -> pd.DataFrame:
     return rows.sort_values("mean", ascending=not measure.higher_is_better, na_position="last", kind="stable")
 
 
-def table(frame: pd.DataFrame, measures: Sequence[MeasureInfo], shown: MeasureInfo) -> pd.DataFrame:
+def table(
+    frame: pd.DataFrame, measures: Sequence[MeasureInfo], shown: MeasureInfo, *, seeds: bool = False
+) -> pd.DataFrame:
     """The leaderboard as a reader sees it: one row a cell, ordered by `shown`, its interval beside it.
 
-    Columns: ranks, the varying axes, seeds, `shown`, its interval, the other measures (untrusted last), unscored.
+    Columns: ranks, the varying axes, seeds (how many), `shown`, interval, the other measures (untrusted last), unscored
+    where anything is. `seeds`: a row for each seed below its cell's, which names the seed.
     """
-    rows = in_order(frame, shown)
+    rows = in_order(frame, shown).set_index("cell")
     axes = [axis for axis in AXES if varies(axis, rows[axis])] or ["label"]
-    out = rows.set_index("cell")[["ranks", *axes]].copy()
-    seeds = rows.set_index("cell")["seeds"]
-    out["seeds"] = seeds.where(seeds > 0).astype("Int64")  # an untuned model has none
-    out[shown.name] = rows.set_index("cell")["mean"].astype(float)
-    out["interval_low"] = rows.set_index("cell")["low"].astype(float)
-    out["interval_high"] = rows.set_index("cell")["high"].astype(float)
-    means = frame.pivot_table(index="cell", columns="measure", values="mean", aggfunc="first")
-    for measure in sorted(measures, key=lambda m: not m.trusted):
-        if measure.name != shown.name:
-            out[measure.name] = means[measure.name] if measure.name in means else None
-    out["unscored"] = frame.groupby("cell")["unscored"].sum()
-    return out
+    out = rows[["ranks", *axes]].copy()
+    out["seeds"] = [str(len(found)) if found else None for found in rows["seeds"]]  # an untuned model has none
+    out[shown.name] = rows["mean"]
+    decimals = places(shown)
+    out["interval"] = [
+        None if pd.isna(low) else f"{figure(low, decimals)} to {figure(high, decimals)}"
+        for low, high in zip(rows["low"], rows["high"], strict=True)
+    ]
+    others = [m.name for m in sorted(measures, key=lambda m: not m.trusted) if m.name != shown.name]
+    for name in others:
+        out[name] = frame[frame["measure"] == name].set_index("cell")["mean"]
+    unscored = frame.groupby("cell")["unscored"].sum()
+    if unscored.any():
+        out["unscored"] = unscored
+    return _with_seeds(out, frame, axes) if seeds else out
+
+
+def _with_seeds(out: pd.DataFrame, frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
+    """A row for each seed of the cells that have several: the cell's levels, the seed's own means."""
+    seeds = dict(zip(frame["cell"], frame["seeds"], strict=True))
+    means = {(c, m): values for c, m, values in zip(frame["cell"], frame["measure"], frame["per_seed"], strict=True)}
+    measured = [name for name in out.columns if name in set(frame["measure"])]
+    rows: list[dict[str, Any]] = []
+    for record in records(out.reset_index()):
+        rows.append(record)
+        cell, found = record["cell"], seeds[record["cell"]]
+        for place, seed in enumerate(found if len(found) > 1 else ()):
+            each = {name: dict(enumerate(means.get((cell, name), ()))).get(place) for name in measured}
+            rows.append({axis: record[axis] for axis in axes} | {"cell": cell, "seeds": f"#{seed}"} | each)
+    table = pd.DataFrame(rows, columns=["cell", *out.columns]).set_index("cell")
+    return table.astype({name: float for name in measured})
 
 
 def effects(result: Result, measure: str) -> pd.DataFrame:
@@ -134,7 +157,7 @@ def values(plans: Iterable[VariantPlan], store: Store) -> pd.DataFrame:
 
 
 def _values_of(plan: VariantPlan, store: Store) -> list[dict[str, object]]:
-    records = []
+    records, place = [], _place(plan)
     for measure in (*plan.scores, *plan.judgments):
         found: dict[str, tuple[float | None, str, str]] = {
             row.example_id: (None, row.kind, row.reason)
@@ -143,22 +166,23 @@ def _values_of(plan: VariantPlan, store: Store) -> list[dict[str, object]]:
         }
         found |= {item: (value, "scored", "") for item, value in item_values(plan, store, measure).items()}
         records += [
-            _key(plan, item) | {"measure": measure, "value": value, "outcome": outcome, "reason": reason}
+            place | {"example_id": item, "measure": measure, "value": value, "outcome": outcome, "reason": reason}
             for item, (value, outcome, reason) in found.items()
         ]
     return records
 
 
-def _key(plan: VariantPlan, example_id: str) -> dict[str, object]:
+def _place(plan: VariantPlan) -> dict[str, object]:
     variant = plan.variant
-    return {"variant": variant.name, "cell": variant.cell.name, "seed": variant.seed, "example_id": example_id}
+    return {"variant": variant.name, "cell": variant.cell.name, "seed": variant.seed}
 
 
 def responses(plans: Iterable[VariantPlan], store: Store) -> pd.DataFrame:
     """One row a variant and item (RESPONSE_COLUMNS), the first sample of each."""
     rows = [
-        _key(plan, item) | {"text": g.text, "finish_reason": g.finish_reason, "tokens": g.tokens}
+        place | {"example_id": item, "text": g.text, "finish_reason": g.finish_reason, "tokens": g.tokens}
         for plan in plans
+        for place in [_place(plan)]
         for item, g in generations(plan, store).items()
     ]
     return pd.DataFrame(rows, columns=RESPONSE_COLUMNS)
@@ -208,6 +232,12 @@ def matching(frame: pd.DataFrame, search: str) -> pd.DataFrame:
     for word in search.casefold().split():
         keep &= text.str.contains(word, regex=False)
     return frame[keep]
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a plot: plain values, None where a figure is missing."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [dict(zip(map(str, frame.columns), row, strict=True)) for row in plain.itertuples(index=False)]
 
 
 def csv(frame: pd.DataFrame) -> str:
@@ -289,7 +319,7 @@ def ledger_frame(rows: Sequence[LedgerRow]) -> pd.DataFrame:
 
 SMOOTHED_OVER = 20
 """A point of a loss curve is the mean of a twentieth of the steps around it."""
-CURVE_POINTS = 300
+CURVE_POINTS = 150
 """Points drawn of a curve at most."""
 
 

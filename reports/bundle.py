@@ -26,11 +26,11 @@ from reports.samples import samples
 
 PACKAGES = ("harness", "reports", "leaderboard")
 NEEDED = (
-    "streamlit", "altair", "pandas", "pyarrow", "numpy", "scipy", "evalica", "pydantic", "pyyaml", "filelock", "jinja2",
-    "rich", "sacrebleu", "krippendorff",
+    "streamlit", "pandas", "pyarrow", "numpy", "scipy", "evalica", "pydantic", "pyyaml", "filelock", "jinja2",
+    "rich", "sacrebleu", "krippendorff", "vl-convert-python",
 )  # fmt: skip
 """Distributions that a leaderboard imports; no torch among them."""
-FROM_WEIGHTS = ("masks.json", "prompt_style.json")
+FROM_WEIGHTS = ("masks.json", "prompt_style.json", "chat_template.jinja", "tokenizer_config.json")
 """What a leaderboard reads beside the weights."""
 WITH_TEXTS = frozenset({"probe", "generate", "ask", "judge"})
 """Stages, besides data and its audit, whose rows hold texts of items, responses or replies."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
 from harness.records.check import CheckReport, CheckResult, WorstItem
 from reports.answer_diff import Change, changes
 from reports.check_wording import difference, heading, limit, outcome, sides, update_command
-from reports.markdown import escape, table
+from reports.markdown_table import escape, table
 from reports.wording import NONE, figure, p_value, visible
 
 MARKER = "<!-- sft-harness check -->"
@@ -20,6 +21,7 @@ def check_markdown(report: CheckReport) -> str:
         f"{MARKER}\n## {escape(heading(report))}",
         f"**{escape(report.answer)}**",
         table(_HEADER, [_row(check) for check in report.checks], left=3),
+        _list("Why", [f"{each.name}: {each.reason}" for each in report.checks if each.fails or each.warns]),
         _list("What changed in the recipe", report.changed),
         "\n".join(f"> {escape(text)}" for text in report.warnings),
         _update(report),
@@ -52,7 +54,7 @@ def _row(check: CheckResult) -> list[str]:
     ]
 
 
-def _list(title: str, lines: tuple[str, ...]) -> str:
+def _list(title: str, lines: Sequence[str]) -> str:
     return f"{title}:\n\n" + "\n".join(f"- {escape(line)}" for line in lines) if lines else ""
 
 

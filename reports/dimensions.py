@@ -17,6 +17,7 @@ NAMES = (
     "Content quality: fluency, logic, style",
     "Copied from the training data",
     "Stability: agreement of the samples, chrF",
+    "Stability: agreement of the samples, embeddings",
     "Stability: spread within a prompt, points",
     "Stability: prompts that all samples pass",
 )
@@ -53,6 +54,7 @@ def _column(found: Dimensions | None) -> tuple[str, ...]:
         NONE if quality.judged is None else f"{100 * quality.judged:.1f} %",
         _rate(quality.copied),
         NONE if stability is None else figure(stability.agreement),
+        NONE if stability is None else figure(stability.embedding),
         NONE if stability is None else figure(stability.spread),
         NONE if stability is None else _rate(stability.all_pass),
     )
@@ -76,7 +78,7 @@ def _notes(new: Dimensions) -> list[str]:
         notes = [f"The line of {line} is {'reached' if new.following.reached else 'missed'} ({held})."]
     notes.append(_band(new.quality))
     if new.stability is None:
-        notes.append("Stability is not measured: it needs two responses a prompt or more, five by custom.")
+        notes.append("Stability is not measured: `stability: {}` in the matrix answers each prompt five times more.")
     return notes
 
 

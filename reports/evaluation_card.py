@@ -9,7 +9,7 @@ from harness.records.result import CellScore, MeasureInfo, Result
 from harness.records.seal import TrainFacts
 from harness.records.variant import Variant
 from harness.store import MatrixRun, Store
-from reports.markdown import escape, table
+from reports.markdown_table import escape, table
 from reports.wording import count, duration, figure, places, span
 
 if TYPE_CHECKING:

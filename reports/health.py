@@ -10,9 +10,10 @@ from reports.sections import Section
 from reports.wording import NONE, figure, labels
 
 NOTE = (
-    "Share of the responses. Ended: by themselves; cut: at the limit of new tokens; echo: repeats the instruction or a "
-    "header of the prompt; loop: ends in the same text three times or more; copied: word for word an output of the "
-    "training part that is not this item's reference. Length: characters of the references = 1."
+    "Share of the responses. Ended: by themselves; stop string: of these, at a text that the style ends at; cut: at "
+    "the limit of new tokens; echo: repeats the instruction or a header of the prompt, which is cut off; loop: ends in "
+    "the same text three times or more; copied: word for word an output of the training part that is not this item's "
+    "reference. Length: characters of the references = 1."
 )
 
 
@@ -21,7 +22,7 @@ def health_section(cells: Sequence[tuple[Cell, Health]]) -> Section:
     names = labels(cell for cell, _ in cells)
     return Section(
         "Health of the responses",
-        ("cell", "responses", "ended", "cut", "empty", "echo", "loop", "copied", "length"),
+        ("cell", "responses", "ended", "stop string", "cut", "empty", "echo", "loop", "copied", "length"),
         tuple(
             (
                 names[cell.name],
@@ -36,7 +37,7 @@ def health_section(cells: Sequence[tuple[Cell, Health]]) -> Section:
 
 
 def _counts(found: Health) -> tuple[int, ...]:
-    return found.ended, found.cut, found.empty, found.echo, found.loop, found.copied
+    return found.ended, found.stopped, found.cut, found.empty, found.echo, found.loop, found.copied
 
 
 def _percent(share: float | None) -> str:

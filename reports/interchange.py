@@ -178,7 +178,8 @@ def _figure(result: Result, plan: VariantPlan, measure: MeasureInfo, values: lis
         row = next((r for r in result.rows if r.cell == plan.variant.cell), None)
         score = next((s for s in row.scores if s.measure == measure.name), None) if row else None
         seeds = row.seeds or (None,) if row else ()
-        if score is not None and plan.variant.seed in seeds and len(score.per_seed) == len(seeds):
+        pooled = plan.variant.fold is not None  # the board's figure is then one of all folds
+        if score is not None and not pooled and plan.variant.seed in seeds and len(score.per_seed) == len(seeds):
             return score.per_seed[seeds.index(plan.variant.seed)]
     return fmean(values)
 

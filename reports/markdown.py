@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from harness.records.result import BoardRow, CellScore, MeasureInfo, Result
+from reports.judge_sections import judge_sections
 from reports.ledger import LedgerRow, budget_notes, cut_rows, versions_of
+from reports.markdown_table import escape, table
+from reports.sections import section_markdown
 from reports.wording import (
     axis_name,
     count,
@@ -24,25 +26,11 @@ from reports.wording import (
     span,
     variance_shares,
     verdict,
-    visible,
 )
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!&])")
 
-
-def escape(text: str) -> str:
-    """Foreign text as one line of Markdown that only shows it: no heading, link, HTML, mathematics."""
-    return _SPECIAL.sub(r"\\\1", " ".join(visible(text).split()))
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table; the first `left` columns left-aligned, the others right-aligned. Cells are already escaped."""
-    rule = ["---"] * left + ["---:"] * (len(header) - left)
-    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *rows))
-
-
-def report_markdown(result: Result, ledger: Sequence[LedgerRow]) -> str:
-    """report.md: answer, leaderboard, effects, judges, ledger, failures, provenance."""
+def report_markdown(result: Result, ledger: Sequence[LedgerRow], further: Sequence[str] = ()) -> str:
+    """report.md: answer, leaderboard, effects, judges, `further` sections, ledger, failures, provenance."""
     sections = [
         f"# {escape(result.matrix)}",
         "\n".join(
@@ -57,6 +45,8 @@ def report_markdown(result: Result, ledger: Sequence[LedgerRow]) -> str:
         _section("## Interactions", _interactions(result)),
         _section("## Where chance comes from", _variances(result)),
         _section("## Judges", _judges(result)),
+        *(section_markdown(section, 3) for section in judge_sections(result)),
+        *further,
         _section("## What each variant was given", _ledger(result, ledger)),
         "## Provenance",
         _provenance(result, ledger),

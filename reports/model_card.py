@@ -59,7 +59,7 @@ def _metadata(run: MatrixRun, variant: VariantPlan, base: BaseInput, row: BoardR
     return ModelCardData(
         model_name=f"{run.name} {variant.variant.name}",
         base_model=variant.variant.model if base.kind == "hub" else None,
-        library_name="peft" if variant.variant.method == "lora" else "transformers",
+        library_name="peft" if variant.variant.method in ("lora", "qlora") else "transformers",
         license=packaged.licence.lower() if packaged and known_licence else None,
         license_name=packaged.licence if packaged and not known_licence else None,
         pipeline_tag="text-generation",

@@ -14,9 +14,13 @@ from markupsafe import Markup
 from harness.records.result import BoardRow, CellScore, Comparison, FactorEffect, MeasureInfo, Result
 from reports import wording
 from reports.charts import Curve, Mark, Scale, forest, interval_bar, loss_panels, smoothed
+from reports.judge_sections import judge_sections
 from reports.ledger import LedgerRow, budget_difference, budget_notes, cell_budgets, cut_rows, versions_of
 from reports.masks import CSS, LEGEND, CellMask, cards
+from reports.page_plots import as_json, page_plots
 from reports.samples import Sample
+from reports.sections import Section
+from reports.vega_runtime import runtime
 
 CURVE_POINTS = 150
 """Points kept of a loss curve."""
@@ -32,12 +36,18 @@ class BoardColumn:
 
 
 def report_html(
-    result: Result, ledger: Sequence[LedgerRow], samples: Sequence[Sample], masks: Sequence[CellMask] = ()
+    result: Result,
+    ledger: Sequence[LedgerRow],
+    samples: Sequence[Sample],
+    masks: Sequence[CellMask] = (),
+    sections: Sequence[Section] = (),
 ) -> str:
     """report.html. Everything that a model or a user wrote is escaped; a content security policy forbids the rest."""
     environment = _environment()
-    script = environment.get_template("sort.js.j2").render()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    plots = page_plots(result, ledger)
+    scripts = [environment.get_template("sort.js.j2").render()]
+    if plots:
+        scripts += [runtime(), environment.get_template("plots.js.j2").render()]
     columns = board_columns(result)
     return environment.get_template("report.html.j2").render(
         result=result,
@@ -52,17 +62,25 @@ def report_html(
         effect_chart=effect_chart(result, columns[0]),
         loss_chart=loss_chart(result, ledger),
         ledger=ledger,
+        sections=sections,
         budget_notes=budget_notes(result.effects, ledger),
         pairs=pairs(result, ledger, columns),
         samples=samples,
+        judge_sections=judge_sections(result),
         masks=cards(masks, 0) if masks else "",
         mask_css=Markup(CSS),  # noqa: S704 - our own constant
         mask_legend=LEGEND,
         versions=versions_of(ledger),
         devices=sorted({row.device for row in ledger if row.device}),
-        script=Markup(script),  # noqa: S704 - our own file, without any value in it
-        script_sha256=digest,
+        plots=as_json(plots),
+        scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files, without any value in them
+        scripts_sha256=[_sha256(script) for script in scripts],
     )
+
+
+def _sha256(script: str) -> str:
+    """As a content security policy names a script."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _environment() -> Environment:

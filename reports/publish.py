@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from reports.markdown import report_markdown
 from reports.masks import cell_masks
 from reports.page import report_html
 from reports.samples import samples
+from reports.sections import Section, section_markdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,8 @@ class Published:
     markdown: Path
 
 
-def publish(store: Store, run: MatrixRun) -> Published:
-    """Write report.html and report.md, each all or nothing.
+def publish(store: Store, run: MatrixRun, sections: Sequence[Section] = ()) -> Published:
+    """Write report.html and report.md, each all or nothing; `sections` stand behind the judges.
 
     Raises:
         HarnessError: the run has no comparison yet.
@@ -39,6 +41,8 @@ def publish(store: Store, run: MatrixRun) -> Published:
     bill = ledger(run, store)
     published = Published(run.folder / "report.html", run.folder / "report.md")
     with translated_disk_errors(run.folder):
-        write_atomically(published.html, report_html(run.result, bill, samples(run, store), cell_masks(run, store)))
-        write_atomically(published.markdown, report_markdown(run.result, bill))
+        write_atomically(
+            published.html, report_html(run.result, bill, samples(run, store), cell_masks(run, store), sections)
+        )
+        write_atomically(published.markdown, report_markdown(run.result, bill, [*map(section_markdown, sections)]))
     return published

@@ -92,8 +92,11 @@ def samples(run: MatrixRun, store: Store, count: int = 6) -> tuple[Sample, ...]:
     plans = first_seeds(run)
     texts = {p.variant.name: generations(p, store) for p in plans}
     values = {p.variant.name: item_values(p, store, run.result.primary) for p in plans}
+    by_cell: dict[str, dict[str, float]] = defaultdict(dict)
+    for p in plans:
+        by_cell[p.variant.cell.name] |= values[p.variant.name]
     examples = [e for e in test_examples(run, store) if any(e.id in t for t in texts.values())]
-    furthest = sorted(examples, key=lambda e: -_spread(e.id, values.values()))[: (count + 1) // 2]
+    furthest = sorted(examples, key=lambda e: -_spread(e.id, by_cell.values()))[: (count + 1) // 2]
     rest = [e for e in examples if e not in furthest]
     even = [rest[i * len(rest) // (count // 2)] for i in range(min(count // 2, len(rest)))]
     chosen = [(e, "the cells differ most here") for e in furthest] + [
@@ -103,12 +106,17 @@ def samples(run: MatrixRun, store: Store, count: int = 6) -> tuple[Sample, ...]:
 
 
 def first_seeds(run: MatrixRun) -> tuple[VariantPlan, ...]:
-    """One variant a cell (its first seed in the plan), in leaderboard order; failed cells left out."""
-    by_cell: dict[str, VariantPlan] = {}
+    """One variant a cell (its first seed, with all folds of that), in leaderboard order; failed cells left out."""
+    by_cell: dict[str, list[VariantPlan]] = defaultdict(list)
     for plan in run.plan.variants:
-        by_cell.setdefault(plan.variant.cell.name, plan)
+        by_cell[plan.variant.cell.name].append(plan)
     rows = run.result.rows if run.result else ()
-    return tuple(by_cell[row.cell.name] for row in rows if row.cell.name in by_cell)
+    return tuple(
+        plan
+        for row in rows
+        for plan in by_cell[row.cell.name]
+        if plan.variant.seed == by_cell[row.cell.name][0].variant.seed
+    )
 
 
 def _spread(example_id: str, values: Iterable[dict[str, float]]) -> float:

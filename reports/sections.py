@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import Console
 from rich.table import Table
 
-from reports.markdown import escape, table
+from reports.markdown_table import escape, table
 from reports.wording import LONGEST_SHOWN, visible
 
 
@@ -40,11 +40,14 @@ def print_section(section: Section, console: Console) -> None:
 
 def sections_markdown(title: str, sections: Sequence[Section]) -> str:
     """All of them under one heading."""
-    parts = [f"# {escape(title)}"]
-    for section in sections:
-        parts += [f"## {escape(section.title)}", table(list(map(escape, section.header)),
-                  [list(map(escape, row)) for row in section.rows]), *map(escape, section.notes)]  # fmt: skip
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([f"# {escape(title)}", *(section_markdown(each) for each in sections)]) + "\n"
+
+
+def section_markdown(section: Section, level: int = 2) -> str:
+    """One of them under a heading of that level."""
+    rows = [list(map(escape, row)) for row in section.rows]
+    head = f"{'#' * level} {escape(section.title)}"
+    return "\n\n".join([head, table(list(map(escape, section.header)), rows), *map(escape, section.notes)])
 
 
 def sections_html(title: str, sections: Sequence[Section]) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from harness.records.inputs import StageKey
 from harness.records.plan import Plan
-from harness.records.result import Interval, JudgeAgreement, Rate, Slope, TrustReport, WinRate
+from harness.records.result import Contest, Interval, JudgeAgreement, Rate, Slope, TrustReport, WinRate
 from harness.records.seal import AskFacts
 from harness.store import Store
 
@@ -67,8 +67,24 @@ def print_win_rates(rates: Iterable[WinRate], console: Console) -> None:
         console.print(Text(f"judge {rate.judge}: {rate.cell} wins {raw}{equal} of {rate.n} items"))
 
 
+def print_strengths(contests: Iterable[Contest], console: Console) -> None:
+    """Each cell of each contest, strongest first."""
+    for contest in contests:
+        for each in contest.strengths:
+            low, high = 100 * each.interval.low, 100 * each.interval.high
+            said = (
+                f"{each.cell} beats an average cell on {100 * each.chance:.1f} % [{low:.1f}, {high:.1f}] of the items"
+            )
+            console.print(Text(f"judge {contest.judge}: {said}, over {each.games} games"))
+
+
 def findings(report: TrustReport) -> list[str]:
     """A line for each thing that was measured besides the probes' scores."""
+    return [f"{name}: {value}" for name, value in measured(report)]
+
+
+def measured(report: TrustReport) -> list[tuple[str, str]]:
+    """(what was measured, what came out)."""
     lines = [
         ("injection: rejected answers accepted with an order", share(report.injection)),
         ("delimiters: rejected answers accepted with forged markup", share(report.delimiter)),
@@ -86,7 +102,7 @@ def findings(report: TrustReport) -> list[str]:
         use = report.scale_use
         counts = ", ".join(f"{each.score:g}: {each.count}" for each in use.histogram[:12])
         lines.append(("scale", f"{use.distinct} different scores, the commonest {use.heaping:.0%} ({counts})"))
-    return [f"{name}: {value}" for name, value in lines if value]
+    return [(name, value) for name, value in lines if value]
 
 
 def share(rate: Rate | None) -> str:
@@ -115,6 +131,7 @@ def print_bill(plan: Plan, store: Store, console: Console) -> None:
     total: list[AskFacts] = []
     for judge in plan.judges:
         asked = [("probes", judge.probe_ask), *((v.variant.name, v.asks[judge.name]) for v in plan.variants)]
+        asked += [("pairs", judge.contest)] if judge.contest is not None else []
         for about, key in asked:
             facts = _facts(store, key)
             if facts is not None:

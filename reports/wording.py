@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from harness.records.result import CellScore, Comparison, Interval, MeasureInfo, Purchase, Result, VarianceTable
 from harness.records.variant import Cell
 
-AXES = ("model", "prompt_style", "method", "masking", "prompt_loss_weight")
+AXES = ("model", "prompt_style", "method", "masking", "prompt_loss_weight", "eos_in_loss", "train_on", "truncate")
 """The axes of a cell, in the order in which its name gives them."""
 NONE = "–"
 """What stands where there is no value."""
@@ -131,10 +131,10 @@ def varying_axes(cells: Iterable[Cell]) -> tuple[str, ...]:
 def varies(axis: str, levels: Iterable[str | None]) -> bool:
     """Whether levels (None or a dash: no level) tell cells apart on an axis.
 
-    A weight of masked tokens that not every cell has is no difference: the masking says that already.
+    A training setting that not every cell has is no difference: the masking or the method says that already.
     """
     found = set(levels)
-    return len(found - {None, NONE} if axis == "prompt_loss_weight" else found) > 1
+    return len(found if axis in AXES[:4] else found - {None, NONE}) > 1
 
 
 def labels(cells: Iterable[Cell]) -> dict[str, str]:

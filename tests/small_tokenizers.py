@@ -73,6 +73,6 @@ def _with_byte_fallback(learned: Tokenizer) -> models.BPE:
 def _wordpiece(_: Kind) -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.decoder = decoders.WordPiece(cleanup=False)  # which would also write "don't" for "do not"
     tokenizer.train_from_iterator(TEXTS, trainers.WordPieceTrainer(vocab_size=200, special_tokens=SPECIAL))
     return tokenizer

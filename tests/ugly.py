@@ -1,4 +1,4 @@
-"""A result with ugly contents, made by hand: ten cells, long names, an untrusted judge, a failed variant.
+"""A result with ugly contents, made by hand: 12 cells, 30 variants, long names, an untrusted judge, a failed variant.
 
 Figures are drawn from a seeded generator and compared by plain paired t tests: real enough to look at, true of nothing.
 """
@@ -37,6 +37,7 @@ from harness.records.variant import Cell, Variant
 
 FloatArray = npt.NDArray[np.float64]
 LONG = "example-org/a-model-with-a-really-very-long-name-0.6B-instruct-2026"
+CHINESE = "千问-0.6b"
 SCRIPT = "<script>alert(1)</script>"
 BIDI = "abc \u202egnitirw drawkcab\u202c \x1b[31mred\x1b[0m"
 SEEDS = (123, 124, 125)
@@ -51,8 +52,10 @@ CELLS = (
     Cell(model="smollm2-135m", prompt_style="phi", method="full", masking="prompt"),
     Cell(model="smollm2-135m", prompt_style="phi", method="lora", masking="prompt"),
     Cell(model=LONG, prompt_style="alpaca", method="none", masking=None),
+    Cell(model=CHINESE, prompt_style="alpaca", method="full", masking="none"),
+    Cell(model=CHINESE, prompt_style="alpaca", method="full", masking="prompt"),
 )
-LEVELS = (40.1, 61.4, 62.6, 63.6, 58.9, 24.2, 62.0, 64.3, 57.2, 46.3)
+LEVELS = (40.1, 61.4, 62.6, 63.6, 58.9, 24.2, 62.0, 64.3, 57.2, 46.3, 30.5, 33.0)
 FAILED = FailedVariant(
     variant=f"{LONG}/alpaca/full/mask-prompt#123",
     stage="train",
@@ -280,7 +283,7 @@ def effects(values: dict[str, dict[str, FloatArray]]) -> tuple[FactorEffect, ...
 
 def effect(axis: str, a: str, b: str, measure: str, values: dict[str, FloatArray]) -> FactorEffect:
     def mean_of(level: str) -> FloatArray:
-        chosen = [values[c.name].mean(0) for c in CELLS if c.level(axis) == level and c.model != LONG]
+        chosen = [values[c.name].mean(0) for c in CELLS if c.level(axis) == level and c.model == CELLS[0].model]
         return np.asarray(np.mean(chosen, axis=0))
 
     x, y = mean_of(a), mean_of(b)

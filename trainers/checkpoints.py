@@ -15,8 +15,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from harness.records.rows import LossRow
+from trainers.distributed import rank
 from trainers.methods import trained_parameters
 from trainers.models import LoadedModel, load, quiet
+from trainers.quantised import FILE, is_quantised, load_dequantised, note
+from trainers.sharding import gathered, put, split_like
 
 BEST = "best.safetensors"
 
@@ -54,14 +57,21 @@ class Checkpoints:
         return time.monotonic() - self._last_save >= self.every_seconds
 
     def save(self, model: Any, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """Write weights, optimizer state and progress; the folder appears whole or not at all."""
+        """Write weights, optimizer state and progress; the folder appears whole or not at all.
+
+        Process 0 writes; the others have to call too.
+        """
+        learned, state = gathered(_learned(model)), gathered(_optimizer_tensors(model, optimizer))
+        self._last_save = time.monotonic()
+        if rank() != 0:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         target = self.folder / f"step-{progress.steps:08d}"
         temporary = self.folder / f".{target.name}.{os.getpid()}"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        save_file(_learned(model), temporary / "weights.safetensors")
-        save_file(_optimizer_tensors(model, optimizer), temporary / "optimizer.safetensors")
+        save_file(learned, temporary / "weights.safetensors")
+        save_file(state, temporary / "optimizer.safetensors")
         (temporary / "progress.json").write_text(self._progress_json(progress))
         for path in temporary.iterdir():
             _fsync(path)
@@ -69,7 +79,6 @@ class Checkpoints:
         temporary.rename(target)
         _fsync(self.folder)
         self._drop_all_but(target)
-        self._last_save = time.monotonic()
 
     def resume(self, model: Any, optimizer: torch.optim.Optimizer) -> Progress:
         """Put the newest checkpoint into model and optimizer; an empty Progress when there is none of this training."""
@@ -86,19 +95,24 @@ class Checkpoints:
         return Progress()
 
     def save_best(self, model: Any) -> None:
-        """Keep the weights of the lowest validation loss so far, beside the checkpoint to resume from."""
+        """Keep the weights of the lowest validation loss so far, beside the checkpoint to resume from.
+
+        Process 0 writes; the others have to call too.
+        """
+        learned = gathered(_learned(model))
+        if rank() != 0:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{BEST}.{os.getpid()}"
-        save_file(_learned(model), temporary)
+        save_file(learned, temporary)
         _fsync(temporary)
         temporary.rename(self.folder / BEST)
 
-    @torch.no_grad()
     def load_best(self, model: Any) -> None:
         """Put the weights of `save_best` into the model."""
         weights = load_file(self.folder / BEST)
         for name, parameter in trained_parameters(model).items():
-            parameter.copy_(weights[name])
+            put(weights[name], parameter)
 
     def clear(self) -> None:
         """Remove all checkpoints: the training has ended."""
@@ -119,14 +133,18 @@ def _learned(model: Any) -> dict[str, torch.Tensor]:
 
 
 def _optimizer_tensors(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    return {
-        f"{key}/{name}": tensor
-        for name, parameter in trained_parameters(model).items()
-        for key, tensor in optimizer.state[parameter].items()
-    }
+    """A whole number becomes a scalar of int64, and what parameters share (bitsandbytes' code book) is copied."""
+    found: dict[str, torch.Tensor] = {}
+    places: set[int] = set()
+    for name, parameter in trained_parameters(model).items():
+        for key, value in optimizer.state[parameter].items():
+            tensor = value if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=torch.int64)
+            shared = id(tensor) in places
+            places.add(id(tensor))
+            found[f"{key}/{name}"] = tensor.clone() if shared else tensor
+    return found
 
 
-@torch.no_grad()
 def _restore(model: Any, optimizer: torch.optim.Optimizer, folder: Path) -> None:
     weights = load_file(folder / "weights.safetensors")
     with safe_open(folder / "optimizer.safetensors", framework="pt") as stored:
@@ -135,9 +153,11 @@ def _restore(model: Any, optimizer: torch.optim.Optimizer, folder: Path) -> None
         for key, name in keys:
             states[name][key] = stored.get_tensor(f"{key}/{name}")
     for name, parameter in trained_parameters(model).items():
-        parameter.copy_(weights[name])
-        on_device = {key: tensor.to(parameter.device) for key, tensor in states[name].items()}
-        optimizer.state[parameter] = on_device
+        put(weights[name], parameter)
+        optimizer.state[parameter] = {
+            key: tensor.item() if tensor.dtype == torch.int64 else split_like(tensor, parameter)
+            for key, tensor in states[name].items()
+        }
 
 
 def _fsync(path: Path) -> None:
@@ -171,6 +191,8 @@ def _save_adapter(model: Any, folder: Path, base_name: str) -> None:
         config.base_model_name_or_path = base_name
     # Embeddings never learn here; left to itself, peft would look for the base's config under that name.
     model.save_pretrained(folder, save_embedding_layers=False)
+    if is_quantised(model):
+        note(model, folder)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
 
 
@@ -181,13 +203,19 @@ def load_variant(
     dtype: torch.dtype = torch.float32,
     trust_remote_code: bool = False,
 ) -> LoadedModel:
-    """Load what `save_final` wrote, or the untuned base for None. An adapter is merged into the base in memory."""
+    """Load what `save_final` wrote, or the untuned base for None. An adapter is merged into the base in memory.
+
+    One that was trained over 4-bit weights is merged into what these stand for. Raises ModelError, MissingExtra.
+    """
     if weights_folder is None:
         return load(base_folder, dtype=dtype, trust_remote_code=trust_remote_code)
     if not (weights_folder / "adapter_config.json").is_file():
         return load(weights_folder, dtype=dtype, trust_remote_code=trust_remote_code)
     from peft import PeftModel
 
-    base = load(base_folder, dtype=dtype, trust_remote_code=trust_remote_code)
-    merged = PeftModel.from_pretrained(base.model, weights_folder).merge_and_unload()
+    if (weights_folder / FILE).is_file():
+        base = load_dequantised(base_folder, weights_folder, trust_remote_code=trust_remote_code)
+    else:
+        base = load(base_folder, dtype=dtype, trust_remote_code=trust_remote_code)
+    merged = PeftModel.from_pretrained(base.model, weights_folder).merge_and_unload().to(dtype)
     return LoadedModel(merged.eval(), base.tokenizer, base.context_length)

@@ -6,11 +6,14 @@ functions do the plain thing where no process group is initialised.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.tensor import DTensor
 
 T = TypeVar("T")
 
@@ -30,11 +33,39 @@ def share(rows: Sequence[T]) -> Sequence[T]:
     return rows[rank() :: world()]
 
 
+@dataclass(frozen=True, slots=True)
+class Turn(Generic[T]):
+    """The rows of one pass of this process; `counts` is 0 for a pass that only keeps the others company, else 1."""
+
+    rows: Sequence[T]
+    counts: int
+
+
+def turns(rows: Sequence[T], size: int, *, together: bool) -> Iterator[Turn[T]]:
+    """Passes of at most `size` rows over this process's share; with `together`, as many in every process."""
+    own = share(rows)
+    for first in range(0, len(own), size):
+        yield Turn(own[first : first + size], 1)
+    if together:
+        most = math.ceil(math.ceil(len(rows) / world()) / size)
+        yield from [Turn(rows[:1], 0)] * (most - math.ceil(len(own) / size))
+
+
+def said_by_first(value: bool, device: torch.device) -> bool:
+    """What process 0 says, in every process."""
+    return sum_over_all(float(value and rank() == 0), device) > 0
+
+
 def sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
-    """Sum each parameter's gradient over all processes, in place; one that is None here counts as zero."""
+    """Sum each parameter's gradient over all processes, in place; one that is None here counts as zero.
+
+    Those of a sharded model are summed in the backward pass already.
+    """
     if world() == 1:
         return
     for parameter in parameters:
+        if isinstance(parameter, DTensor):
+            continue
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
         distributed.all_reduce(parameter.grad)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import torch
 
 from harness import errors
 from harness.errors import HarnessError, TrainingFailed
-from harness.records.job import JobOutcome, StepDone, TrainJob
+from harness.records.job import JobOutcome, Launch, StepDone, TrainJob
 from harness.records.rows import LossRow
 from harness.records.seal import TrainFacts
 
@@ -26,27 +27,27 @@ END_SECONDS = 20
 ERROR_LINE = re.compile(r"^(?:\[rank\d+\]: )?((?:[\w.]+)?(?:Error|Exception|Exit)\b.*)", re.MULTILINE)
 
 
-def train_together(job: TrainJob, devices: int, folder: Path, on_step: Callable[[LossRow, int], None]) -> TrainFacts:
-    """Train the job's variant on `devices` GPUs of this machine, or in as many processes on the CPU.
+def train_together(job: TrainJob, launch: Launch, folder: Path, on_step: Callable[[LossRow, int], None]) -> TrainFacts:
+    """Train the job's variant on GPUs of this machine, in processes on the CPU, or wherever the launcher starts them.
 
     `folder`: for the job file and the processes' log. Weights are those of one process up to rounding: sums are taken
     in another order. Raises what `train_variant` raises, and HarnessError where there are not so many GPUs or the
     processes die.
     """
-    there = torch.cuda.device_count()
-    if there and devices > there:
+    devices, there = launch.devices, torch.cuda.device_count()
+    if launch.launcher is None and there and devices > there:
         raise HarnessError(f"train.devices: {devices} wanted, {there} there", hint=f"say devices: {there}")
     folder.mkdir(parents=True, exist_ok=True)
     file, log = folder / "job.json", folder / "log.txt"
     file.write_text(job.model_dump_json(), encoding="utf-8")
     for path in (job.progress, job.outcome):
         path.unlink(missing_ok=True)
-    with log.open("wb") as sink, _running(_command(file, devices), _environment(devices), sink) as process:
+    with log.open("wb") as sink, _running(_command(file, launch), _environment(devices), sink) as process:
         for done in _steps(job.progress, process):
             on_step(done.row, done.total)
     if not job.outcome.is_file():
         raise TrainingFailed(
-            f"the {devices} training processes ended with status {process.returncode}: {_reason(log)}",
+            f"the training processes ended with status {process.returncode}: {_reason(log)}",
             hint=f"their whole log: {log}",
         )
     outcome = JobOutcome.model_validate_json(job.outcome.read_bytes())
@@ -62,9 +63,10 @@ def _reason(log: Path) -> str:
     return found[1] if found else "no reason given"
 
 
-def _command(job: Path, devices: int) -> list[str]:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]
-    return [*torchrun, "-m", "trainers.worker", str(job)]
+def _command(job: Path, launch: Launch) -> list[str]:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(launch.devices)]
+    launcher = torchrun if launch.launcher is None else shlex.split(launch.launcher)
+    return [*launcher, "-m", "trainers.worker", str(job)]
 
 
 def _environment(devices: int) -> dict[str, str]:
@@ -75,7 +77,10 @@ def _environment(devices: int) -> dict[str, str]:
 @contextmanager
 def _running(command: list[str], environment: dict[str, str], sink: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
     """The processes; none of them outlives the context (torchrun passes its end on to those it started)."""
-    process = subprocess.Popen(command, env=environment, stdout=sink, stderr=subprocess.STDOUT)  # noqa: S603 - our own
+    try:
+        process = subprocess.Popen(command, env=environment, stdout=sink, stderr=subprocess.STDOUT)  # noqa: S603
+    except OSError as error:
+        raise HarnessError(f"train.launcher: {command[0]} does not start: {error.strerror}") from error
     try:
         yield process
     finally:

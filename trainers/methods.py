@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from harness.errors import ModelError
 from harness.records.settings import LoraSettings
+from harness.records.variant import TrainedMethod
 
 
-def adapt(model: Any, method: Literal["full", "lora"], lora: LoraSettings, seed: int) -> Any:
-    """The model with only the method's parameters requiring gradients; for `lora` wrapped by peft, the base frozen.
+def adapt(model: Any, method: TrainedMethod, lora: LoraSettings, seed: int) -> Any:
+    """The model with only the method's parameters requiring gradients; else than `full` wrapped by peft, base frozen.
+
+    For `qlora` the model has to come quantised (trainers.quantised).
 
     The adapter's initial values are a function of `seed` alone. Raises ModelError for target names that fit no layer.
     """

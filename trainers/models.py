@@ -118,14 +118,16 @@ def _hub_commit(name: str, revision: str | None) -> str:
 def _hub_error(name: str, revision: str | None, error: Exception) -> ModelError:
     at = f" at revision {revision!r}" if revision else ""
     reason = next(iter(str(error).splitlines()), type(error).__name__)
-    if type(error).__name__ in ("RepositoryNotFoundError", "RevisionNotFoundError", "GatedRepoError"):
+    answered = type(error).__name__ in ("RepositoryNotFoundError", "RevisionNotFoundError", "GatedRepoError")
+    if answered:
         hint = "check the name; for a private or gated model accept its terms and run `hf auth login`"
     else:
         hint = (
             f"check the network, or fetch it where there is one (`hf download {name}`) and copy the cache, or give a"
             f" local folder as the model; {', '.join(PACKAGED)} need no network"
         )
-    return ModelError(f"cannot reach model {name}{at} on the Hugging Face Hub: {reason}", hint=hint)
+    what = f"cannot reach model {name}{at} on the Hugging Face Hub: {reason}"
+    return ModelError(what, hint=hint, unreachable=not answered)
 
 
 # ---------------------------------------------------------------- conversion into the store
@@ -220,10 +222,20 @@ class LoadedModel:
     context_length: int
 
 
-def load(folder: Path, *, dtype: torch.dtype, trust_remote_code: bool = False) -> LoadedModel:
-    """Load a folder that `convert` or `save_pretrained` wrote onto the CPU. Raises ModelError when it does not load."""
+def load(
+    folder: Path,
+    *,
+    dtype: torch.dtype,
+    trust_remote_code: bool = False,
+    quantised: tuple[Any, torch.device] | None = None,
+) -> LoadedModel:
+    """Load a folder that `convert` or `save_pretrained` wrote. Raises ModelError when it does not load.
+
+    `quantised`: transformers' quantisation config and the device that the model comes to; else it is on the CPU.
+    """
+    extra = {} if quantised is None else {"quantization_config": quantised[0], "device_map": {"": quantised[1]}}
     with quiet(), _readable(str(folder)):
-        model = _auto_model(folder, dtype=dtype, trust_remote_code=trust_remote_code)
+        model = _auto_model(folder, dtype=dtype, trust_remote_code=trust_remote_code, **extra)
         tokenizer = _auto_tokenizer(folder, trust_remote_code)
     return LoadedModel(model.eval(), tokenizer, context_length(model.config))
 
@@ -261,10 +273,10 @@ def context_length(config: Any) -> int:
     return int(length)
 
 
-def _auto_model(folder: Path, *, dtype: torch.dtype | Literal["auto"], trust_remote_code: bool) -> Any:
+def _auto_model(folder: Path, *, dtype: torch.dtype | Literal["auto"], trust_remote_code: bool, **extra: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=trust_remote_code)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=trust_remote_code, **extra)
 
 
 def _auto_tokenizer(folder: Path, trust_remote_code: bool) -> Any:

@@ -1,15 +1,16 @@
 """Rows become padding-free batches: every token is computed once, and the prefix that all rows share only once.
 
 Linear layers see one flat sequence `prefix row1 row2 …` without padding. Only inside the attention function do rows lie
-side by side (each behind the prefix), so that causal attention needs no mask. Positions go on from the prefix. The
-result is exact: each row attends to the prefix and to itself, as if it were alone. Logits are formed for loss-bearing
-positions only.
+side by side (each behind the prefix), so that causal attention needs no mask; on a GPU a kernel for rows of different
+lengths takes them as they are (trainers.ragged). Positions go on from the prefix. The result is exact: each row attends
+to the prefix and to itself, as if it were alone. Logits are formed for loss-bearing positions only, and in pieces where
+they would be many (trainers.cross_entropy).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface
 
+from trainers.cross_entropy import Targets, cross_entropy, loss_in_head, way
 from trainers.masking import IGNORE, EncodedRow
+from trainers.ragged import Ragged, kernel_for, ragged_attention
 
 PADDING_FREE_MODELS = frozenset(
     {"llama", "mistral", "qwen2", "qwen3", "gpt2", "gemma", "gemma3_text", "phi3", "smollm3", "olmo2"}
@@ -58,24 +61,6 @@ class FlatRows:
     def index(self, row: int, position: int) -> int:
         """Flat index of a row's token at a position."""
         return position if position < self.prefix else self.starts[row] + position - self.prefix
-
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """What carries loss: at flat index `sources[rows[i]]` the model predicts `tokens[i]`, with weight `weights[i]`.
-
-    No source comes twice, and no pair of row and token: gradients then never meet in one place, where the order of
-    threads would decide their last bits.
-    """
-
-    sources: Tensor  # (U,)
-    rows: Tensor  # (N,)
-    tokens: Tensor  # (N,)
-    weights: Tensor  # (N,) float32
-
-    def to(self, device: torch.device) -> Targets:
-        """The same with all tensors on `device`."""
-        return Targets(*(tensor.to(device) for tensor in (self.sources, self.rows, self.tokens, self.weights)))
 
 
 def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:
@@ -144,13 +129,15 @@ def padding_free_attention(  # noqa: PLR0913 - the signature that transformers' 
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    packing: Layout,
+    packing: Layout | Ragged,
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each row of a flat sequence; returns (1, T, heads, D)."""
+    if isinstance(packing, Ragged):
+        return ragged_attention(query, key, value, packing, scaling, dropout, sliding_window), None
     q, k, v = (side_by_side(states, packing) for states in (query, key, value))
     mask = _window_mask(packing.width, sliding_window, query.device)
     out = functional.scaled_dot_product_attention(
@@ -224,14 +211,21 @@ def _flat_loss(model: Any, rows: Sequence[EncodedRow], share_prefix: bool) -> Te
     flat = flatten([row.ids for row in rows], share_prefix=share_prefix)
     device = model.device
     wanted = targets(rows, flat).to(device)
-    logits = model(
-        input_ids=flat.input_ids.to(device),
-        position_ids=flat.position_ids.to(device),
-        packing=flat.layout.to(device),
-        logits_to_keep=wanted.sources,
-        use_cache=False,
-    ).logits[0]  # (U, V)
-    return _cross_entropy(logits, wanted.rows, wanted.tokens, wanted.weights)
+    chosen = way(model, len(wanted.sources), device)
+    with nullcontext() if chosen == "at once" else loss_in_head(model, wanted, chosen):
+        logits = model(
+            input_ids=flat.input_ids.to(device),
+            position_ids=flat.position_ids.to(device),
+            packing=_packing(model, flat).to(device),
+            logits_to_keep=wanted.sources,
+            use_cache=False,
+        ).logits[0]  # (U, V), or the loss itself
+    return cross_entropy(logits, wanted.rows, wanted.tokens, wanted.weights) if chosen == "at once" else logits
+
+
+def _packing(model: Any, flat: FlatRows) -> Layout | Ragged:
+    kernel = kernel_for(model)
+    return flat.layout if kernel is None else Ragged.of(kernel, flat.prefix, flat.starts, flat.lengths)
 
 
 def _padded_loss(model: Any, rows: Sequence[EncodedRow]) -> Tensor:
@@ -243,31 +237,4 @@ def _padded_loss(model: Any, rows: Sequence[EncodedRow]) -> Tensor:
     logits = model(input_ids=ids, attention_mask=seen, use_cache=False).logits[:, :-1]  # position t predicts t + 1
     learns = labels[:, 1:] != IGNORE
     each = torch.arange(int(learns.sum()), device=device)
-    return _cross_entropy(logits[learns], each, labels[:, 1:][learns], weights[:, 1:][learns])
-
-
-def _cross_entropy(logits: Tensor, rows: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
-    """Sum of weights[i] × cross entropy of logits[rows[i]] (U, V) against tokens[i]; see Targets."""
-    return _WeightedCrossEntropy.apply(logits, rows, tokens, weights)  # type: ignore[no-any-return,no-untyped-call]
-
-
-class _WeightedCrossEntropy(torch.autograd.Function):
-    """Several targets a row of logits (the softmax's own gradient, written out)."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, rows: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
-        highest = logits.amax(dim=-1, keepdim=True).float()
-        shifted = logits.float() - highest  # (U, V); small where it matters: nothing large is subtracted later
-        log_sums = shifted.exp().sum(dim=-1).log()  # (U,)
-        ctx.save_for_backward(shifted, log_sums, rows, tokens, weights)
-        ctx.dtype = logits.dtype
-        return torch.dot(log_sums[rows] - shifted[rows, tokens], weights)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        shifted, log_sums, rows, tokens, weights = ctx.saved_tensors
-        scaled = weights * gradients[0]
-        of_row = torch.zeros_like(log_sums).index_add_(0, rows, scaled)
-        found = (shifted - log_sums[:, None]).exp_().mul_(of_row[:, None])
-        found[rows, tokens] -= scaled
-        return found.to(ctx.dtype), None, None, None
+    return cross_entropy(logits[learns], each, labels[:, 1:][learns], weights[:, 1:][learns])

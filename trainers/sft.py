@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,21 @@ from harness.records.rows import LossRow
 from harness.records.seal import TrainFacts
 from harness.records.settings import TrainSettings
 from trainers.checkpoints import Checkpoints, Progress, save_final
-from trainers.distributed import rank, share, sum_over_all, wait_for_all
+from trainers.compiling import compiled_layers
+from trainers.distributed import rank, said_by_first, sum_over_all, turns, wait_for_all
 from trainers.ledger import Meter, metered, training_flops
 from trainers.mask_preview import preview_of, write_preview
 from trainers.methods import adapt, trained_parameters
-from trainers.models import load
+from trainers.models import LoadedModel, load
 from trainers.packing import padding_free, weighted_loss
 from trainers.precision import Precision, autocast, device, resolve
+from trainers.quantised import load_quantised, n_weights
 from trainers.recompute import recomputing
 from trainers.rows import NamedRow, TrainingRows, encode_examples, mask_policy
 from trainers.schedules import batch_at, budgeted_steps, learning_rate, step_seed, steps_per_epoch
-from trainers.standing import standing_gradients
-from trainers.step import Stepper, chunks, make_optimizer
+from trainers.sharding import gathered, is_sharded, put, shard
+from trainers.standing import StandingGradients, standing_gradients
+from trainers.step import Stepper, make_optimizer
 
 OnStep = Callable[[LossRow, int], None]
 """Called after each optimizer step with its row and the total number of steps."""
@@ -67,21 +71,27 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
     on_step: OnStep,
     *,
     trust_remote_code: bool = False,
+    sharded: bool = False,
 ) -> TrainFacts:
     """Train one variant from a converted base model and write its final weights into `folder`.
 
     `on_step` is called for every step from the first, those of a resumed checkpoint replayed. Checkpoints are removed
-    at the end. Raises DataError for rows that do not fit, TrainingFailed when the loss is not finite.
+    at the end. `sharded`: split the weights over the processes of the group. Raises DataError for rows that do not fit,
+    TrainingFailed when the loss is not finite.
     """
-    base = load(base_folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
+    base = _base(input, base_folder, trust_remote_code)
     policy = mask_policy(input)
     rows = encode_examples(base, examples, style, policy, input.settings.max_length, input.settings.truncate)
-    parameters = sum(parameter.numel() for parameter in base.model.parameters())
+    parameters = n_weights(base.model)
     head = base.model.get_output_embeddings().weight.numel()
-    model = adapt(base.model, input.method, input.settings.lora, input.seed).to(device())
+    model = adapt(base.model, input.method, input.settings.lora, input.seed)
+    if sharded:
+        shard(model)
+    else:
+        model.to(device())
     trained = sum(parameter.numel() for parameter in trained_parameters(model).values())
     checkpoints = Checkpoints(checkpoint_folder, digest(input))
-    peak_lr = input.settings.lora.lr if input.method == "lora" else None
+    peak_lr = input.settings.lora.lr if input.method != "full" else None
     with metered() as meter:
         report = fit(
             model,
@@ -92,6 +102,12 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
             checkpoints=checkpoints,
             on_step=on_step,
         )
+    if sharded:
+        learned = gathered(trained_parameters(model))
+        if rank() == 0:
+            model = adapt(_base(input, base_folder, trust_remote_code).model, input.method, input.settings.lora, 0)
+            for name, parameter in trained_parameters(model).items():
+                put(learned[name].detach(), parameter)
     if rank() == 0:
         save_final(model, base.tokenizer, folder, input.base)
         freeze(style, folder)
@@ -99,6 +115,12 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
         checkpoints.clear()
     wait_for_all()
     return _facts(report, rows, input, Size(parameters, trained, head), meter)
+
+
+def _base(input: TrainInput, folder: Path, trust_remote_code: bool) -> LoadedModel:
+    if input.method == "qlora":
+        return load_quantised(folder, resolve(input.settings.precision), trust_remote_code=trust_remote_code)
+    return load(folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
 
 
 # ---------------------------------------------------------------- the loop
@@ -125,15 +147,17 @@ def fit(
     total = budgeted_steps(settings, [len(named.row.ids) for named in rows.train], seed)
     if precision == "bf16-pure":
         model.to(torch.bfloat16)
-    optimizer = make_optimizer(model, peak_lr, settings.weight_decay, precision)
+    optimizer = make_optimizer(model, peak_lr, settings.weight_decay, precision, settings.optimizer)
     progress = checkpoints.resume(model, optimizer) if checkpoints is not None else Progress()
     for row in progress.losses:
         on_step(row, total)
+    by_autograd = is_sharded(model) or settings.compile  # standing buffers know neither split nor traced weights
     losses, started = list(progress.losses), time.monotonic() - progress.seconds
     with (
         padding_free(model),
         recomputing(model, settings.gradient_checkpointing),
-        standing_gradients(model) as standing,
+        compiled_layers(model, settings.compile),
+        nullcontext(StandingGradients()) if by_autograd else standing_gradients(model) as standing,
         torch.random.fork_rng(),
     ):
         micro = settings.micro_batch_size or settings.batch_size
@@ -148,10 +172,10 @@ def fit(
                 row = row.model_copy(update={"validation_loss": evaluate(model, rows.validation, stepper)})
             losses.append(row)
             on_step(row, total)
-            if checkpoints is not None and rank() == 0:
+            if checkpoints is not None:
                 if settings.keep == "best" and _best(losses) == row:
                     checkpoints.save_best(model)
-                if step + 1 < total and checkpoints.should_save():
+                if step + 1 < total and said_by_first(checkpoints.should_save(), model.device):
                     checkpoints.save(model, optimizer, Progress(tuple(losses), time.monotonic() - started))
     seconds, kept = time.monotonic() - started, losses[-1]
     wait_for_all()
@@ -198,9 +222,11 @@ def evaluate(model: Any, rows: Sequence[NamedRow], stepper: Stepper) -> float:
     """Mean loss over loss-bearing tokens, nats a token, without dropout."""
     model.eval()
     total = 0.0
-    for batch in chunks(share(rows), stepper.micro_batch_size):
+    for turn in turns(rows, stepper.micro_batch_size, together=is_sharded(model)):
         with autocast(stepper.precision, model.device):
-            total += weighted_loss(model, [named.row for named in batch]).item()
+            total += weighted_loss(model, [named.row for named in turn.rows]).item() * turn.counts
+    if is_sharded(model):
+        model.reshard()  # after a forward pass some weights stay whole, for a backward pass that does not come here
     return sum_over_all(total, model.device) / sum(sum(named.row.weights) for named in rows)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +12,16 @@ import torch
 
 from harness.errors import MissingExtra, TrainingFailed
 from harness.records.rows import LossRow
-from harness.records.settings import TrainSettings
-from trainers.distributed import share, sum_gradients, sum_over_all
+from harness.records.settings import OptimizerName, TrainSettings
+from trainers.distributed import sum_gradients, sum_over_all, turns
+from trainers.eight_bit import eight_bit_adamw
 from trainers.masking import EncodedRow
 from trainers.methods import trained_parameters
 from trainers.neftune import noisy_embeddings
 from trainers.packing import weighted_loss
 from trainers.precision import Precision, autocast
 from trainers.rows import NamedRow
+from trainers.sharding import is_sharded, whole
 from trainers.standing import StandingGradients
 
 
@@ -48,7 +50,7 @@ class Stepper:
         limit = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         sum_gradients(parameters)
-        grad_norm = torch.nn.utils.clip_grad_norm_(parameters, limit).item()
+        grad_norm = whole(torch.nn.utils.clip_grad_norm_(parameters, limit)).item()
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             raise _not_finite(loss, grad_norm, step, batch)
         for group in self.optimizer.param_groups:
@@ -68,6 +70,8 @@ class Stepper:
                     raise
                 if self.micro_batch_size == 1:
                     raise _too_large(step, batch) from error
+                if is_sharded(self.model):  # the other processes wait within this very pass
+                    raise _too_many(step, self.micro_batch_size) from error
             self.micro_batch_size = max(1, min(self.micro_batch_size, len(batch)) // 2)
             self.on_halved(self.micro_batch_size)
 
@@ -76,8 +80,8 @@ class Stepper:
         self.standing.begin_step(self.model.parameters())
         weight = sum(sum(named.row.weights) for named in batch)
         loss = 0.0
-        for micro_batch in chunks(share(batch), self.micro_batch_size):
-            part = self._loss([named.row for named in micro_batch]) / weight
+        for turn in turns(batch, self.micro_batch_size, together=is_sharded(self.model)):
+            part = self._loss([named.row for named in turn.rows]) * (turn.counts / weight)
             torch.autograd.backward(part)
             loss += part.item()
         self.standing.hand_over()
@@ -90,7 +94,9 @@ class Stepper:
             return weighted_loss(self.model, rows, share_prefix=alpha is None)  # noise differs from row to row
 
 
-def make_optimizer(model: Any, lr: float, weight_decay: float, precision: Precision) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: Any, lr: float, weight_decay: float, precision: Precision, name: OptimizerName = "adamw"
+) -> torch.optim.Optimizer:
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with decay on matrices only, not on norms and biases.
 
     For `bf16-pure` that of torch-optimi, whose Kahan summation keeps the small updates that bfloat16 would round away;
@@ -102,6 +108,8 @@ def make_optimizer(model: Any, lr: float, weight_decay: float, precision: Precis
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
+    if name == "adamw-8bit":
+        return eight_bit_adamw(groups, lr)
     if precision != "bf16-pure":
         return torch.optim.AdamW(groups, lr=lr, fused=True)
     try:
@@ -112,11 +120,6 @@ def make_optimizer(model: Any, lr: float, weight_decay: float, precision: Precis
     for group in optimizer.param_groups:  # as its first step would; a resumed training has its first step behind it
         group["setup"], group["step"] = True, torch.tensor(0, dtype=torch.int32)
     return optimizer  # type: ignore[no-any-return]
-
-
-def chunks(batch: Sequence[NamedRow], size: int) -> Iterator[Sequence[NamedRow]]:
-    """Consecutive pieces of at most `size` rows."""
-    return (batch[first : first + size] for first in range(0, len(batch), size))
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -130,6 +133,13 @@ def _too_large(step: int, batch: Sequence[NamedRow]) -> TrainingFailed:
         f"step {step + 1}: out of memory with one example at a time; the longest is {longest.example_id} with"
         f" {len(longest.row.ids)} tokens",
         hint="use a smaller model, method lora, or drop long entries with train.max_length",
+    )
+
+
+def _too_many(step: int, micro_batch_size: int) -> TrainingFailed:
+    return TrainingFailed(
+        f"step {step + 1}: out of memory with {micro_batch_size} examples a forward pass in each process",
+        hint=f"say train.micro_batch_size: {micro_batch_size // 2}; a sharded training cannot halve it by itself",
     )
 
 

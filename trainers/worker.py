@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
+from harness.data.folds import in_fold
 from harness.errors import HarnessError
 from harness.records.data import SplitExample
 from harness.records.job import JobOutcome, StepDone, TrainJob
@@ -37,7 +38,7 @@ def main(path: Path) -> int:
 
 def _train(job: TrainJob) -> TrainFacts:
     with job.rows.open("rb") as lines:
-        examples = [SplitExample.model_validate_json(line) for line in lines]
+        examples = list(in_fold((SplitExample.model_validate_json(line) for line in lines), job.input.fold))
     job.progress.touch()
     with job.progress.open("a", encoding="utf-8") as progress:
 
@@ -55,6 +56,7 @@ def _train(job: TrainJob) -> TrainFacts:
             job.checkpoints,
             on_step,
             trust_remote_code=job.trust_remote_code,
+            sharded=job.sharded,
         )
 
 

@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="FIELD",
-        help="language, length, input, leaked, or a field of the data; may be given several times",
+        help="language, length, input, leaked, task (first word), or a field of the data; may be given several times",
     )
     board.add_argument("--measure", help="a metric or judge (default: the primary measure)")
     board.add_argument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +62,7 @@ def check_matrix(arguments: argparse.Namespace) -> int:
     """`harness check`."""
     from rich.console import Console
 
-    from harness.errors import HarnessError
+    from harness.errors import HarnessError, StoreError
     from harness.gate.report import UNREACHABLE
     from reports.check_terminal import print_check
 
@@ -76,7 +77,11 @@ def check_matrix(arguments: argparse.Namespace) -> int:
         traceback.print_exc()
         return UNREACHABLE
     print_check(report, console)
-    write_outputs(report, junit=arguments.junit, markdown=arguments.markdown, json=arguments.json)
+    try:
+        write_outputs(report, junit=arguments.junit, markdown=arguments.markdown, json=arguments.json)
+    except StoreError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return report.exit_status or UNREACHABLE
     return report.exit_status
 
 
@@ -90,10 +95,10 @@ def checked(  # noqa: PLR0913 - what is held to what, and how
 ) -> CheckReport:
     """Run what is missing and check it. `limits`: calls to judges and US dollars at most.
 
-    Trouble of judges and disks is part of the report. Raises HarnessError for files that cannot be used.
+    Trouble of judges, servers and disks is part of the report. Raises HarnessError for files that cannot be used.
     """
     from harness.commands.judging import budget_of
-    from harness.errors import JudgeError, NothingFinished, StoreError
+    from harness.errors import HarnessError, JudgeError, NothingFinished, StoreError
     from harness.gate.baseline_file import load
     from harness.gate.policy_file import load_policy, settled
     from harness.gate.report import Files, assembled, check, failure
@@ -103,20 +108,28 @@ def checked(  # noqa: PLR0913 - what is held to what, and how
     baseline = load(against)
     files = Files(str(matrix), str(against), str(policy_file or "policy"))
     policy = settled(load_policy(policy_file), baseline.snapshot, files.policy)
-    spec, plan, resolved, text = prepared(matrix)
-    refused = refusals(baseline, policy, spec, plan, resolved)
-    if refused:
-        return assembled(baseline, policy, files, [failure(*each, "input") for each in refused])
-    store, budget = Store(store_folder), budget_of(resolved, *limits)
+    try:
+        spec, plan, resolved, text = prepared(matrix)
+        refused = refusals(baseline, policy, spec, plan, resolved)
+        if refused:
+            return assembled(baseline, policy, files, [failure(*each, "input") for each in refused])
+        store, budget = Store(store_folder), budget_of(resolved, *limits)
+    except HarnessError as e:
+        if e.unreachable:
+            return assembled(baseline, policy, files, [failure("servers", str(e), "infrastructure")])
+        raise
     try:
         result = finished(spec, plan, resolved, store, text, console, budget)
+        run = MatrixRun(plan.matrix, plan.matrix_digest, store.matrix_folder(plan), plan, result)
+        candidate = snapshot(run, store, texts=True)
     except NothingFinished as e:
         return assembled(baseline, policy, files, [failure("training", e.what, "training")])
-    except (JudgeError, StoreError) as e:
-        name = "judges" if isinstance(e, JudgeError) else "store"
+    except HarnessError as e:
+        if not (e.unreachable or isinstance(e, JudgeError | StoreError)):
+            raise
+        name = "store" if isinstance(e, StoreError) else "judges" if isinstance(e, JudgeError) else "servers"
         return assembled(baseline, policy, files, [failure(name, str(e), "infrastructure")])
-    run = MatrixRun(plan.matrix, plan.matrix_digest, store.matrix_folder(plan), plan, result)
-    return check(baseline, snapshot(run, store, texts=True), policy, files)
+    return check(baseline, candidate, policy, files)
 
 
 def refusals(

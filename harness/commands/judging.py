@@ -50,10 +50,10 @@ def trust_judges(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from harness import pipeline
-    from harness.evidence import agreements, judge_report, judged_variants, win_rates
+    from harness.evidence import agreements, contests, judge_report, judged_variants, win_rates
     from harness.progress import Bars, Lines
     from harness.store import Store
-    from reports.trust_table import print_agreement, print_trust, print_win_rates
+    from reports.trust_table import print_agreement, print_strengths, print_trust, print_win_rates
 
     _, plan, resolved, _ = prepared(arguments.matrix)
     quiet_libraries()
@@ -69,6 +69,7 @@ def trust_judges(arguments: argparse.Namespace) -> int:
     print_trust([judge_report(judge, variants, finished, store) for judge in plan.judges], console)
     print_agreement(agreements(plan, variants), console)
     print_win_rates(win_rates(plan, finished, store), console)
+    print_strengths(contests(plan, store), console)
     return 0
 
 
@@ -142,7 +143,7 @@ def check_judges(plan: Plan, resolved: Resolved, undone: set[StageKey]) -> None:
     for judge in resolved.judges:
         name, spec = judge.spec.column, judge.spec
         asks = [each.asks[name] for each in plan.variants]
-        asks += [each.probe_ask for each in plan.judges if each.name == name]
+        asks += [key for each in plan.judges if each.name == name for key in (each.probe_ask, each.contest) if key]
         if undone.intersection(asks):
             preflight(spec.backend, spec.model, spec.options)
     for each in plan.variants:

@@ -1,6 +1,7 @@
 """`pytest --harness-matrix matrix.yaml --harness-baseline baselines/main.json`: a test for each line of the policy.
 
-The first test runs what is missing; a regression fails its test, and what cannot be told and fails nothing is skipped.
+The first test runs what is missing; a regression fails its test, what cannot be told and fails nothing is skipped, and
+trouble of judges, servers or disks is an error: where nothing but that went wrong, pytest's exit status is 4.
 """
 
 from __future__ import annotations
@@ -74,6 +75,16 @@ class MatrixFile(pytest.File):
         return checked(self.given, option("harness_baseline"), policy, store, Console())
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """An exit status that tells trouble around the model from a worse model."""
+    troubled = sum(isinstance(each, MatrixCheck) and each.troubled for each in session.items)
+    if troubled and troubled == session.testsfailed:
+        from harness.gate.report import UNREACHABLE
+
+        session.exitstatus = UNREACHABLE
+
+
 class CheckFailed(Exception):
     """What pytest prints instead of a traceback."""
 
@@ -85,15 +96,29 @@ class MatrixCheck(pytest.Item):
         """`wanted`: kind and measure of the checks."""
         super().__init__(**rest)
         self.wanted = wanted
+        self.troubled = False
 
-    def runtest(self) -> None:
-        """Raises CheckFailed, or skips."""
+    def _found(self) -> tuple[CheckReport, list[CheckResult]]:
+        """The report, and the checks of this line; those that failed everything where there are none of it."""
         assert isinstance(self.parent, MatrixFile)  # noqa: S101 - made by it alone
         report = self.parent.report
         mine = [each for each in report.checks if self.wanted in (None, (each.kind, each.measure))]
+        return report, mine or list(report.checks)
+
+    def setup(self) -> None:
+        """Raises CheckFailed where nothing was found out about the model: pytest calls that an error, not a failure."""
+        report, mine = self._found()
         failed = [each for each in mine if each.fails]
-        if failed or not mine:
-            raise CheckFailed("\n".join([report.answer, *map(_line, failed or report.checks)]))
+        if failed and all(each.cause == "infrastructure" for each in failed):
+            self.troubled = True
+            raise CheckFailed("\n".join([report.answer, *map(_line, failed)]))
+
+    def runtest(self) -> None:
+        """Raises CheckFailed, or skips."""
+        report, mine = self._found()
+        failed = [each for each in mine if each.fails]
+        if failed:
+            raise CheckFailed("\n".join([report.answer, *map(_line, failed)]))
         undecided = [each for each in mine if each.outcome not in ("pass", "improved")]
         if undecided:
             pytest.skip("; ".join(map(_line, undecided)))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from harness.data import similarity
 from harness.data.columns import Columns, Hashes, collect, prompt_text, spoken
 from harness.data.language import UNCLEAR
-from harness.data.split import PARTS
+from harness.data.split import LEFT_OUT, PARTS, TEST, TRAIN
 from harness.records.data import AuditFinding, Example, Place, SplitExample
 from harness.records.settings import AUDIT_KINDS, AuditKind, AuditSettings
 
@@ -26,7 +26,6 @@ OUTLIER, OUTLIER_FACTOR = 5.0, 4.0
 """Robust standard deviations (1.4826 median absolute deviations) of the log-length; and how many times the median."""
 OTHERS, EXCERPT = 100, 60
 """Places and characters that a finding carries."""
-TRAIN = PARTS.index("train")
 
 Rows = npt.NDArray[np.int64]
 
@@ -51,11 +50,13 @@ class Found:
     detail: str = ""
     in_part: bool = True
     """False for a repeat of another part's entry only: dropping is then the leak's business."""
+    folded: bool = False
+    """A leak between folds, each of which is train for the other: the first entry stays."""
 
     def victims(self) -> Iterable[int]:
         """The rows that `drop` leaves out: the later of two, the train copy of a leak, all sharers but the first."""
         if self.kind in ("leaks", "near_leaks", "identical_outputs"):
-            return [int(other) for other in self.others]
+            return [int(other) for other in self.others if not self.folded or other > self.row]
         return [self.row] if self.in_part else []
 
 
@@ -71,7 +72,7 @@ class Audit:
 def audit(rows: Iterable[SplitExample], settings: AuditSettings, limits: Sequence[TokenLimit] = ()) -> Audit:
     """Examine a split. `rows` is iterated up to three times."""
     columns, found = examine(rows, AUDIT_KINDS, settings.similarity, limits)
-    n: dict[str, int] = {name: int((columns.part == code).sum()) for code, name in enumerate(PARTS)}
+    n: dict[str, int] = {name: int((named_part(columns) == code).sum()) for code, name in enumerate(PARTS)}
     languages = Counter(columns.language.tolist())
     return Audit(n, tuple(placed(rows, columns, found)), dict(languages.most_common()))
 
@@ -110,7 +111,7 @@ def by_itself(
     output = example.output.strip()
     if "echoes" in kinds and output in (example.instruction.strip(), example.input.strip()):
         yield Found("echoes", number)
-    if "truncated" in kinds and row.split != "test":
+    if "truncated" in kinds and (row.split != "test" or row.fold is not None):
         counted = [(limit.tokens(example), limit) for limit in limits]
         over = [f"{n} tokens of {limit.longest} ({limit.label})" for n, limit in counted if n > limit.longest]
         if over:
@@ -139,10 +140,23 @@ def repeats(columns: Columns) -> Iterator[Found]:
 def leaks(columns: Columns) -> Iterator[Found]:
     """Test and validation entries whose prompt stands in train."""
     for group in groups(columns.prompt):
-        in_train = group[columns.part[group] == TRAIN]
-        if len(in_train):
-            for row in group[columns.part[group] != TRAIN].tolist():
-                yield Found("leaks", row, in_train)
+        parts = columns.part[group]
+        for row, part in zip(group.tolist(), parts.tolist(), strict=True):
+            others = group[trained_beside(parts, part)]
+            if len(others):
+                yield Found("leaks", row, others, folded=part > LEFT_OUT)
+
+
+def trained_beside(parts: npt.NDArray[np.int8], part: int) -> npt.NDArray[np.bool_]:
+    """Which of these parts are trained on where `part` is held out: train, and of folds all others."""
+    if part == TRAIN:
+        return np.zeros(len(parts), dtype=np.bool_)
+    return np.asarray((parts == TRAIN) | ((parts > LEFT_OUT) & (parts != part)))
+
+
+def named_part(columns: Columns) -> npt.NDArray[np.int8]:
+    """Each row's part; that of a fold's rows is the test part."""
+    return np.where(columns.part > LEFT_OUT, np.int8(TEST), columns.part)
 
 
 def identical_outputs(columns: Columns) -> Iterator[Found]:
@@ -190,15 +204,15 @@ def near(rows: Iterable[SplitExample], columns: Columns, threshold: float) -> It
     for (low, high), cosine in zip(pairs.tolist(), cosines.tolist(), strict=True):
         if cosine >= threshold:
             close["near_repeats", high].append((cosine, low))
-            in_train = (columns.part[[low, high]] == TRAIN).tolist()
-            if in_train in ([True, False], [False, True]):
-                row, other = (high, low) if in_train[0] else (low, high)
-                close["near_leaks", row].append((cosine, other))
+            for row, other in ((low, high), (high, low)):
+                if trained_beside(columns.part[[other]], int(columns.part[row]))[0]:
+                    close["near_leaks", row].append((cosine, other))
     for (kind, row), partners in close.items():
         others = np.sort(np.concatenate([members.of(other) for _, other in partners]))
         in_part = any(columns.part[other] == columns.part[row] for _, other in partners)
         for each in members.of(row).tolist():
-            yield Found(kind, each, others, similarity=max(partners)[0], in_part=in_part)
+            folded = bool(columns.part[row] > LEFT_OUT)
+            yield Found(kind, each, others, similarity=max(partners)[0], in_part=in_part, folded=folded)
 
 
 class Members:
@@ -238,7 +252,7 @@ def placed(rows: Iterable[SplitExample], columns: Columns, found: Sequence[Found
     needed = np.unique(np.concatenate(named)) if named else np.zeros(0, dtype=np.int64)
     position = np.zeros(len(columns), dtype=np.int64)
     for code in range(len(PARTS)):
-        mine = columns.part == code
+        mine = named_part(columns) == code
         position[mine] = np.arange(mine.sum())
     places: dict[int, Place] = {}
     excerpts: dict[int, str] = {}

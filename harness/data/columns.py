@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from harness.data import similarity
 from harness.data.language import UNCLEAR, language
-from harness.data.split import PARTS
+from harness.data.split import PARTS, fold_code
 from harness.records.data import Example, SplitExample
 from harness.records.settings import AuditKind
 
@@ -29,6 +29,7 @@ class Columns:
     """What the audit keeps of every row; arrays of one entry a row."""
 
     part: npt.NDArray[np.int8]
+    """Codes of harness.data.split, those of folds among them."""
     prompt: Hashes
     output: Hashes
     lengths: npt.NDArray[np.float32]
@@ -65,7 +66,7 @@ def _columns_of(batch: Sequence[SplitExample], kinds: Collection[AuditKind]) -> 
     prompts = [prompt_text(example) for example in examples]
     near = {"near_repeats", "near_leaks"} & set(kinds) and batch
     return (
-        np.array([PARTS.index(row.split) for row in batch], dtype=np.int8),
+        np.array([PARTS.index(r.split) if r.fold is None else fold_code(r.fold) for r in batch], dtype=np.int8),
         np.array([text_hash(prompt) for prompt in prompts], dtype=np.uint64),
         np.array([text_hash(example.output) for example in examples], dtype=np.uint64),
         np.array([(len(p), len(e.output)) for p, e in zip(prompts, examples, strict=True)], np.float32).reshape(-1, 2),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.data.load import Rejected, Row, read
 from harness.data.source import Source, sources
-from harness.data.split import LEFT_OUT, PARTS, assign, check_parts
+from harness.data.split import LEFT_OUT, PARTS, TEST, TRAIN, assign, check_parts, fold_code
 from harness.errors import DataError
 from harness.records.data import SplitExample, SplitName
 from harness.records.settings import FieldMap, SplitSettings
@@ -23,8 +23,9 @@ NAMED = 100
 class Dataset:
     """Iterating reads the sources anew and gives the rows that have a part, in file order.
 
-    `codes`: a byte an entry, its part's place in PARTS; `rejected`: broken rows left out, the first hundred;
-    `bad_rows`: how many there are. `split`: None where the sources are the parts.
+    `codes`: a byte an entry, its part's place in PARTS or the code of its fold; `rejected`: broken rows left out, the
+    first hundred; `bad_rows`: how many there are. `split`: None where the sources are the parts. `folds`: the folds
+    that are test sets, where the matrix names them; rows of the others are always trained on.
     """
 
     sources: tuple[Source, ...]
@@ -33,15 +34,25 @@ class Dataset:
     codes: bytes
     bad_rows: int = 0
     rejected: tuple[str, ...] = ()
+    folds: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
         """The files' names."""
         return ", ".join(source.path.name for source in self.sources)
 
-    def count(self, part: SplitName) -> int:
-        """Entries of a part."""
-        return self.codes.count(PARTS.index(part))
+    def count(self, part: SplitName, fold: int | None = None) -> int:
+        """Entries of a part, or of what a part is where that fold is the test set."""
+        plain = self.codes.count(PARTS.index(part))
+        sizes = {each: self.codes.count(fold_code(each)) for each in self.folded}
+        tested = sum(size for each, size in sizes.items() if fold in (None, each))
+        return plain + {"test": tested, "train": sum(sizes.values()) - tested, "validation": 0}[part]
+
+    @property
+    def folded(self) -> tuple[int, ...]:
+        """The folds that are test sets; none without cross-validation."""
+        every = (self.split.folds or 0) if self.split else 0
+        return self.folds or tuple(range(1, every + 1))
 
     def __iter__(self) -> Iterator[SplitExample]:
         by = self.split.field if self.split else None
@@ -50,8 +61,11 @@ class Dataset:
         for number, row in enumerate(rows):
             if number == len(self.codes):
                 raise self._changed()
-            if self.codes[number] != LEFT_OUT:
-                yield SplitExample(split=PARTS[self.codes[number]], index=row.index, example=row.example)
+            code = self.codes[number]
+            if code > LEFT_OUT:
+                yield SplitExample(split=PARTS[TEST], index=row.index, example=row.example, fold=code - LEFT_OUT)
+            elif code != LEFT_OUT:
+                yield SplitExample(split=PARTS[code], index=row.index, example=row.example)
         if number + 1 < len(self.codes):
             raise self._changed()
 
@@ -70,11 +84,19 @@ class _Scan:
     n: int = 0
 
 
-def dataset(spec: DataSpec, split: SplitSettings, beside: Path) -> Dataset:
-    """What a matrix's `data:` and `split:` mean. `beside`: what relative paths start from. Raises DataError."""
+def dataset(spec: DataSpec, split: SplitSettings, beside: Path, folds: tuple[int, ...] = ()) -> Dataset:
+    """What a matrix's `data:`, `split:` and `axes.fold` mean. `beside`: what relative paths start from.
+
+    Raises DataError.
+    """
     found = sources(spec, beside)
     given = spec.parts is not None
-    return scan(found, spec.fields, None if given else split, drop_bad=spec.on_bad_rows == "drop")
+    cut = scan(found, spec.fields, None if given else split, drop_bad=spec.on_bad_rows == "drop")
+    if not folds:
+        return cut
+    trained = {fold_code(fold): TRAIN for fold in cut.folded if fold not in folds}
+    table = bytes(trained.get(code, code) for code in range(256))
+    return replace(cut, codes=cut.codes.translate(table), folds=folds)
 
 
 def scan(found: Sequence[Source], fields: FieldMap, split: SplitSettings | None, *, drop_bad: bool) -> Dataset:

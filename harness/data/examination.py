@@ -57,7 +57,7 @@ def of_matrix(matrix: Path) -> Examination:
     models = [(matrix.parent / name, name) for name in dict.fromkeys(each.model for each in chosen)]
     lenient = spec.data.model_copy(update={"on_bad_rows": "drop"})
     return Examination(
-        data=dataset(lenient, spec.split, matrix.parent),
+        data=dataset(lenient, spec.split, matrix.parent, spec.axes.fold),
         settings=spec.audit,
         models=tuple(str(beside.resolve()) if beside.exists() else name for beside, name in models),
         styles=tuple(load_style(name, matrix.parent) for name in dict.fromkeys(each.prompt_style for each in chosen)),

@@ -11,7 +11,8 @@ from harness.records.settings import SplitSettings
 
 PARTS: tuple[SplitName, ...] = ("train", "test", "validation")
 LEFT_OUT = len(PARTS)
-"""The code of a row in no part; that of a row in a part is the part's place in PARTS."""
+"""The code of a row in no part; that of a row in a part is the part's place in PARTS. Above it: a fold's code."""
+TRAIN, TEST, VALIDATION = (PARTS.index(name) for name in ("train", "test", "validation"))
 
 
 def sizes(n: int, settings: SplitSettings) -> dict[SplitName, int]:
@@ -52,10 +53,17 @@ def count(part: float, n: int, counts: bool) -> int:
 
 
 def assign(n: int, keys: Sequence[int], settings: SplitSettings) -> bytes:
-    """The code of each row's part. `keys`: a number a row that stands for its field, where the split goes by one."""
+    """The code of each row's part. `keys`: a number a row that stands for its field, where the split goes by one.
+
+    Raises DataError where a part, or a fold, would be empty.
+    """
+    if settings.folds is not None:
+        return assign_folds(n, keys, settings, settings.folds)
     wanted = sizes(n, settings)
     if settings.group_by is not None:
-        return by_group(n, keys, wanted, settings.shuffle)
+        codes_by_group = by_group(keys, [(wanted[name], code) for code, name in enumerate(PARTS)], settings.shuffle)
+        check_parts(n, {name: codes_by_group.count(code) for code, name in enumerate(PARTS)})
+        return codes_by_group
     order = shuffled(n, settings.shuffle)
     codes = bytearray([LEFT_OUT]) * n
     if settings.stratify_by is not None:
@@ -89,23 +97,65 @@ def evenly(n: int, k: int) -> set[int]:
     return {(2 * i + 1) * n // (2 * k) for i in range(k)}
 
 
-def by_group(n: int, keys: Sequence[int], wanted: dict[SplitName, int], seed: int | None) -> bytes:
+def by_group(keys: Sequence[int], wanted: Sequence[tuple[int, int]], seed: int | None) -> bytes:
     """Whole groups one after another; each goes to the part in which its middle row would fall.
 
-    Sizes are met to within half a group. Raises DataError where train or test remains empty.
+    `wanted`: (rows, code) of the parts. Sizes are met to within half a group.
     """
     rows_of = [0] * (max(keys) + 1)
     for key in keys:
         rows_of[key] += 1
     ends: list[tuple[int, int]] = []
-    for code, name in enumerate(PARTS):
-        ends.append(((ends[-1][0] if ends else 0) + wanted[name], code))
+    for rows, code in wanted:
+        ends.append(((ends[-1][0] if ends else 0) + rows, code))
     code_of = [LEFT_OUT] * len(rows_of)
     before = 0
     for group in shuffled(len(rows_of), seed):
         middle = before + rows_of[group] / 2
         code_of[group] = next((code for end, code in ends if middle < end), LEFT_OUT)
         before += rows_of[group]
-    codes = bytes(code_of[key] for key in keys)
-    check_parts(n, {name: codes.count(code) for code, name in enumerate(PARTS)})
-    return codes
+    return bytes(code_of[key] for key in keys)
+
+
+def assign_folds(n: int, keys: Sequence[int], settings: SplitSettings, folds: int) -> bytes:
+    """The code of each row's fold: equal folds, one after another as in scikit-learn's KFold; then the validation part.
+
+    Raises DataError where a fold would be empty.
+    """
+    validation = count(settings.validation or 0, n, (settings.validation or 0) > 1)
+    rest = n - validation
+    wanted = [(rest // folds + (number < rest % folds), fold_code(number + 1)) for number in range(folds)]
+    if settings.group_by is not None:
+        codes = bytearray(by_group(keys, [*wanted, (validation, VALIDATION)], settings.shuffle))
+    else:
+        codes = bytearray([VALIDATION]) * n
+        order = list(shuffled(n, settings.shuffle))
+        if settings.stratify_by is not None:
+            # rows of one value stand together: dealt out in turn, each fold gets its share
+            order.sort(key=keys.__getitem__)
+            picked = evenly(n, validation)
+            order = [row for place, row in enumerate(order) if place not in picked]
+            for place, row in enumerate(order):
+                codes[row] = fold_code(place % folds + 1)
+        else:
+            rows = iter(order)
+            for size, code in wanted:
+                for _ in range(size):
+                    codes[next(rows)] = code
+    check_folds(n, {number: codes.count(fold_code(number)) for number in range(1, folds + 1)})
+    return bytes(codes)
+
+
+def check_folds(n: int, sizes: dict[int, int]) -> None:
+    """Raises DataError where a fold is empty."""
+    empty = [fold for fold, size in sizes.items() if size == 0]
+    if empty:
+        raise DataError(
+            f"fold {empty[0]} is empty: {n} rows cut into {max(sizes)} folds",
+            hint="lower split.folds, or give more data",
+        )
+
+
+def fold_code(fold: int) -> int:
+    """The code of a fold's rows; folds count from 1."""
+    return LEFT_OUT + fold

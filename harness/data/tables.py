@@ -104,6 +104,7 @@ def hub_snapshot(name: str, revision: str) -> Path:
             f"Hub data set {name!r} at {revision[:12]} cannot be downloaded: {first_line(e)}",
             hint="check name and revision; for a private one log in with `hf auth login`; without network, download it "
             "elsewhere and give its file",
+            unreachable=type(e).__name__ not in ("RepositoryNotFoundError", "RevisionNotFoundError", "GatedRepoError"),
         ) from e
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.align import Aligned, Layout, VariantScores, align
+from harness.align import Aligned, Layout, VariantScores, align, one_a_seed
 from harness.errors import HarnessError
 from harness.records.baseline import Snapshot, SnapshotVariant
 from harness.records.result import MeasureInfo
@@ -30,7 +30,7 @@ class CellPair:
     @property
     def seeds(self) -> tuple[int, int]:
         """Of candidate and baseline."""
-        return len(self.candidate), len(self.baseline)
+        return len({each.variant.seed for each in self.candidate}), len({each.variant.seed for each in self.baseline})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Sides:
         layout = Layout(
             tuple(group[0].variant.cell for group in (*before.values(), *now.values())),
             tuple(
-                tuple(_scores(each, info, side.items) for each in group)
+                tuple(one_a_seed(_scores(each, info, side.items) for each in group))
                 for side, cells in ((self.baseline, before), (self.candidate, now))
                 for group in cells.values()
             ),

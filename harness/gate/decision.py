@@ -2,7 +2,8 @@
 
 One-sided bounds at 1 - alpha of candidate minus baseline (turned round where lower is better), tolerance m:
 PASS where the lower bound is above -m; REGRESSION where the upper bound is below 0 (strict: -m) and it is no pass;
-else INCONCLUSIVE. Passing needs every check and so no correction; regressions and improvements are corrected (Holm).
+else INCONCLUSIVE. Where losses may not have shown yet, the lower bound counts them (`unseen.py`). Passing needs every
+check and so no correction; regressions and improvements are corrected (Holm).
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.align import Aligned
-from harness.contrast import FEW_ITEMS, Contrast, Measured, Testing, contrast_all, measured
+from harness.contrast import Contrast, Measured, Testing, contrast_all, measured
 from harness.gate.enough import Enough, enough
+from harness.gate.unseen import Unseen, unseen
 from harness.records.check import Outcome
 from harness.records.result import MeasureInfo
 from harness.stats.corpus import CorpusScore
@@ -76,6 +78,7 @@ def weigh(
         margin=rule.tolerance,
         seed_sd=rule.seed_sd,
         level=1 - 2 * rule.alpha,
+        headline_only=True,
     )
     measure = measured(info, aligned, score, testing)
     if rule.scope == "checkpoint":
@@ -92,21 +95,19 @@ def weigh(
 def _weighed(measure: Measured, rule: Rule, pair: Pair, found: Contrast, far: Contrast) -> Weighed:
     higher = measure.info.higher_is_better
     gain = found.delta if higher else -found.delta
-    notes = _notes(found)
-    if found.identical and found.units:
-        return Weighed(rule, found, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, None, "rule", notes=notes)
-    test, within = found.headline, found.within
     trained = bool(measure.aligned.panel.seeded[list(pair)].any())
-    if found.units < 2 or (rule.scope == "recipe" and measure.seeds is None and trained):
-        return Weighed(rule, found, gain, None, None, 1.0, 1.0, 1.0, None, "", notes=notes)
+    if found.units < 2 or (not found.identical and rule.scope == "recipe" and measure.seeds is None and trained):
+        return Weighed(rule, found, gain, None, None, 1.0, 1.0, 1.0, None, "")
+    hidden = unseen(found, measure.aligned, measure.info, rule.tolerance, rule.alpha)
+    test, within = found.headline, found.within
     if test is None or within is None:
-        return _constant(rule, found, gain, notes)
+        return _guarded(measure, pair, _constant(rule, found, gain), hidden, found.units - 1)
     falling = test.p / 2 if gain < 0 else 1 - test.p / 2
     worse = falling
     if rule.strict and far.within is not None:
         worse = far.within.not_worse(not higher)
     lower, upper = test.interval
-    return Weighed(
+    weighed = Weighed(
         rule=rule,
         contrast=found,
         gain=gain,
@@ -117,15 +118,36 @@ def _weighed(measure: Measured, rule: Rule, pair: Pair, found: Contrast, far: Co
         p_better=1 - falling,
         scope=test.scope,
         method=test.method,
-        enough=enough(measure, pair, test, rule.tolerance, rule.alpha),
         smallest_fall=smallest_detectable_difference(test.variance, test.df, 2 * rule.alpha)
         + (rule.tolerance if rule.strict else 0.0),
-        notes=notes,
     )
+    return _guarded(measure, pair, weighed, hidden, test.df, test.variance - found.item_variance)
 
 
-def _constant(rule: Rule, found: Contrast, gain: float, notes: tuple[str, ...]) -> Weighed:
-    """Every item differs by the same amount: exact sign test, since there is no spread to divide by."""
+def _guarded(  # noqa: PLR0913 - a test in its parts
+    measure: Measured, pair: Pair, weighed: Weighed, hidden: Unseen, df: float, rest: float = 0.0
+) -> Weighed:
+    """With the losses that the sample may not have shown, and how much more would be enough.
+
+    `rest`: V without T_item.
+    """
+    found, higher = weighed.contrast, measure.info.higher_is_better
+    weighed = replace(weighed, enough=enough(measure, pair, df, hidden))
+    if not hidden.counts(found.units):
+        return weighed
+    p, bound = hidden.passing(weighed.gain, found.item_variance, rest, df, found.units)
+    lower, upper = (bound, weighed.upper) if higher else (weighed.lower, -bound)
+    note = (
+        f"{found.items} items, of which {found.wins + found.losses} moved, might hide rare and deep losses: to pass, "
+        f"{hidden.weight:.2g} more are taken to have lost all {hidden.loss:g} points"
+    )
+    return replace(weighed, p_pass=p, lower=lower, upper=upper, notes=(*weighed.notes, note))
+
+
+def _constant(rule: Rule, found: Contrast, gain: float) -> Weighed:
+    """Every item differs by the same amount, perhaps nil: exact sign test, since there is no spread to divide by."""
+    if found.identical:
+        return Weighed(rule, found, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, "checkpoint", "rule")
     chance = 0.5**found.units
     beyond = -rule.tolerance if rule.strict else 0.0
     return Weighed(
@@ -139,14 +161,8 @@ def _constant(rule: Rule, found: Contrast, gain: float, notes: tuple[str, ...]) 
         p_better=chance if gain > 0 else 1.0,
         scope="checkpoint",
         method="sign test",
-        notes=(*notes, "every item differs by the same amount"),
+        notes=("every item differs by the same amount",),
     )
-
-
-def _notes(found: Contrast) -> tuple[str, ...]:
-    if 2 <= found.units < FEW_ITEMS:
-        return (f"{found.units} items: a rare loss may not have shown yet ({FEW_ITEMS} or more are asked for)",)
-    return ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import sqrt
+
+from scipy.special import stdtrit
 
 from harness.contrast import Measured
+from harness.gate.unseen import Unseen
 from harness.stats.components import Components, Design, components
-from harness.stats.crossed import CrossedTest
 from harness.stats.panel import contrast_weights, item_contrasts
 from harness.stats.power import power
 
@@ -26,16 +29,25 @@ class Enough:
     seeds: int | None
 
 
-def enough(measure: Measured, pair: tuple[int, int], test: CrossedTest, tolerance: float, alpha: float) -> Enough:
-    """By the noncentral t with the test's own degrees of freedom, which more data would only raise."""
+def enough(measure: Measured, pair: tuple[int, int], df: float, hidden: Unseen) -> Enough:
+    """By the noncentral t with the test's own degrees of freedom, which more data would only raise.
+
+    Where unseen losses count, by two quantiles of t, since what they add to the bound does not vary.
+    """
+    tolerance, alpha = hidden.tolerance, hidden.alpha
     if tolerance <= 0:
         return Enough(None, None)
     candidate, baseline = (_seeds(measure, cell) for cell in pair)
     found = _components(measure, pair, 1 / candidate + 1 / baseline)
+    critical, chance = (float(stdtrit(df, level)) for level in (1 - alpha, CHANCE))
 
     def passes(design: Design) -> bool:
-        variance = sum(found.terms(design).values())
-        return variance <= 0 or power(tolerance, variance, test.df, 2 * alpha) >= CHANCE
+        terms = found.terms(design)
+        variance = sum(terms.values())
+        if not hidden.counts(design.items):
+            return variance <= 0 or power(tolerance, variance, df, 2 * alpha) >= CHANCE
+        mean, items = hidden.added(0.0, variance - terms["seeds"], design.items)
+        return mean + tolerance >= critical * sqrt(items + terms["seeds"]) + chance * sqrt(variance)
 
     more_items = _fewest(lambda n: passes(replace(found.design, items=n)), int(found.design.items), MOST_ITEMS)
     more_seeds = None

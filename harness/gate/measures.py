@@ -189,7 +189,7 @@ def _reason(weighed: Weighed, decision: Decision, decimals: int) -> str:
             "one seed everywhere: no seed variance is known, so nothing can be said of the recipe; give the baseline "
             "two seeds or more, or the policy `seed_sd` or `scope: checkpoint`"
         )
-    if weighed.method == "rule":
+    if weighed.method == "rule" and decision.outcome == "pass":
         return "every item has the same score on both sides"
     ends = (weighed.contrast.delta, weighed.lower or 0.0, weighed.upper or 0.0)
     delta, lower, upper = (f"{end:+.{decimals}f}" for end in ends)

@@ -65,6 +65,7 @@ class KeyValueStore:
         self.prefix = 0  # tokens that every row begins with
         self.joining: Joining | None = None
         self.places: Tensor | None = None  # (old,) the column that each old row writes
+        self._seen: dict[int | None, Tensor] = {}
         self.keys: dict[int, Tensor] = {}
         self.values: dict[int, Tensor] = {}
 
@@ -72,6 +73,7 @@ class KeyValueStore:
         """Every row grows by one token; then the joining rows come behind them."""
         self.old, self.joining = len(self.lengths), joining
         self.places = torch.tensor(self.lengths, dtype=torch.long, device=device)
+        self._seen = {}
         self.lengths = [length + 1 for length in self.lengths]
         if joining is not None:
             self.lengths += [self.prefix + length for length in joining.lengths]
@@ -82,6 +84,17 @@ class KeyValueStore:
             shape = self.slots, like.shape[1], self.columns, like.shape[3]
             self.keys[index], self.values[index] = like.new_zeros(shape), like.new_zeros(shape)
         return self.keys[index], self.values[index]
+
+    def seen(self, window: int | None) -> Tensor:
+        """(old, 1, 1, columns used), True where an old row sees a column; made once a step for all layers."""
+        if window not in self._seen:
+            assert self.places is not None  # noqa: S101 - set by open_step
+            columns = torch.arange(max(self.lengths[: self.old]), device=self.places.device)
+            seen = columns <= self.places[:, None]
+            if window is not None:
+                seen &= columns > self.places[:, None] - window
+            self._seen[window] = seen[:, None, None]
+        return self._seen[window]
 
     def keep_prefix(self) -> None:
         """The one row that is there becomes what every row begins with."""
@@ -133,20 +146,17 @@ def _extend(  # noqa: PLR0913 - see stored_attention
     places = store.places
     assert places is not None  # noqa: S101 - set by open_step
     keys, values = store.layer(layer, key)
-    rows, used = torch.arange(store.old, device=places.device), max(store.lengths[: store.old])
+    seen, rows = store.seen(window), torch.arange(store.old, device=places.device)
     keys[rows, :, places] = key[0].transpose(0, 1)
     values[rows, :, places] = value[0].transpose(0, 1)
-    columns = torch.arange(used, device=places.device)
-    seen = columns <= places[:, None]  # (old, used)
-    if window is not None:
-        seen &= columns > places[:, None] - window
+    used = seen.shape[-1]
     heads, size = query.shape[1], query.shape[3]
     groups = (
         query[0].transpose(0, 1).reshape(store.old, keys.shape[1], -1, size)
     )  # heads that share a key are one batch
     out = functional.scaled_dot_product_attention(
         groups, keys[: store.old, :, :used], values[: store.old, :, :used],
-        attn_mask=seen[:, None, None], scale=scaling,
+        attn_mask=seen, scale=scaling,
     )  # fmt: skip
     return out.reshape(store.old, heads, size)
 

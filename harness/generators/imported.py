@@ -8,6 +8,8 @@ Inspect's logs (`samples`, each with `input` and `output`).
 from __future__ import annotations
 
 import json
+import os
+import struct
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +52,7 @@ class Aligned:
 
 
 def read_responses(path: Path, field: str | None = None) -> list[Response]:
-    """All responses of a file. Raises DataError that names the first row without one."""
+    """All responses of a file, without Inspect's samples that broke off. Raises DataError for the first row without."""
     rows = _rows(path)
     if not rows:
         raise DataError("holds no responses", where=str(path))
@@ -59,7 +61,8 @@ def read_responses(path: Path, field: str | None = None) -> list[Response]:
         where = f"{path}:{place}"
         if isinstance(row, Broken) or not isinstance(row, dict):
             raise DataError(row.reason if isinstance(row, Broken) else "is no JSON object", where=where)
-        found.append(_response(row, field, where))
+        if not _broke_off(row):
+            found.append(_response(row, field, where))
     return found
 
 
@@ -175,11 +178,34 @@ def _rows(path: Path) -> list[tuple[str, Any]]:
     return [(f"row {number}", row) for number, row in enumerate(samples, 1)]
 
 
+ZSTANDARD = 93
+"""Inspect's compression, by the number that zip files have for it; Python's own reader knows it from 3.14 on."""
+
+
 def _inspect_archive(path: Path) -> Iterator[tuple[str, Any]]:
     with zipfile.ZipFile(path) as archive:
-        for name in sorted(archive.namelist()):
-            if name.startswith("samples/") and name.endswith(".json"):
-                yield name, json.loads(archive.read(name))
+        for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
+            if entry.filename.startswith("samples/") and entry.filename.endswith(".json"):
+                yield entry.filename, json.loads(_unpacked(path, archive, entry))
+
+
+def _unpacked(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    if entry.compress_type != ZSTANDARD:
+        return archive.read(entry)
+    import pyarrow
+
+    with path.open("rb") as f:  # PKWARE's APPNOTE 4.3.7: 30 bytes, name and extra field precede an entry's data
+        f.seek(entry.header_offset + 26)
+        name, extra = struct.unpack("<HH", f.read(4))
+        f.seek(name + extra, os.SEEK_CUR)
+        packed = pyarrow.BufferReader(f.read(entry.compress_size))
+    return bytes(pyarrow.CompressedInputStream(packed, "zstd").read())
+
+
+def _broke_off(row: Mapping[str, Any]) -> bool:
+    """Whether it is a sample of Inspect's that ended in an error: an empty answer there is nobody's response."""
+    output = row.get("output")
+    return bool(row.get("error")) and isinstance(output, dict) and not output.get("choices")
 
 
 def _response(row: Mapping[str, Any], field: str | None, where: str) -> Response:

@@ -19,6 +19,7 @@ import torch
 from harness.errors import ModelError
 from harness.generators.choosing import Chooser, Row, dice_of
 from harness.generators.decoding import ATTENTION, start_decoding
+from harness.generators.layout import lay_by_columns
 from harness.prompts import (
     PromptStyle,
     Segment,
@@ -98,25 +99,27 @@ def generate(
     """Responses in lists, as they are finished; pieces whose (example id, sample) are all in `done` are left out.
 
     A stop string ends decoding at once, whatever tokens it is made of. `tokens` counts the token that ended the
-    response. Raises ModelError, before anything is generated, for a prompt that leaves no room in the context.
+    response. Linear layers of the model are laid out anew in memory. Raises ModelError, before anything is generated,
+    for a prompt that leaves no room in the context.
     """
-    tasks = tasks_of(model, prompts, settings)
-    _check_room(tasks, model.context_length)
-    ends = Endings(model, style)
+    tasks = tasks_of(model.tokenizer, prompts, settings)
+    check_room(tasks, model.context_length)
+    lay_by_columns(model.model)
+    ends = Endings(model.tokenizer, model.model.generation_config, style)
     for piece in pieces(tasks, settings.batch_size):
         if not all((task.example_id, task.sample) in done for task in piece):
             for rows in responses(model, piece, settings, ends):
-                yield [_generation(model, style, piece[row.number], row, ends) for row in rows]
+                yield [generation(model.tokenizer, style, piece[row.number], row, ends) for row in rows]
 
 
-def tasks_of(model: LoadedModel, prompts: Sequence[Prompt], settings: GenerateSettings) -> list[Task]:
+def tasks_of(tokenizer: Any, prompts: Sequence[Prompt], settings: GenerateSettings) -> list[Task]:
     """A task for each sample of each prompt."""
     tasks = []
     for prompt in prompts:
-        ids = tuple(encode_prompt(model.tokenizer, prompt.segments))
+        ids = tuple(encode_prompt(tokenizer, prompt.segments))
         limit = settings.max_new_tokens
         if isinstance(limit, ReferenceLength):
-            limit = limit.of(len(model.tokenizer.encode(prompt.reference, add_special_tokens=False)))
+            limit = limit.of(len(tokenizer.encode(prompt.reference, add_special_tokens=False)))
         tasks += [Task(prompt.example_id, sample, ids, limit) for sample in range(settings.samples)]
     return tasks
 
@@ -131,13 +134,14 @@ def pieces(tasks: Sequence[Task], batch_size: int) -> list[list[Task]]:
 class Endings:
     """What ends a response: end-of-sequence tokens, and the style's stop strings however they are spelled in tokens."""
 
-    def __init__(self, model: LoadedModel, style: PromptStyle) -> None:
-        self._tokenizer, self._strings = model.tokenizer, stop_strings(style)
-        configured = getattr(model.model.generation_config, "eos_token_id", None)
+    def __init__(self, tokenizer: Any, configuration: Any, style: PromptStyle) -> None:
+        """`configuration`: the model's generation config; None where it has none."""
+        self._tokenizer, self._strings = tokenizer, stop_strings(style)
+        configured = getattr(configuration, "eos_token_id", None)
         listed = configured if isinstance(configured, list) else [configured]
-        spelled = [model.tokenizer.encode(stop, add_special_tokens=False) for stop in self._strings]
+        spelled = [tokenizer.encode(stop, add_special_tokens=False) for stop in self._strings]
         single = [ids[0] for ids in spelled if len(ids) == 1]
-        self.tokens = frozenset(id for id in [model.tokenizer.eos_token_id, *listed, *single] if id is not None)
+        self.tokens = frozenset(id for id in [tokenizer.eos_token_id, *listed, *single] if id is not None)
         # a token stands for at least one byte; one more, for the space that some tokenizers swallow at a text's start
         self._tail = 1 + max((len(stop.encode()) for stop in self._strings), default=-1)
 
@@ -189,7 +193,7 @@ def responses(
                 yield finished
 
 
-def _check_room(tasks: Sequence[Task], context_length: int) -> None:
+def check_room(tasks: Sequence[Task], context_length: int) -> None:
     for task in tasks:
         room = context_length - task.limit
         if len(task.ids) > room:
@@ -200,13 +204,16 @@ def _check_room(tasks: Sequence[Task], context_length: int) -> None:
             )
 
 
-def _generation(model: LoadedModel, style: PromptStyle, task: Task, row: Row, ends: Endings) -> Generation:
+def generation(tokenizer: Any, style: PromptStyle, task: Task, row: Row, ends: Endings) -> Generation:
+    """The row as it is kept: the answer inside its text, and how it came."""
     kept = row.ids[:-1] if row.ids[-1] in ends.tokens else row.ids
+    found = answer(style, tokenizer.decode(kept, skip_special_tokens=True))
     return Generation(
         example_id=task.example_id,
         sample=task.sample,
-        text=answer(style, model.tokenizer.decode(kept, skip_special_tokens=True)),
+        text=found.text,
         finish_reason=ends.reason(row) or "length",
         tokens=len(row.ids),
         seconds=row.seconds,
+        cuts=found.cuts,
     )

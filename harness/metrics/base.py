@@ -75,9 +75,9 @@ class Metric(Protocol):
     """A reference metric. Values are points, on 0–100 where the scale has ends.
 
     Making one is cheap: packages are imported when the first item is scored. One whose extra is missing, or whose
-    options make no sense, is refused then and there. Two more things a metric may have: `descriptive = True`, neither
+    options make no sense, is refused then and there. More that a metric may have: `descriptive = True`, neither
     more nor less is better, so that it is shown and never ranked; `one_process = True`, it is not shared out among
-    processes.
+    processes; `of_weights = True`, it is asked of the variant's weights, and responses of others have no score.
     """
 
     name: str

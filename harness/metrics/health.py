@@ -24,13 +24,15 @@ _HEADERS = re.compile(
 class Health:
     """Counts of responses. A response may be counted under several heads.
 
-    `ended`: by itself; `cut`: at the limit of new tokens; `empty`: no text; `echo`: repeats the instruction or a header
-    of the prompt, which the reference does not; `loop`: ends in the same piece of text three times or more; `copied`:
-    equals an output of the training part, not this item's reference.
+    `ended`: by itself, of these `stopped` at a stop string; `cut`: at the limit of new tokens; `empty`: no text;
+    `echo`: repeats the instruction or a header of the prompt (cut off or not), which the reference does not; `loop`:
+    ends in the same piece of text three times or more; `copied`: equals an output of the training part, not this
+    item's reference.
     """
 
     responses: int
     ended: int
+    stopped: int
     cut: int
     empty: int
     echo: int
@@ -57,9 +59,10 @@ def health(rows: Sequence[Generation], tests: Mapping[str, Example], trained: Co
     return Health(
         responses=len(pairs),
         ended=len(pairs) - cut,
+        stopped=sum("stop" in row.cuts for row, _ in pairs),
         cut=cut,
         empty=sum(not text.strip() for text, _ in texts),
-        echo=sum(echoes(text, example) for text, example in texts),
+        echo=sum("template" in row.cuts or echoes(row.text, example) for row, example in pairs),
         loop=sum(loops(text) and not loops(example.output) for text, example in texts),
         copied=sum(copied(text, example, trained) for text, example in texts),
         characters=sum(len(text) for text, _ in texts),

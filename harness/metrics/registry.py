@@ -32,6 +32,8 @@ BUILT_IN = {
     "length_ratio": "harness.metrics.length_ratio:LengthRatio",
     "distinct_1": "harness.metrics.distinct:Distinct1",
     "distinct_2": "harness.metrics.distinct:Distinct2",
+    "bertscore": "harness.metrics.bertscore:BertScore",
+    "bits_per_byte": "harness.metrics.bits_per_byte:BitsPerByte",
     "semantic_similarity": "harness.metrics.semantic_similarity:SemanticSimilarity",
 }
 """Ours, so that they are found in a checkout that is not installed."""

@@ -45,6 +45,11 @@ def score(metric: Metric, items: Sequence[Item], recipe: Recipe | None = None, p
             f"metric {metric.name} gives {len(outcomes)} outcomes for {len(items)} items",
             hint="rows() gives one for each, in order; a NoScore where it cannot tell",
         )
+    return summed_up(metric, items, outcomes)
+
+
+def summed_up(metric: Metric, items: Sequence[Item], outcomes: Sequence[Outcome]) -> Scored:
+    """The items' outcomes and their corpus figure."""
     scored = [outcome for outcome in outcomes if isinstance(outcome, ItemScore)]
     return Scored(
         tuple(outcomes),

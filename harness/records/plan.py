@@ -24,6 +24,8 @@ class JudgePlan(Record):
     probe: StageKey
     probe_ask: StageKey
     probe_judge: StageKey
+    contest: StageKey | None = None
+    """Pairs of cells beyond those with the opponent, where the matrix wants them."""
 
 
 class VariantPlan(Record):
@@ -37,6 +39,9 @@ class VariantPlan(Record):
     scores: dict[str, StageKey]
     asks: dict[str, StageKey]
     judgments: dict[str, StageKey]
+    sampled: StageKey | None = None
+    """Several responses to each prompt, for stability alone; and their scores, by metric name."""
+    sampled_scores: dict[str, StageKey] = {}
 
 
 class Plan(Record):

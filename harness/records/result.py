@@ -8,6 +8,7 @@ from typing import Literal
 
 from harness.records.base import Record
 from harness.records.data import AuditSummary
+from harness.records.people import PeopleReport
 from harness.records.plan import FailedVariant
 from harness.records.variant import Cell
 
@@ -375,6 +376,46 @@ class WinRate(Record):
     """Change of the log-odds of winning when the answer is longer by one standard deviation of the differences."""
 
 
+class Strength(Record):
+    """A cell in a contest: `chance` (0 to 1) of being preferred to a cell of average strength on an item."""
+
+    cell: str
+    games: int
+    chance: float
+    interval: Interval
+
+    @property
+    def elo(self) -> tuple[float, float, float]:
+        """(rating, low, high) in points above an average cell: 400 for odds of ten to one."""
+        shares = (min(max(each, 1e-4), 1 - 1e-4) for each in (self.chance, self.interval.low, self.interval.high))
+        rating, low, high = (400 * math.log10(share / (1 - share)) for share in shares)
+        return rating, low, high
+
+
+class Meeting(Record):
+    """Two cells in a contest: `share` of the games that `a` won, ties half."""
+
+    a: str
+    b: str
+    games: int
+    share: float
+
+
+class Contest(Record):
+    """A pairwise judge over many pairs of cells: Bradley-Terry strengths, strongest first.
+
+    `possible`: (pair, item) that there are; `games`: those that were judged; `unscored`: of them, without a verdict.
+    """
+
+    judge: str
+    design: str
+    games: int
+    possible: int
+    unscored: int
+    strengths: tuple[Strength, ...]
+    meetings: tuple[Meeting, ...]
+
+
 class TrustReport(Record):
     """What the probes say about a judge. `auc_*`: probability that the reference outscores the bad answer.
 
@@ -426,6 +467,9 @@ class Result(Record):
     trust: tuple[TrustReport, ...]
     agreement: tuple[JudgeAgreement, ...] = ()
     win_rates: tuple[WinRate, ...] = ()
+    contests: tuple[Contest, ...] = ()
+    people: PeopleReport | None = None
+    """None: nobody has rated."""
     failed: tuple[FailedVariant, ...]
     answer: tuple[str, ...]
     """The answer in words, a sentence each, most important first."""

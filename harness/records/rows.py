@@ -24,10 +24,14 @@ FinishReason = Literal["eos", "length", "unknown"]
 """`eos`: it ended by itself, at an end-of-sequence token or a stop string; `unknown`: a file does not say."""
 
 
+Cut = Literal["stop", "template"]
+"""`stop`: a stop string and what followed; `template`: a header of the prompt style that the model wrote itself."""
+
+
 class Generation(Record):
     """One response. `seconds`: its share of the time of the steps in which it was made, or of the call that brought it.
 
-    `tokens` counts the one that ended it; 0 where a file or a server does not say.
+    `tokens` counts the one that ended it; 0 where a file or a server does not say. `cuts`: what was taken off the text.
     """
 
     example_id: str
@@ -36,6 +40,7 @@ class Generation(Record):
     finish_reason: FinishReason
     tokens: int
     seconds: float
+    cuts: tuple[Cut, ...] = ()
 
     @property
     def tokens_per_second(self) -> float | None:

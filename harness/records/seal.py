@@ -97,6 +97,8 @@ class DataFacts(Record):
 
     kind: Literal["data"] = "data"
     parts: dict[SplitName, int]
+    folds: dict[int, int] = {}
+    """Rows of each fold, which `parts` counts under `test`."""
     bad_rows: tuple[str, ...]
     """The broken rows left out: `file:line: what is wrong`; the first hundred, and how many more."""
     dropped: dict[AuditKind, int]

@@ -24,7 +24,10 @@ class LoraSettings(Record):
     )
     rslora: bool = Field(False, description="Scale by alpha / sqrt(rank) (Kalajdzievski 2023, arXiv 2312.03732).")
     dora: bool = Field(False, description="Learn magnitude and direction apart (Liu et al. 2024, arXiv 2402.09353).")
-    lr: float | None = Field(None, gt=0, description="Learning rate for LoRA variants; default: train.lr.")
+    lr: float | None = Field(None, gt=0, description="Learning rate of lora and qlora variants; default: train.lr.")
+
+
+OptimizerName = Literal["adamw", "adamw-8bit"]
 
 
 class TrainSettings(Record):
@@ -46,7 +49,16 @@ class TrainSettings(Record):
         description="Compute activations again in the backward pass: a third slower, and far less memory. Changes"
         " nothing else.",
     )
+    compile: bool = Field(
+        False,
+        description="Compile the layers (torch.compile): minutes at the start, then faster on a GPU. Changes rounding"
+        " only; needs a C++ compiler.",
+    )
     lr: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
+    optimizer: OptimizerName = Field(
+        "adamw",
+        description="adamw: PyTorch's, fused; adamw-8bit: bitsandbytes' with a state of 8 bits a number.",
+    )
     weight_decay: float = Field(0.1, ge=0, description="AdamW weight decay, on matrices only.")
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="Learning rate after warm-up.")
     warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
@@ -85,8 +97,16 @@ class TrainSettings(Record):
         " weights and optimizer in bf16 with Kahan summation (needs torch-optimi), half the memory.",
     )
     lora: LoraSettings = Field(
-        default_factory=lambda: LoraSettings(), description="Settings of `method: lora` variants."
+        default_factory=lambda: LoraSettings(), description="Settings of `method: lora` and `qlora` variants."
     )
+
+    @model_validator(mode="after")
+    def _one_optimizer(self) -> TrainSettings:
+        if self.precision == "bf16-pure" and self.optimizer != "adamw":
+            raise PydanticCustomError(
+                "optimizer", "precision bf16-pure brings an optimizer of its own; leave `optimizer` out, or use bf16"
+            )
+        return self
 
 
 class ReferenceLength(Record):
@@ -113,6 +133,9 @@ NewTokens = Annotated[int, Field(ge=1)] | ReferenceLength
 class GenerateSettings(Record):
     """How responses are decoded: greedily, unless a temperature is given."""
 
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="What answers; vllm: for big generation on a GPU, an extra to install."
+    )
     max_new_tokens: NewTokens = Field(
         64, description="Longest response in tokens; or {times_reference: 2}, a multiple of the reference's length."
     )
@@ -150,6 +173,14 @@ class GenerateSettings(Record):
         return limit.at_most if isinstance(limit, ReferenceLength) else limit
 
 
+class StabilitySettings(Record):
+    """Every test prompt is answered several times besides, and the answers are compared with one another."""
+
+    samples: int = Field(5, ge=2, le=100, description="Responses to each prompt.")
+    temperature: float = Field(0.7, gt=0, le=10, description="They are drawn at.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Of the draws.")
+
+
 class AskLimits(Record):
     """How hard a judge's endpoint may be asked. Decides no reply."""
 
@@ -168,6 +199,9 @@ class Price(Record):
     output: float = Field(ge=0, description="Reply tokens.")
 
 
+MOST_FOLDS = 100
+
+
 class SplitSettings(Record):
     """Fractions (sum at most 1) or counts of rows, cut in file order unless told otherwise: train, test, validation."""
 
@@ -182,6 +216,12 @@ class SplitSettings(Record):
     )
     group_by: str | None = Field(
         None, min_length=1, description="A field of the rows: rows that agree in it never stand in two parts."
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=MOST_FOLDS,
+        description="Cross-validation: cut into so many equal folds; each is the test set of a training on the others.",
     )
 
     @model_validator(mode="after")

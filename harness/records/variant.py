@@ -8,7 +8,8 @@ from typing import Literal
 from harness.records.base import Record
 
 Masking = Literal["none", "instruction", "prompt"]
-Method = Literal["none", "full", "lora"]
+Method = Literal["none", "full", "lora", "qlora"]
+TrainedMethod = Literal["full", "lora", "qlora"]
 TrainOn = Literal["all_assistant_turns", "last_turn"]
 Truncate = Literal["error", "left", "right", "drop"]
 Origin = Literal["local", "served", "imported"]
@@ -18,8 +19,8 @@ The latter two stand as untuned variants; in the place of their prompt style sta
 """
 
 
-class Variant(Record):
-    """One trained (or untuned) model of the matrix. For `method: none`, masking and seed mean nothing and are None.
+class Condition(Record):
+    """What cell and variant have in common. For `method: none`, all that speaks of training means nothing and is None.
 
     `prompt_loss_weight`: of the tokens that the masking leaves out; 0 where it leaves none out.
     """
@@ -29,7 +30,20 @@ class Variant(Record):
     method: Method
     masking: Masking | None
     prompt_loss_weight: float = 0.0
+    eos_in_loss: bool | None = None
+    train_on: TrainOn | None = None
+    truncate: Truncate | None = None
+    """These three are None, too, where the matrix does not vary them: then its training settings hold."""
+
+
+class Variant(Condition):
+    """One trained (or untuned) model of the matrix. An untuned one has neither seed nor fold.
+
+    `fold`: its test set, and what its training does not see; None without cross-validation.
+    """
+
     seed: int | None
+    fold: int | None = None
 
     @property
     def origin(self) -> Origin:
@@ -38,41 +52,45 @@ class Variant(Record):
 
     @property
     def cell(self) -> Cell:
-        """The variant without its seed; seeds are replicates of a cell, never conditions."""
-        return Cell(**self.model_dump(exclude={"seed"}))
+        """The variant without seed and fold; seeds are replicates of a cell, and folds are parts of one."""
+        return Cell(**self.model_dump(exclude={"seed", "fold"}))
 
     @property
     def name(self) -> str:
-        """Unique within a matrix, fit for a file name: the cell's name and the seed."""
-        return self.cell.name if self.seed is None else f"{self.cell.name}#{self.seed}"
+        """Unique within a matrix, fit for a file name: the cell's name, the seed and the fold (`…#1.fold2`)."""
+        if self.seed is None:
+            return self.cell.name
+        return f"{self.cell.name}#{self.seed}" + (f".fold{self.fold}" if self.fold else "")
 
 
-class Cell(Record):
-    """A condition of the experiment: everything about a variant but its seed."""
-
-    model: str
-    prompt_style: str
-    method: Method
-    masking: Masking | None
-    prompt_loss_weight: float = 0.0
+class Cell(Condition):
+    """A condition of the experiment: everything about a variant but its seed and fold."""
 
     @property
     def name(self) -> str:
-        """e.g. `smollm2-135m/alpaca/lora/mask-prompt`, `…/mask-prompt-w0.1`; `smollm2-135m/alpaca/untuned`."""
+        """e.g. `smollm2-135m/alpaca/lora/mask-prompt`, `…/mask-prompt-w0.1-no-eos`; `smollm2-135m/alpaca/untuned`."""
         head = f"{self.model}/{self.prompt_style}"
         if self.prompt_style in ("served", "imported"):
             return head
         if self.method == "none":
             return f"{head}/untuned"
         weight = f"-w{written(self.prompt_loss_weight)}" if self.prompt_loss_weight else ""
-        return f"{head}/{self.method}/mask-{self.masking}{weight}"
+        varied = {
+            "-eos" if self.eos_in_loss else "-no-eos": self.eos_in_loss,
+            "-last-turn" if self.train_on == "last_turn" else "-all-turns": self.train_on,
+            f"-truncate-{self.truncate}": self.truncate,
+        }
+        more = "".join(text for text, value in varied.items() if value is not None)
+        return f"{head}/{self.method}/mask-{self.masking}{weight}{more}"
 
     def level(self, axis: str) -> str | None:
         """The cell's value on an axis; None where the axis means nothing for it (masking of an untuned model)."""
+        if axis in ("prompt_loss_weight", "train_on") and self.masking in (None, "none"):
+            return None
         if axis == "prompt_loss_weight":
-            return None if self.masking in (None, "none") else written(self.prompt_loss_weight)
-        value: str | None = getattr(self, axis)
-        return value
+            return written(self.prompt_loss_weight)
+        value: str | bool | None = getattr(self, axis)
+        return str(value).lower() if isinstance(value, bool) else value
 
     def rest(self, axes: Collection[str]) -> tuple[object, ...]:
         """The cell's values on all axes but these: equal for cells that differ in nothing else."""

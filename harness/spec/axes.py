@@ -9,12 +9,12 @@ from pydantic_core import PydanticCustomError
 
 from harness.prompts import STYLES
 from harness.records.base import Record
-from harness.records.variant import Masking, Method
-from harness.spec.names import Seed, Style, Weight, listed
+from harness.records.variant import Masking, Method, TrainOn, Truncate
+from harness.spec.names import Fold, Seed, Style, Weight, listed, listed_flags
 
 
 class Axes(Record):
-    """The axes of the matrix; every combination becomes a variant. An untrained model ignores masking and seed."""
+    """The axes of the matrix; every combination becomes a variant. An untrained model ignores what training decides."""
 
     model: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         min_length=1, description="Base models: smollm2-135m, gemma3-270m, a Hub id (org/name), or a local folder."
@@ -37,13 +37,28 @@ class Axes(Record):
         " `prompt` itself and 1 is `none`.",
     )
     method: Annotated[tuple[Method, ...], BeforeValidator(listed)] = Field(
-        ("none", "full"), min_length=1, description="none: the untuned base; full: all weights; lora: adapters."
+        ("none", "full"),
+        min_length=1,
+        description="none: the untuned base; full: all weights; lora: adapters;"
+        " qlora: adapters over a base in 4 bits (needs bitsandbytes).",
+    )
+    eos_in_loss: Annotated[tuple[bool, ...], BeforeValidator(listed_flags)] = Field(
+        (), min_length=1, description="Whether ending an answer is learnt; default: train.eos_in_loss for all."
+    )
+    train_on: Annotated[tuple[TrainOn, ...], BeforeValidator(listed)] = Field(
+        (), min_length=1, description="Which answers of a conversation carry loss; default: train.train_on for all."
+    )
+    truncate: Annotated[tuple[Truncate, ...], BeforeValidator(listed)] = Field(
+        (), min_length=1, description="What happens to rows that are too long; default: train.truncate for all."
     )
     seed: Annotated[tuple[Seed, ...], BeforeValidator(listed)] = Field(
         (1,), min_length=1, description="Training seeds: replicates of a cell. Two or more let you speak of the recipe."
     )
+    fold: Annotated[tuple[Fold, ...], BeforeValidator(listed)] = Field(
+        (), min_length=1, description="With split.folds: which folds are test sets, from 1; default: all of them."
+    )
 
-    @field_validator("model", "prompt_style", "masking", "prompt_loss_weight", "method", "seed")
+    @field_validator("*")
     @classmethod
     def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         repeated = sorted({str(v) for v in values if values.count(v) > 1})
@@ -52,7 +67,10 @@ class Axes(Record):
         return values
 
 
-AXES = tuple(Axes.model_fields)
+TRAIN_AXES = ("eos_in_loss", "train_on", "truncate")
+"""Axes that are training settings where a matrix does not vary them."""
+AXES = tuple(name for name in Axes.model_fields if name != "fold")
+"""What a combination assigns; a fold is a part of one."""
 
 
 class Assignment(Record):
@@ -63,4 +81,7 @@ class Assignment(Record):
     masking: Masking | None = Field(None, description="A masking policy.")
     prompt_loss_weight: Weight | None = Field(None, description="A weight of the tokens that the masking leaves out.")
     method: Method | None = Field(None, description="A training method.")
+    eos_in_loss: bool | None = Field(None, description="Whether ending an answer is learnt.")
+    train_on: TrainOn | None = Field(None, description="Which answers of a conversation carry loss.")
+    truncate: Truncate | None = Field(None, description="What happens to rows that are too long.")
     seed: Seed | None = Field(None, description="A training seed.")

@@ -33,10 +33,18 @@ class JudgeSpec(Record):
     )
     rubric: str = Field(
         "correctness-5",
-        description="A built-in rubric (book-100, correctness-10, correctness-5, helpfulness-5, grades-3, checklist, "
-        "pairwise, instruction-following, content-quality) or a YAML file.",
+        description="A built-in rubric (book-100, correctness-100, correctness-10, correctness-5, helpfulness-5, "
+        "grades-3, checklist, pairwise, instruction-following, content-quality) or a YAML file.",
     )
     items: int | None = Field(None, ge=2, description="Judge only this many test items, the same for every variant.")
+    pairs: Literal["opponent", "all", "swiss", "uncertain"] = Field(
+        "opponent",
+        description="Pairwise rubrics: compare each variant with the opponent only, or rank the cells by more pairs: "
+        "all of them, those of like strength (swiss), or those of most uncertain outcome.",
+    )
+    games: int | None = Field(
+        None, ge=1, description="pairs swiss, uncertain: how many (pair, item) are judged; default: 2 a cell and item."
+    )
     repeats: int = Field(1, ge=1, description="Ask each question this often.")
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Backend options, e.g. temperature, seed, base_url, host, num_ctx."
@@ -51,6 +59,12 @@ class JudgeSpec(Record):
     def _served_model_is_named(self) -> JudgeSpec:
         if self.backend in SERVED and "model" not in self.model_fields_set:
             raise PydanticCustomError("no_model", "backend {backend} needs a `model`", {"backend": self.backend})
+        return self
+
+    @model_validator(mode="after")
+    def _games_are_sampled(self) -> JudgeSpec:
+        if self.games is not None and self.pairs not in ("swiss", "uncertain"):
+            raise PydanticCustomError("games", "`games` needs `pairs: swiss` or `pairs: uncertain`")
         return self
 
     @property

@@ -12,6 +12,7 @@ from harness.records.settings import (
     AuditSettings,
     GenerateSettings,
     SplitSettings,
+    StabilitySettings,
 )
 from harness.spec.axes import Assignment, Axes
 from harness.spec.compare import CompareSettings
@@ -44,6 +45,11 @@ class MatrixSpec(Record):
     exclude: tuple[Assignment, ...] = Field((), description="Leave out every variant that matches one of these.")
     train: TrainSpec = Field(default_factory=lambda: TrainSpec(), description="Training settings of all variants.")
     generate: GenerateSettings = Field(default_factory=GenerateSettings, description="How responses are decoded.")
+    stability: StabilitySettings | None = Field(
+        None,
+        description="Answer every test prompt several times more and measure how alike the answers are; {} for"
+        " five times at temperature 0.7. They are seen by no judge and rank nothing.",
+    )
     metrics: tuple[
         Annotated[MetricSpec, BeforeValidator(short_metric, json_schema_input_type=MetricName | MetricSpec)], ...
     ] = Field(
@@ -70,7 +76,21 @@ class MatrixSpec(Record):
         data = info.data.get("data")
         if data is not None and data.parts is not None and split.model_fields_set:
             raise PydanticCustomError("split", "data.parts gives the parts as they are: leave `split` out")
+        if split.folds is not None and {"train", "test"} & split.model_fields_set:
+            raise PydanticCustomError("split", "folds are test and train in turn: leave `train` and `test` out")
         return split
+
+    @field_validator("axes")
+    @classmethod
+    def _folds_are_cut(cls, axes: Axes, info: Any) -> Axes:
+        split = info.data.get("split")
+        if split is not None and any(fold > (split.folds or 0) for fold in axes.fold):
+            raise PydanticCustomError(
+                "fold",
+                "fold {fold}: the split has {folds}",
+                {"fold": max(axes.fold), "folds": f"{split.folds} folds" if split.folds else "none; set `split.folds`"},
+            )
+        return axes
 
     @field_validator("metrics")
     @classmethod

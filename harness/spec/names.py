@@ -17,6 +17,11 @@ def listed(value: Any) -> Any:
     return [value] if isinstance(value, str | int | float) and not isinstance(value, bool) else value
 
 
+def listed_flags(value: Any) -> Any:
+    """A list of one for yes or no that stands alone."""
+    return [value] if isinstance(value, bool) else value
+
+
 def _style(name: str) -> str:
     return name if is_path(name) else known(name, [*STYLES, "or the path of a style file (.yaml)"], "prompt style")
 
@@ -46,4 +51,5 @@ Style = Annotated[str, BeforeValidator(lambda v: _style(v) if isinstance(v, str)
 MetricName = Annotated[str, BeforeValidator(lambda v: _metric(v) if isinstance(v, str) else v)]
 TrackerName = Literal["tensorboard", "mlflow", "wandb", "trackio"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Fold = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0, le=1)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from harness.presets import PRESETS
+from harness.records.job import Launch
 from harness.records.settings import (
     TrainSettings,
 )
@@ -23,6 +25,18 @@ class TrainSpec(TrainSettings):
     devices: int = Field(
         1, ge=1, description="GPUs of this machine that train a variant together (processes, where there is no GPU)."
     )
+    sharding: Literal["none", "fsdp"] = Field(
+        "none",
+        description="none: every device holds all weights; fsdp: each a part of weights, gradients and optimizer state"
+        " (PyTorch's FSDP2), for models that are too large for one.",
+    )
+    launcher: str | None = Field(
+        None,
+        min_length=1,
+        description="What starts the training processes instead of torchrun on this machine, for several machines with"
+        " one file system: e.g. `srun torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint"
+        " host:29500`. The worker's module and job file are appended.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -34,6 +48,19 @@ class TrainSpec(TrainSettings):
         if isinstance(raw.get("lora"), dict):
             merged["lora"] = preset.get("lora", {}) | raw["lora"]
         return merged
+
+    @model_validator(mode="after")
+    def _several(self) -> TrainSpec:
+        if self.sharding == "fsdp" and self.launch.alone:
+            raise PydanticCustomError("sharding", "sharding: fsdp is for several devices; add `devices: 2` or more")
+        if self.sharding == "fsdp" and self.optimizer == "adamw-8bit":
+            raise PydanticCustomError("sharding", "optimizer adamw-8bit cannot be sharded; leave out one of them")
+        return self
+
+    @property
+    def launch(self) -> Launch:
+        """How the training processes are started."""
+        return Launch(devices=self.devices, sharding=self.sharding, launcher=self.launcher)
 
     @property
     def settings(self) -> TrainSettings:

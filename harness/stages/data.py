@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from harness.data.split import PARTS, check_parts
+from harness.data.split import PARTS, check_folds, check_parts
 from harness.records.base import digest
 from harness.records.data import SplitExample, SplitName
 from harness.records.inputs import (
@@ -34,17 +34,25 @@ def make_data(workshop: Workshop, given: DataInput, writer: ObjectWriter) -> Dat
 
         dropped = to_drop(data, given.dropping.kinds, given.dropping.similarity or 1.0)
     counts: dict[SplitName, int] = dict.fromkeys(PARTS, 0)
+    folds: dict[int, int] = dict.fromkeys(data.folded, 0)
 
     def kept() -> Iterator[SplitExample]:
         for number, row in enumerate(data):
             if number not in dropped:
                 counts[row.split] += 1
+                if row.fold is not None:
+                    folds[row.fold] += 1
                 yield row
 
     writer.replace_rows(kept())
-    check_parts(len(data.codes), counts)
+    if folds:
+        check_folds(len(data.codes), folds)
+    else:
+        check_parts(len(data.codes), counts)
     more = (f"and {data.bad_rows - len(data.rejected)} more",) if data.bad_rows > len(data.rejected) else ()
-    return DataFacts(parts=counts, bad_rows=(*data.rejected, *more), dropped=dict(Counter(dropped.values())))
+    return DataFacts(
+        parts=counts, folds=folds, bad_rows=(*data.rejected, *more), dropped=dict(Counter(dropped.values()))
+    )
 
 
 def make_audit(workshop: Workshop, given: AuditInput, writer: ObjectWriter) -> AuditFacts:

@@ -6,19 +6,22 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.records.base import digest
+from harness.records.data import SplitExample
 from harness.records.inputs import (
     AskInput,
+    ContestInput,
     JudgeInput,
     ProbeInput,
     StageKey,
     StopRule,
 )
-from harness.records.rows import Generation, ReplyRow
+from harness.records.rows import Generation, Reply, ReplyRow
 from harness.records.seal import AskFacts
 from harness.resolved import ResolvedJudge
-from harness.store import ObjectWriter
+from harness.store import ObjectWriter, Store
 
 if TYPE_CHECKING:
+    from judges.contest import Contest
     from judges.questions import PlannedRequest
     from judges.rubric import Rubric
 
@@ -96,6 +99,75 @@ def put_until_decided(  # noqa: PLR0913 - what is asked, of whom, and what ends 
     return waiting
 
 
+def make_contest(workshop: Workshop, contest: ContestInput, writer: ObjectWriter) -> AskFacts:
+    """Ask about pairs, round by round; what any object of this judge holds already is not asked again."""
+    from judges.ask import ask as put_questions
+    from judges.bill import bill
+    from judges.contest import known_already
+
+    resolved = next(judge for judge in workshop.resolved.judges if asks_as(judge, contest))
+    games = contest_of(workshop.store, contest, resolved.rubric)
+    known = given_replies(workshop.store, contest)
+
+    def on_reply(row: Any) -> None:
+        writer.append([row])
+        workshop.advance(1)
+
+    while (standing := games.standing(writer.kept_rows(ReplyRow))).missing:
+        left = []
+        for each in standing.missing:
+            if each.request.digest in known and not each.same:
+                on_reply(known_already(each, known[each.request.digest]))
+            else:
+                left.append(each)
+        if left:
+            put_questions(
+                workshop.judge(resolved),
+                left,
+                on_reply=on_reply,
+                limits=resolved.spec.limits,
+                budget=workshop.budget,
+                price=resolved.price,
+                name=f"{digest(contest)}:{standing.rounds}",
+            )
+    return bill(writer.kept_rows(ReplyRow), resolved.price)
+
+
+def contest_of(store: Store, contest: ContestInput, rubric: str) -> Contest:
+    """The contest over the sealed answers."""
+    from judges.contest import Contest
+    from judges.rubric import load_rubric
+
+    tests = [row.example for row in store.stream(StageKey(stage="data", digest=contest.data), SplitExample)
+             if row.split == "test"]  # fmt: skip
+    texts = [
+        [
+            {row.example_id: row.text for row in store.read(StageKey(stage="generate", digest=each), Generation)
+             if row.sample == 0}
+            for each in digests
+        ]
+        for digests in contest.contestants
+    ]  # fmt: skip
+    return Contest(contest, load_rubric(rubric), tests, texts)
+
+
+def given_replies(store: Store, contest: ContestInput) -> dict[str, Reply]:
+    """By request, what this judge has replied in any sealed object of the store."""
+    identity = (contest.data, contest.backend, contest.model_identity, contest.prompt_sha256, contest.options)
+    found: dict[str, Reply] = {}
+    for path in sorted(store.root.glob("objects/*/*/spec.json")):
+        stage: Any = path.parent.parent.name
+        key = StageKey(stage=stage, digest=path.parent.name)
+        if stage not in ("ask", "contest") or not store.is_sealed(key):
+            continue
+        kind: Any = AskInput if stage == "ask" else ContestInput
+        asked = kind.model_validate_json(path.read_bytes())
+        if (asked.data, asked.backend, asked.model_identity, asked.prompt_sha256, asked.options) == identity:
+            row_type: Any = ReplyRow
+            found |= {row.request_digest: row for row in store.stream(key, row_type) if isinstance(row, Reply)}
+    return found
+
+
 def opponents(workshop: Workshop, ask: AskInput, generations: list[Generation]) -> dict[tuple[str, int], str] | None:
     """What a pairwise rubric compares each answer with, by (example, sample); None for any other rubric."""
     if ask.against is None:
@@ -106,7 +178,7 @@ def opponents(workshop: Workshop, ask: AskInput, generations: list[Generation]) 
     return {(row.example_id, row.sample): row.text for row in workshop.generations(ask.against)}
 
 
-def asks_as(judge: ResolvedJudge, ask: AskInput) -> bool:
+def asks_as(judge: ResolvedJudge, ask: AskInput | ContestInput) -> bool:
     """Whether this judge of the matrix is the one whose questions these are."""
     mine = (judge.spec.backend, judge.model_identity, judge.prompt_sha256, judge.options)
     return mine == (ask.backend, ask.model_identity, ask.prompt_sha256, ask.options)

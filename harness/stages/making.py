@@ -8,6 +8,7 @@ from harness.records.inputs import (
     AskInput,
     AuditInput,
     BaseInput,
+    ContestInput,
     DataInput,
     GenerateInput,
     ImportedInput,
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
     pass
 
 from harness.stages.data import make_audit, make_base, make_data
-from harness.stages.judging import make_judgments, make_probe, make_replies
+from harness.stages.judging import make_contest, make_judgments, make_probe, make_replies
 from harness.stages.responses import make_responses
 from harness.stages.scores import make_scores
 from harness.stages.training import make_training
 from harness.stages.workshop import Workshop
 
 
-def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Facts | None:  # noqa: PLR0911 - one a stage
+def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Facts | None:  # noqa: C901, PLR0911 - one a stage
     """Fill the object; the caller seals it."""
     match planned.input:
         case DataInput() as data:
@@ -51,19 +52,21 @@ def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Fac
             make_probe(workshop, probe, writer)
         case AskInput() as ask:
             return make_replies(workshop, ask, writer)
+        case ContestInput() as contest:
+            return make_contest(workshop, contest, writer)
         case JudgeInput() as judge:
             make_judgments(workshop, judge, writer)
     return None
 
 
-def units(workshop: Workshop, planned: PlannedStage) -> int:
+def units(workshop: Workshop, planned: PlannedStage) -> int:  # noqa: PLR0911 - one a stage
     """Size of a stage in the units that its progress counts (examples, responses, values, verdicts)."""
     match planned.input:
-        case TrainInput(settings=settings, data=data):
-            steps = settings.max_steps or 10**9
-            return max(1, min(round(settings.epochs * workshop.count(data, "train")), steps * settings.batch_size))
-        case GenerateInput(data=data, settings=settings):
-            return workshop.count(data, "test") * settings.samples
+        case TrainInput(settings=settings, data=data, fold=fold):
+            steps, rows = settings.max_steps or 10**9, workshop.count(data, "train", fold)
+            return max(1, min(round(settings.epochs * rows), steps * settings.batch_size))
+        case GenerateInput(data=data, settings=settings, fold=fold):
+            return workshop.count(data, "test", fold) * settings.samples
         case ServedInput(data=data, samples=samples):
             return workshop.count(data, "test") * samples
         case ImportedInput(data=data) | ScoreInput(data=data):
@@ -71,5 +74,7 @@ def units(workshop: Workshop, planned: PlannedStage) -> int:
         case AskInput(items=items, repeats=repeats, data=data):
             n_test = workshop.count(data, "test")
             return min(items or n_test, n_test) * repeats
+        case ContestInput(games=games):
+            return 2 * games
         case _:
             return 1

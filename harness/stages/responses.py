@@ -39,16 +39,14 @@ def make_responses(
 
 def make_generations(workshop: Workshop, generate: GenerateInput, writer: ObjectWriter) -> None:
     """Answer the test set; of an interrupted run, pieces of the work that were whole are kept."""
-    from harness.generators.local import generate_variant
-
     kept: list[Generation] = writer.kept_rows(Generation)
     workshop.advance(len(kept))
     trained = generate.weights != generate.base
-    batches = generate_variant(
+    batches = workshop.generator(generate.settings.engine)(
         generate,
         workshop.store.weights(StageKey(stage="train", digest=generate.weights)) if trained else None,
         workshop.store.weights(StageKey(stage="base", digest=generate.base)),
-        workshop.rows(generate.data),
+        workshop.rows(generate.data, generate.fold),
         workshop.style(generate.style_sha256),
         {(row.example_id, row.sample) for row in kept},
         trust_remote_code=workshop.trusts_code(generate.base),

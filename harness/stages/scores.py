@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from harness.records.inputs import (
-    ScoreInput,
-)
+from harness.records.inputs import GenerateInput, ScoreInput, StageKey
 from harness.records.rows import MetricRow, NoMetricRow
 from harness.records.seal import ScoreFacts
 from harness.resolved import ResolvedMetric
 from harness.store import ObjectWriter
 
 if TYPE_CHECKING:
-    pass
+    from harness.metrics.base import Outcome
 
 from harness.stages.workshop import Workshop
 
@@ -23,13 +21,18 @@ def make_scores(workshop: Workshop, score: ScoreInput, writer: ObjectWriter) -> 
     """One metric over one variant's responses."""
     from harness.metrics.base import Item, ItemScore
     from harness.metrics.scoring import score as score_items
+    from harness.metrics.scoring import summed_up
 
     tests = {example.id: example for example in workshop.tests(score.data)}
     languages = workshop.languages(score.data)
     resolved = next(each for each in workshop.resolved.metrics.values() if scores_as(each, score))
     generations = workshop.generations(score.generations)
     items = [Item(row.text, tests[row.example_id].references, languages[row.example_id]) for row in generations]
-    scored = score_items(resolved.metric, items, resolved.recipe, processes=usable_cores())
+    if getattr(resolved.metric, "of_weights", False):
+        outcomes = of_weights(workshop, score)
+        scored = summed_up(resolved.metric, items, [outcomes[row.example_id] for row in generations])
+    else:
+        scored = score_items(resolved.metric, items, resolved.recipe, processes=usable_cores())
     writer.replace_rows(
         MetricRow(example_id=row.example_id, sample=row.sample, value=outcome.value, counts=outcome.counts)
         if isinstance(outcome, ItemScore)
@@ -43,6 +46,27 @@ def make_scores(workshop: Workshop, score: ScoreInput, writer: ObjectWriter) -> 
         empty=scored.empty,
         unscored=scored.unscored,
     )
+
+
+def of_weights(workshop: Workshop, score: ScoreInput) -> dict[str, Outcome]:
+    """Each test item's outcome by example id, from the weights that answered; no score where they are not here."""
+    from harness.generators.likelihood import reference_bits
+    from harness.metrics.base import NoScore
+
+    tests, given = workshop.tests(score.data), workshop.generated_from(score.generations)
+    if not isinstance(given, GenerateInput):
+        return {example.id: NoScore("the weights of this variant are not here") for example in tests}
+    workshop.close()  # a loaded judge or engine may hold the memory that the model needs
+    trained = given.weights != given.base
+    outcomes = reference_bits(
+        given,
+        workshop.store.weights(StageKey(stage="train", digest=given.weights)) if trained else None,
+        workshop.store.weights(StageKey(stage="base", digest=given.base)),
+        tests,
+        workshop.style(given.style_sha256),
+        trust_remote_code=workshop.trusts_code(given.base),
+    )
+    return {example.id: outcome for example, outcome in zip(tests, outcomes, strict=True)}
 
 
 def scores_as(each: ResolvedMetric, score: ScoreInput) -> bool:

@@ -52,10 +52,10 @@ def train(
     """In this process, or in several together."""
     base, style = workshop.store.weights(StageKey(stage="base", digest=given.base)), workshop.style(given.style_sha256)
     trusted = workshop.trusts_code(given.base)
-    if workshop.devices == 1:
+    if workshop.launch.alone:
         from trainers.sft import train_variant
 
-        rows = workshop.rows(given.data)
+        rows = workshop.rows(given.data, given.fold)
         return train_variant(
             given, base, rows, style, writer.weights, writer.scratch, on_step, trust_remote_code=trusted
         )
@@ -73,8 +73,9 @@ def train(
         progress=together / "steps.jsonl",
         outcome=together / "outcome.json",
         trust_remote_code=trusted,
+        sharded=workshop.launch.sharding == "fsdp",
     )
-    return train_together(job, workshop.devices, together, on_step)
+    return train_together(job, workshop.launch, together, on_step)
 
 
 def open_trackers(workshop: Workshop, train: TrainInput) -> list[Any]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import TypeAdapter
+
+from harness.data.folds import in_fold
 from harness.prompts import PromptStyle
 from harness.records.base import digest
 from harness.records.data import Example, SplitExample, SplitName
-from harness.records.inputs import (
-    StageKey,
-    StageName,
-)
+from harness.records.inputs import AnyGenerateInput, GenerateInput, ImportedInput, ServedInput, StageKey, StageName
+from harness.records.job import Launch
 from harness.records.rows import Generation
 from harness.records.seal import DataFacts
 from harness.resolved import Resolved, ResolvedJudge
@@ -44,14 +45,16 @@ class Workshop:
     """How the stage at work goes, in a few words."""
     matrix: str = ""
     track: tuple[str, ...] = ()
-    devices: int = 1
-    """Processes that train a variant together."""
+    launch: Launch = field(default_factory=Launch)
+    """How many processes train a variant together, and how they are started."""
     labels: dict[StageKey, str] = field(default_factory=dict)
     """Name of the variant that a stage works for."""
     detected: dict[str, dict[str, str]] = field(default_factory=dict)
     """Languages of the test examples, by digest of the data."""
     engine: tuple[ResolvedJudge, Any] | None = None
     """The judge that is loaded; one at a time is kept."""
+    vllm: Any = None
+    """The vLLM engine, once a variant was answered by it."""
     budget: Any = None
     """judges.budget.Budget of this run; None: no limit."""
 
@@ -59,15 +62,16 @@ class Workshop:
         """The prompt style with these bytes."""
         return next(style for style in self.resolved.styles.values() if style.sha256 == sha256)
 
-    def count(self, data_digest: str, part: SplitName) -> int:
-        """Entries of a part of the sealed split."""
+    def count(self, data_digest: str, part: SplitName, fold: int | None = None) -> int:
+        """Entries of a part of the sealed split, or of what a part is where that fold is the test set."""
         seal = self.store.sealed(StageKey(stage="data", digest=data_digest))
         assert seal is not None and isinstance(seal.facts, DataFacts)  # noqa: S101 - made before whoever reads it
-        return seal.facts.parts[part]
+        others = sum(n for each, n in seal.facts.folds.items() if fold not in (None, each))
+        return seal.facts.parts[part] + {"train": others, "test": -others, "validation": 0}[part]
 
-    def rows(self, data_digest: str) -> list[SplitExample]:
-        """The sealed split."""
-        return self.store.read(StageKey(stage="data", digest=data_digest), SplitExample)
+    def rows(self, data_digest: str, fold: int | None = None) -> list[SplitExample]:
+        """The sealed split, as a variant of this fold sees it."""
+        return list(in_fold(SealedSplit(self.store, data_digest), fold))
 
     def tests(self, data_digest: str) -> list[Example]:
         """The test examples, in file order."""
@@ -89,6 +93,14 @@ class Workshop:
         rows = self.store.read(StageKey(stage=stage, digest=generations_digest), Generation)
         return sorted(rows, key=lambda row: (row.example_id, row.sample))
 
+    def generated_from(self, generations_digest: str) -> GenerateInput | ServedInput | ImportedInput:
+        """What decided a generate object."""
+        spec = self.store.folder(StageKey(stage="generate", digest=generations_digest)) / "spec.json"
+        found: GenerateInput | ServedInput | ImportedInput = TypeAdapter(AnyGenerateInput).validate_json(
+            spec.read_bytes()
+        )
+        return found
+
     def trusts_code(self, base_digest: str) -> bool:
         """Whether the matrix lets this base model run code of its own."""
         return any(
@@ -106,8 +118,21 @@ class Workshop:
             self.engine = (resolved, load_judge(spec.backend, spec.model, spec.options))
         return self.engine[1]
 
+    def generator(self, engine: Literal["transformers", "vllm"]) -> Callable[..., Iterator[list[Generation]]]:
+        """What answers for local weights: `generate_variant` of the engine that is asked for."""
+        from harness.generators.local import generate_variant
+        from harness.generators.vllm_engine import VllmEngine
+
+        if engine == "transformers":
+            return generate_variant
+        self.vllm = self.vllm or VllmEngine()
+        found: Callable[..., Iterator[list[Generation]]] = self.vllm.generate_variant
+        return found
+
     def close(self) -> None:
-        """Let go of the loaded judge."""
+        """Let go of whatever holds a model."""
+        if self.vllm is not None:
+            self.vllm.close()
         if self.engine is not None:
             self.engine[1].close()
             self.engine = None

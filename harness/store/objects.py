@@ -15,7 +15,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -201,11 +201,16 @@ class Store:
 
     def matrix(self, folder: Path) -> MatrixRun | None:
         """The matrix in one of these folders; None where its plan cannot be read."""
+        run = self.planned_matrix(folder)
+        return None if run is None else replace(run, result=read_result(folder))
+
+    def planned_matrix(self, folder: Path) -> MatrixRun | None:
+        """The same without its result, which of a large matrix takes long to read."""
         try:
             plan = Plan.model_validate_json((folder / "plan.json").read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
-        return MatrixRun(plan.matrix, plan.matrix_digest, folder, plan, read_result(folder))
+        return MatrixRun(plan.matrix, plan.matrix_digest, folder, plan, None)
 
     def history(self, last: int) -> list[dict[str, str]]:
         """The last lines of index.jsonl, newest first: time, matrix, variant, stage, digest, status."""

@@ -8,9 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from harness.records.result import MeasureInfo, Result, VarianceTable
-from leaderboard import charts, view
+from leaderboard import view
 from leaderboard.next_steps import next_steps
-from leaderboard.session import choose_measure, choose_run, narrow, note, offer, unmarked
+from leaderboard.session import choose_measure, choose_run, narrow, note, offer, plot, unmarked
+from reports.vega import effect_plot, share_plot
 from reports.wording import axis_name, figure, narrower, p_value, places, signed, span, variance_shares
 
 
@@ -29,7 +30,7 @@ def show(root: Path) -> None:
         _interactions(result, measure)
     for table in result.variances:
         if table.measure == measure.name:
-            _variance(table, measure)
+            _variance(result.matrix, table, measure)
     steps = next_steps(result)
     if steps:
         st.subheader("What to do next")
@@ -43,9 +44,8 @@ def _effects(result: Result, measure: MeasureInfo) -> None:
         st.info("No axis of this matrix has two levels that can be set against each other.")
         return
     rows = rows.assign(shown=rows["shown"] & measure.trusted)
-    st.altair_chart(
-        charts.effect_chart(rows, f"difference in {measure.label} points", narrow=narrow()), width="stretch"
-    )
+    drawn = effect_plot(view.records(rows), f"difference in {measure.label} points", narrow=narrow())
+    plot(drawn, f"Differences in {measure.label} by choice, with their 95 % intervals")
     shown = int(rows["shown"].sum())
     st.caption(
         f"One choice changed, all else equal: {shown} of {len(rows)} differences on {unmarked(measure.label)} are shown"
@@ -79,7 +79,7 @@ def _effects(result: Result, measure: MeasureInfo) -> None:
         "verdict": st.column_config.TextColumn("Verdict"),
     }
     st.dataframe(table, hide_index=True, column_config=config, height="content", placeholder="–")
-    offer(f"{result.matrix}-effects", lambda: rows)
+    offer(f"{result.matrix}-effects", lambda: rows, drawn)
 
 
 def _interactions(result: Result, measure: MeasureInfo) -> None:
@@ -107,11 +107,8 @@ def _interactions(result: Result, measure: MeasureInfo) -> None:
     st.dataframe(rows, hide_index=True, height="content")
 
 
-def _variance(found: VarianceTable, measure: MeasureInfo) -> None:
+def _variance(matrix: str, found: VarianceTable, measure: MeasureInfo) -> None:
     digits = places(measure)
-    shares = pd.DataFrame(
-        [{"name": name, "share": 100 * share} for name, share in variance_shares(found)], columns=["name", "share"]
-    )
     st.subheader("Where chance comes from")
     largest = max(variance_shares(found), key=lambda pair: pair[1])
     unknown = "" if found.seeds is not None else " What training seeds add is not known: each cell has one."
@@ -119,7 +116,9 @@ def _variance(found: VarianceTable, measure: MeasureInfo) -> None:
         f"A typical difference between two trained cells is known to ±{figure(found.half_width, digits)} points;"
         f" {100 * largest[1]:.0f} % of its variance comes from {largest[0]}.{unknown}"
     )
-    st.altair_chart(charts.share_chart(shares), width="stretch")
+    shares = [{"name": name, "share": 100 * share} for name, share in variance_shares(found)]
+    drawn = share_plot(shares)
+    plot(drawn, f"Shares of the variance of {measure.label}")
     if found.purchases:
         offers = pd.DataFrame(
             {
@@ -130,3 +129,4 @@ def _variance(found: VarianceTable, measure: MeasureInfo) -> None:
             for p in found.purchases
         )
         st.dataframe(offers, hide_index=True, height="content")
+    offer(f"{matrix}-variance", lambda: pd.DataFrame(shares), drawn)

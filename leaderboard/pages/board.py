@@ -12,12 +12,18 @@ import streamlit as st
 from harness.records.plan import FailedVariant
 from harness.records.result import MeasureInfo, Result
 from harness.store import MatrixRun, Store
-from leaderboard import charts, costs, view
-from leaderboard.session import choose_measure, choose_run, narrow, note, offer, stamp, unmarked
-from reports.wording import AXES, axis_name, data_audit, figure, leak_badge, places, shared_levels, varies
+from leaderboard import costs, view
+from leaderboard.outcome import stamp
+from leaderboard.session import choose_measure, choose_run, narrow, note, offer, plot, unmarked
+from reports.vega import cost_plot, interval_plot
+from reports.vega_parts import Spec
+from reports.wording import AXES, axis_name, data_audit, leak_badge, places, shared_levels, varies
 
 MOST_DRAWN = 40
 """Cells of the interval plot, unless the reader asks for all; the table shows every cell."""
+
+
+DRAWN = ["label", "cell", "mean", "low", "high", "ranks", "unscored", "per_seed"]
 
 
 def show(root: Path) -> None:
@@ -32,15 +38,7 @@ def show(root: Path) -> None:
         note("", result.answer)
     if result.warnings:
         note("Beware.", result.warnings, kind="warning")
-    frame = _frame(result, stamp(run.folder))
-    measure = choose_measure(result)
-    kept = view.chosen(frame, _choose_levels(frame))
-    seeds = st.sidebar.toggle("Show each seed", value=True, key="seeds", bind="query-params")
-    if kept.empty:
-        st.info("No cell is left by the filters in the sidebar.")
-        return
-    _board(result, kept, measure, seeds=seeds)
-    _costs(result, kept, _bills(run, store, stamp(run.folder)), measure)
+    _ranking(result, _frame(result, stamp(run.folder)), _bills(run, store, stamp(run.folder)))
     _failed(result.failed)
 
 
@@ -60,78 +58,107 @@ def _subtitle(result: Result) -> str:
     return " · ".join([*said, shared] if shared else said)
 
 
-def _choose_levels(frame: pd.DataFrame) -> dict[str, list[str]]:
-    levels = {}
-    for axis in AXES:
-        known = list(dict.fromkeys(frame[axis]))
-        if varies(axis, known):
-            label = axis_name(axis).capitalize()
-            levels[axis] = st.sidebar.multiselect(label, known, key=axis, bind="query-params", placeholder="all")
-    return levels
-
-
-def _board(result: Result, kept: pd.DataFrame, measure: MeasureInfo, *, seeds: bool) -> None:
+@st.fragment
+def _ranking(result: Result, frame: pd.DataFrame, bills: pd.DataFrame) -> None:
+    """Plot, table and costs: a fragment, so that a choice in it draws these anew and nothing else."""
+    measure, levels = _choices(result, frame)
+    kept = view.chosen(frame, levels)
     st.subheader(f"Ranked by {unmarked(measure.label)}")
+    wanted = "; ".join(f"{axis_name(axis)} {', '.join(names)}" for axis, names in levels.items() if names)
+    if wanted:
+        st.caption(unmarked(f"{kept['cell'].nunique()} of {len(result.rows)} cells are left: {wanted}."))
+    if kept.empty:
+        st.info("No cell is left by these filters.")
+        return
     if not measure.trusted:
         note("Untrusted judge.", [f"Left out of ranking and answer: {measure.untrusted_reason}"], kind="warning")
+    drawn = _plot(kept, measure)
+    _table(result, kept, measure)
+    offer(f"{result.matrix}-leaderboard", lambda: kept, drawn)
+    _costs(result, kept, bills, measure)
+
+
+def _choices(result: Result, frame: pd.DataFrame) -> tuple[MeasureInfo, dict[str, list[str]]]:
+    """Measure, and the chosen levels of each axis that varies."""
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    with row:
+        measure = choose_measure(result, beside=True)
+    varying = {axis: known for axis in AXES if varies(axis, known := list(dict.fromkeys(frame[axis])))}
+    if not varying:
+        return measure, {}
+    with row.popover("Filter"):
+        levels = {
+            axis: st.multiselect(axis_name(axis).capitalize(), known, key=axis, bind="query-params", placeholder="all")
+            for axis, known in varying.items()
+        }
+    return measure, levels
+
+
+def _plot(kept: pd.DataFrame, measure: MeasureInfo) -> Spec:
     rows = view.in_order(kept, measure)
-    if len(rows) > MOST_DRAWN and not st.toggle(f"Draw all {len(rows)} cells", key="all", bind="query-params"):
+    row = st.container(horizontal=True)
+    if len(rows) > MOST_DRAWN and not row.toggle(f"Draw all {len(rows)} cells", key="all", bind="query-params"):
         rows = rows.head(MOST_DRAWN)
-    chart = charts.interval_chart(
-        rows, f"{measure.label}, {measure.unit}", trusted=measure.trusted, seeds=seeds, narrow=narrow()
+    seeds = row.toggle("Ticks for seeds", value=True, key="seeds", bind="query-params")
+    drawn = interval_plot(
+        view.records(rows[DRAWN]),
+        f"{measure.label}, {measure.unit}",
+        trusted=measure.trusted,
+        seeds=seeds,
+        narrow=narrow(),
     )
-    st.altair_chart(chart, width="stretch")
+    plot(drawn, f"Mean {measure.label} of each cell with its 95 % interval")
     st.caption(
         "Mean over items and seeds with its 95 % interval; small ticks are single seeds. Ranks are those that the data "
         "cannot exclude: cells whose ranks overlap are not shown to differ."
         + (f" The {len(rows)} best are drawn." if len(rows) < kept["cell"].nunique() else "")
     )
-    table = view.table(kept, result.measures, measure)
-    columns = _columns(result, measure)
-    st.dataframe(_styled(table, result), hide_index=True, column_config=columns, height="content", placeholder="–")
-    offer(f"{result.matrix}-leaderboard", lambda: kept)
+    return drawn
 
 
-def _styled(table: pd.DataFrame, result: Result) -> Any:
-    """Untrusted columns greyed; the interval as one text; figures with the decimals of their measure."""
-    by_name = {m.name: m for m in result.measures}
-    shown = next(name for name in table.columns if name in by_name)
-    decimals = places(by_name[shown])
-    low, high = table["interval_low"], table["interval_high"]
-    texts = [
-        "" if pd.isna(x) else f"{figure(x, decimals)} to {figure(y, decimals)}" for x, y in zip(low, high, strict=True)
-    ]
-    table = table.drop(columns=["interval_low", "interval_high"])
-    table.insert(list(table.columns).index(shown) + 1, "interval", texts)
-    if not table["unscored"].any():
-        table = table.drop(columns="unscored")
-    grey: list[Hashable] = [m.name for m in result.measures if not m.trusted and m.name in table]
-    formats: dict[Any, Any] = {name: f"{{:.{places(m)}f}}" for name, m in by_name.items() if name in table}
+def _table(result: Result, kept: pd.DataFrame, measure: MeasureInfo) -> None:
+    unfolded = any(len(row.seeds) > 1 for row in result.rows) and st.toggle(
+        "Unfold the seeds of every cell", key="unfold", bind="query-params"
+    )
+    table = view.table(kept, result.measures, measure, seeds=unfolded)
+    columns = _columns(result, measure, table)
+    st.dataframe(_greyed(table, result), hide_index=True, column_config=columns, height="content", placeholder="–")
+
+
+def _greyed(table: pd.DataFrame, result: Result) -> Any:
+    """Untrusted columns in grey."""
+    by_name = {m.name: m for m in result.measures if m.name in table}
+    grey: list[Hashable] = [name for name, m in by_name.items() if not m.trusted]
+    if not grey:
+        return table
+    formats: dict[Any, Any] = {name: f"{{:.{places(m)}f}}" for name, m in by_name.items()}
     return table.style.format(formats, na_rep="–").map(lambda _: "color: #8a9199; font-style: italic", subset=grey)
 
 
-def _columns(result: Result, shown: MeasureInfo) -> dict[str, Any]:
+def _columns(result: Result, shown: MeasureInfo, table: pd.DataFrame) -> dict[str, Any]:
     """Headers and their explanations."""
+    interval = f"Of {unmarked(shown.label)}."
     config: dict[str, Any] = {
         "ranks": st.column_config.TextColumn(
             "Ranks", help="Ranks that the data cannot exclude.", width=60, pinned=True
         ),
         "label": st.column_config.TextColumn("Cell"),
-        "seeds": st.column_config.NumberColumn("Seeds", width=60),
-        "interval": st.column_config.TextColumn("95 % interval", help=f"Of {unmarked(shown.label)}."),
+        "seeds": st.column_config.TextColumn("Seeds", width=70, alignment="right", help="How many, or which one."),
+        "interval": st.column_config.TextColumn("95 % interval", alignment="right", help=interval),
         "unscored": st.column_config.NumberColumn("Unscored", help="Left out of the means, all measures together."),
     }
     for axis in AXES:
-        longest = max((len(row.cell.level(axis) or "") for row in result.rows), default=0)
+        longest = table[axis].str.len().max() if axis in table else 0
         width: Any = "medium" if longest > 16 else None
         config[axis] = st.column_config.TextColumn(axis_name(axis).capitalize(), width=width)
     for m in result.measures:
         label = m.label if m.trusted else f"{m.label} (untrusted)"
         said = f"{m.unit}. {m.signature}" if m.trusted else m.untrusted_reason
-        config[m.name] = st.column_config.NumberColumn(label, help=unmarked(said))
+        config[m.name] = st.column_config.NumberColumn(label, help=unmarked(said), format=f"%.{places(m)}f")
     return config
 
 
+@st.fragment
 def _costs(result: Result, kept: pd.DataFrame, bills: pd.DataFrame, measure: MeasureInfo) -> None:
     """Quality against cost, the Pareto front drawn through the cells that nothing beats on both."""
     known = [name for name in costs.COSTS if bills[name].notna().any()]
@@ -144,14 +171,15 @@ def _costs(result: Result, kept: pd.DataFrame, bills: pd.DataFrame, measure: Mea
     if points.empty:
         st.info("None of these cells has a figure for this cost.")
         return
-    st.altair_chart(charts.cost_chart(points, picked, f"{measure.label}, {measure.unit}"), width="stretch")
+    drawn = cost_plot(view.records(points), picked, f"{measure.label}, {measure.unit}")
+    plot(drawn, f"{measure.label} against {picked}, a point a cell")
     front = [unmarked(label) for label in points.loc[points["front"], "label"]]
     many = f" and {len(front) - 6} more" if len(front) > 6 else ""
     st.caption(
         f"On the Pareto front, where no other cell is both better and cheaper: {', '.join(front[:6])}{many}. "
         "Costs are means over a cell's seeds; the front goes by means, whose intervals stand above."
     )
-    offer(f"{result.matrix}-costs", lambda: points)
+    offer(f"{result.matrix}-costs", lambda: points, drawn)
 
 
 def _failed(failed: tuple[FailedVariant, ...]) -> None:

@@ -10,19 +10,21 @@ import streamlit as st
 
 from harness.records.result import Comparison, MeasureInfo, Result
 from harness.words import p_words
-from leaderboard import charts, pairs, word_diff
+from leaderboard import pairs, word_diff
+from leaderboard.outcome import pair_of, stamp
 from leaderboard.session import (
     choose_measure,
     choose_run,
     items_of,
     note,
     offer,
+    plot,
     rows_of,
-    stamp,
     unmarked,
     verbatim,
 )
 from reports.significance import pair_lines
+from reports.vega import difference_plot
 from reports.wording import NONE, figure, labels, places, signed, span
 
 MOST = (5, 10, 25)
@@ -39,7 +41,7 @@ def show(root: Path) -> None:
         st.info("This matrix has one cell; there is nothing to compare it with.")
         return
     a, b = _choose_pair(result, names)
-    comparison = None if a == b else pairs.pair_of(result, measure.name, a, b)
+    comparison = None if a == b else pair_of(run.folder, measure.name, a, b)
     if comparison is None:
         st.info("Choose two different cells." if a == b else "These cells share no item with a score on this measure.")
         return
@@ -49,10 +51,9 @@ def show(root: Path) -> None:
     texts, values = rows_of(run, store, (a, b))
     items = items_of(run, store, measure.name, stamp(run.folder))
     frame = pairs.differences(values, items, measure.name, a, b)
-    _distribution(frame, comparison, measure)
+    _distribution(result.matrix, frame, comparison, measure)
     _tests(comparison, measure)
     _moved(frame, texts, items, measure, (a, b), (names[a], names[b]))
-    offer(f"{result.matrix}-differences", lambda: frame.drop(columns="meta"))
 
 
 def _choose_pair(result: Result, names: dict[str, str]) -> tuple[str, str]:
@@ -68,7 +69,7 @@ def _choose_pair(result: Result, names: dict[str, str]) -> tuple[str, str]:
     return by_label[a], by_label[b]
 
 
-def _distribution(frame: pd.DataFrame, comparison: Comparison, measure: MeasureInfo) -> None:
+def _distribution(matrix: str, frame: pd.DataFrame, comparison: Comparison, measure: MeasureInfo) -> None:
     st.subheader("Differences by item")
     if frame.empty:
         st.info("The rows that this comparison was made from are not in the store.")
@@ -76,13 +77,15 @@ def _distribution(frame: pd.DataFrame, comparison: Comparison, measure: MeasureI
     interval = comparison.interval
     low, high = (interval.low, interval.high) if interval else (None, None)
     title = f"A − B, {measure.label} points"
-    st.altair_chart(charts.difference_chart(frame, title, comparison.delta, low, high), width="stretch")
+    drawn = difference_plot(pairs.histogram(frame["delta"]), title, comparison.delta, low, high)
+    plot(drawn, "How many items differ by how much between A and B")
     up, same = int((frame["delta"] > 0).sum()), int((frame["delta"] == 0).sum())
     corpus = " The figure is formed from summed counts, so it is not the mean of these." if measure.corpus else ""
     st.caption(
         f"A scores higher on {up} items, B on {len(frame) - up - same}, and {same} are equal; seeds are averaged first."
         f" Diamond and bar: the difference {signed(comparison.delta, places(measure))} with its 95 % interval.{corpus}"
     )
+    offer(f"{matrix}-differences", lambda: frame.drop(columns="meta"), drawn)
 
 
 def _tests(comparison: Comparison, measure: MeasureInfo) -> None:
@@ -110,6 +113,7 @@ def _tests(comparison: Comparison, measure: MeasureInfo) -> None:
 # ---------------------------------------------------------------- the items that moved most
 
 
+@st.fragment
 def _moved(
     frame: pd.DataFrame,
     texts: pd.DataFrame,
@@ -126,7 +130,7 @@ def _moved(
         length = st.segmented_control("Reference", pairs.LENGTHS, default="all", key="length", bind="query-params")
     with third:
         most = st.selectbox("Items shown", [str(n) for n in MOST], key="most", bind="query-params")
-    slices = _choose_slices(items)
+    slices = _choose_slices(items)  # in this fragment, so that a choice draws the items anew and nothing else
     left = pairs.kept(
         frame,
         winner=winner or "all",
@@ -148,14 +152,15 @@ def _moved(
 
 def _choose_slices(items: pd.DataFrame) -> dict[str, list[str]]:
     fields = pairs.slice_fields(items)
-    return {
-        field: list(
-            st.sidebar.multiselect(
-                unmarked(field), levels, key=f"slice_{field}", bind="query-params", placeholder="all"
+    if not fields:
+        return {}
+    with st.popover("Slices"):
+        return {
+            field: list(
+                st.multiselect(unmarked(field), levels, key=f"slice_{field}", bind="query-params", placeholder="all")
             )
-        )
-        for field, levels in fields.items()
-    }
+            for field, levels in fields.items()
+        }
 
 
 def _item(

@@ -12,7 +12,8 @@ from harness.records.result import Result
 from harness.records.seal import DataFacts
 from harness.store import MatrixRun, Store
 from leaderboard import view
-from leaderboard.session import choose_run, note, offer, stamp, unmarked
+from leaderboard.outcome import stamp
+from leaderboard.session import choose_run, note, offer, unmarked
 from reports.samples import sealed_rows
 
 

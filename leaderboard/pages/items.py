@@ -13,6 +13,7 @@ from harness.records.result import MeasureInfo, Result
 from harness.store import MatrixRun, Store
 from leaderboard import view
 from leaderboard.asked import prompt_of
+from leaderboard.outcome import stamp
 from leaderboard.session import (
     choose_measure,
     choose_run,
@@ -21,7 +22,6 @@ from leaderboard.session import (
     means_of,
     offer,
     rows_of,
-    stamp,
     unmarked,
     verbatim,
 )
@@ -99,7 +99,7 @@ def _choose_item(found: pd.DataFrame, measure: MeasureInfo, search: str, order: 
         return None
     _keep_item(ids)
     by_id = kept.set_index("example_id", drop=False)
-    _item_row(ids, by_id, places(measure))
+    _item_row(ids, titles_of(kept, places(measure)))
     chosen: pd.Series[Any] = by_id.loc[st.session_state["item"]]
     return chosen
 
@@ -111,7 +111,17 @@ def _keep_item(ids: list[str]) -> None:
     st.query_params["item"] = st.session_state["item"]
 
 
-def _item_row(ids: list[str], by_id: pd.DataFrame, decimals: int) -> None:
+def titles_of(found: pd.DataFrame, decimals: int) -> dict[str, str]:
+    """Example id -> a line that names the item: position, start of the instruction, spread."""
+    titles = {}
+    for row in view.records(found[["example_id", "position", "instruction", "spread"]]):
+        said = shorten(visible(" ".join(row["instruction"][:400].split())), 90)
+        spread = "" if row["spread"] is None else f"  (spread {figure(row['spread'], decimals)})"
+        titles[row["example_id"]] = f"{row['position']}. {said}{spread}"
+    return titles
+
+
+def _item_row(ids: list[str], titles: dict[str, str]) -> None:
     back, pick, forward = st.columns([1, 8, 1], vertical_alignment="bottom")
     position = ids.index(st.session_state["item"])
     back.button("Previous", width="stretch", disabled=position == 0, on_click=_go, args=(ids[max(0, position - 1)],))
@@ -119,12 +129,7 @@ def _item_row(ids: list[str], by_id: pd.DataFrame, decimals: int) -> None:
     following = ids[min(last, position + 1)]
     forward.button("Next", width="stretch", disabled=position == last, on_click=_go, args=(following,))
 
-    def title(example_id: str) -> str:
-        row = by_id.loc[example_id]
-        spread: str = "" if pd.isna(row["spread"]) else f"  (spread {figure(row['spread'], decimals)})"
-        return f"{row['position']}. {shorten(visible(' '.join(row['instruction'].split())), 90)}{spread}"
-
-    pick.selectbox(f"Item {position + 1} of {len(ids)}", ids, format_func=title, key="item")
+    pick.selectbox(f"Item {position + 1} of {len(ids)}", ids, format_func=titles.__getitem__, key="item")
 
 
 def _go(example_id: str) -> None:
@@ -158,8 +163,7 @@ def _prompts(run: MatrixRun, store: Store, item: pd.Series[Any], cells: list[str
                 text = prompt_of(run, store, plan, example)
                 title = unmarked(f"{variant.prompt_style}, {variant.model}")
                 if text is None:
-                    st.caption(f"{title}: made by the chat template of the model's own tokenizer, or by a style "
-                               "whose file is not kept; `harness preview` shows it.")  # fmt: skip
+                    st.caption(f"{title}: its style or chat template is not in this store; `harness preview` shows it.")
                 else:
                     verbatim(title, text)
 

@@ -8,8 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from harness.store import MatrixRun, Store
+from leaderboard.outcome import stamp
 from leaderboard.progress import Progress, against, progress, run_rows
-from leaderboard.session import matrix, nothing_yet, offer, open_store, run_name, stamp, unmarked
+from leaderboard.session import matrix, nothing_yet, offer, open_store, run_name, unmarked
 from leaderboard.view import bullets
 
 EVERY = 3.0

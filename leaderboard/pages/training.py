@@ -9,9 +9,11 @@ import streamlit as st
 
 from harness.records.result import Result
 from harness.store import MatrixRun, Store
-from leaderboard import charts, view
-from leaderboard.session import choose_run, note, offer, stamp, unmarked
+from leaderboard import view
+from leaderboard.outcome import stamp
+from leaderboard.session import choose_run, note, offer, plot, unmarked
 from reports.ledger import LedgerRow, budget_notes, cell_budgets, ledger
+from reports.vega import loss_plot
 from reports.wording import labels
 
 X = {"optimizer steps": "step", "loss-bearing tokens": "loss_tokens"}
@@ -54,14 +56,16 @@ def _curves(result: Result, rows: list[LedgerRow]) -> None:
     if frame.empty:
         st.info("No loss was recorded for these cells." if chosen else "Choose a cell.")
         return
-    validation = bool((frame["kind"] == "validation").any())
-    st.altair_chart(charts.loss_chart(frame, X[against], validation=validation), width="stretch")
-    points = " Points: loss on the validation part." if validation else ""
+    columns = ["label", "variant", "kind", X[against], "loss"]
+    drawn = loss_plot(view.records(frame[columns].round({"loss": 4})), X[against])
+    plot(drawn, "Training loss of the chosen cells")
+    points = " Points: loss on the validation part." if (frame["kind"] == "validation").any() else ""
     st.caption(
         f"Training loss on loss-bearing tokens, smoothed over a twentieth of the steps, a line a seed.{points} Where"
-        " maskings differ, losses are means over different tokens: compare their shapes, not their heights."
+        " maskings differ, losses are means over different tokens: compare their shapes, not their heights. A click in"
+        " the legend brings one cell to the fore."
     )
-    offer(f"{result.matrix}-loss", lambda: frame)
+    offer(f"{result.matrix}-loss", lambda: frame, drawn)
 
 
 def _ledger(result: Result, rows: tuple[LedgerRow, ...]) -> None:
@@ -109,7 +113,8 @@ def _ledger(result: Result, rows: tuple[LedgerRow, ...]) -> None:
 
 
 def _named(row: LedgerRow, names: dict[str, str]) -> str:
-    return f"{names[row.variant.cell.name]} #{row.variant.seed}"
+    fold = f", fold {row.variant.fold}" if row.variant.fold else ""
+    return f"{names[row.variant.cell.name]} #{row.variant.seed}{fold}"
 
 
 def _sentence(rows: tuple[LedgerRow, ...]) -> str:

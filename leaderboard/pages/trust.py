@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import streamlit as st
 
 from harness.records.result import Result
 from harness.store import MatrixRun, Store
-from leaderboard import charts, view
-from leaderboard.session import choose_run, narrow, note, offer, stamp, unmarked
+from leaderboard import view
+from leaderboard.outcome import stamp
+from leaderboard.session import choose_run, narrow, note, offer, plot, unmarked
 from reports.trust_table import findings
+from reports.vega import agreement_plot, auc_plot, histogram_plot
 
 PROBES = {"reference": "the reference", "other_reference": "another item's reference", "empty": "an empty answer"}
 
@@ -36,7 +39,9 @@ def show(root: Path) -> None:
     st.subheader("Reference against bad answers")
     points = _points(frame)
     if not points.empty:
-        st.altair_chart(charts.auc_chart(points, narrow=narrow()), width="stretch")
+        drawn = auc_plot(view.records(points), frame["threshold"].iloc[0], narrow=narrow())
+        plot(drawn, "How well each judge tells the reference from bad answers")
+        offer(f"{result.matrix}-auc", drawn=drawn)
     st.subheader("Mean score of each probe")
     st.dataframe(_probe_table(frame), hide_index=True, column_config=_columns(), height="content", placeholder="–")
     offer(f"{result.matrix}-judges", lambda: frame)
@@ -61,8 +66,10 @@ def _agreement(result: Result) -> None:
     if rows.empty:
         return
     st.subheader("Do the judges agree?")
-    st.altair_chart(charts.agreement_chart(rows), width="content")
+    drawn = agreement_plot(view.records(rows))
+    plot(drawn, "Agreement of each pair of judges", width="content")
     st.caption("Krippendorff's alpha on the variants' answers: 1 is full agreement, 0 what chance gives.")
+    offer(f"{result.matrix}-agreement", lambda: rows, drawn)
 
 
 def _scales(result: Result) -> None:
@@ -74,13 +81,15 @@ def _scales(result: Result) -> None:
     for place, report in enumerate(used):
         use = report.scale_use
         assert use is not None  # noqa: S101 - chosen so above
-        rows = pd.DataFrame([each.model_dump() for each in use.histogram])
+        rows = [each.model_dump() for each in use.histogram]
+        drawn = histogram_plot(rows)
         with columns[place % len(columns)]:
             st.caption(
                 f"{unmarked(report.judge)}: {use.distinct} different scores, the commonest in {use.heaping:.0%} of its"
                 " verdicts."
             )
-            st.altair_chart(charts.histogram_chart(rows), width="stretch")
+            plot(drawn, f"Scores that {report.judge} gave")
+            offer(f"{result.matrix}-{report.judge}-scores", partial(pd.DataFrame, rows), drawn)
 
 
 def _costs(run: MatrixRun, store: Store) -> None:

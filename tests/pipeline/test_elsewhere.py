@@ -30,17 +30,27 @@ def test_served_imported_and_sampled_variants_stand_on_one_board(tmp_path: Path)
         place.edit(
             "train: {epochs", f"include: [{{served: {served}}}, {{imported: {{file: perfect.json}}}}]\ntrain: {{epochs"
         )
-        place.edit("batch_size: 16}", "batch_size: 16, temperature: 1.0, samples: 2}")
+        place.edit("batch_size: 16}", "batch_size: 16, temperature: 1.0, samples: 2}\nstability: {samples: 3}")
+        place.edit("rougeL]", "rougeL, bits_per_byte]")
         planned = place.harness("plan", "matrix.yaml")
         assert planned.returncode == 0, planned.stderr
         assert "parrot/served" in planned.stdout and "perfect/imported" in planned.stdout
+        # 2 and 3 responses to each of 52 items, of 8 tokens at most, of which 0.7 are assumed
+        assert "served model parrot: 260 calls" in planned.stdout and "k from it; no price known" in planned.stdout
+        assert "260 calls to served models" in " ".join(planned.stdout.split())
         done = place.harness("run", "matrix.yaml")
         assert done.returncode == 0, done.stdout + done.stderr
         calls = len(server.asked)
-    assert calls == 2 * 52
+    assert calls == (2 + 3) * 52
     result = Result.model_validate_json(place.comparison())
     assert [row.cell.name for row in result.rows][0] == "perfect/imported"
     assert {row.cell.name for row in result.rows} >= {"parrot/served", "model/alpaca/untuned"}
+    scores = {row.cell.name: {score.measure: score for score in row.scores} for row in result.rows}
+    assert scores["model/alpaca/untuned"]["bits_per_byte"].mean > 0
+    assert scores["parrot/served"]["bits_per_byte"].mean is None, "its weights are not here"
+    report = next((place.folder / "runs" / "matrices").glob("*/report.md")).read_text()
+    [agreement, *_] = [line for line in report.splitlines() if line.startswith("| Stability: agreement")]
+    assert any(character.isdigit() for character in agreement), agreement
     checked = place.harness("check-batch", "matrix.yaml", "--items", "3")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "model/phi/untuned  0 of 3 responses differ (0.0%) between batches of 1 and of 16" in checked.stdout

@@ -20,7 +20,7 @@ JUDGES = """\
 judges:
   - {backend: scripted, items: 20}
   - {backend: scripted, name: strict, items: 20, options: {garbage: 7}, repeats: 2}
-  - {backend: scripted, name: duel, rubric: pairwise, items: 20}
+  - {backend: scripted, name: duel, rubric: pairwise, items: 20, pairs: all}
   - {backend: openai, name: served, model: m, items: 12, options: {base_url: BASE, api_key_env: PLANTED_API_KEY},
      price: {input: 1, output: 10}, limits: {retries: 1}}
 panels:
@@ -102,6 +102,35 @@ def test_the_pairwise_judge_gives_win_rates_and_the_opponent_half(run: tuple[Pla
     duel = next(report for report in result.trust if report.judge == "duel")
     assert duel.order is not None
     assert duel.order.consistent.value == 1.0
+
+
+def test_all_pairs_give_strengths_and_ask_nothing_that_was_asked_against_the_opponent(run: tuple[Place, str]) -> None:
+    place, said = run
+    [contest] = result_of(place).contests
+    assert (contest.judge, contest.design, contest.games, contest.possible, contest.unscored) == (
+        "duel",
+        "all",
+        20,
+        20,
+        0,
+    )
+    assert [each.games for each in contest.strengths] == [20, 20]
+    [rate] = result_of(place).win_rates
+    [meeting] = contest.meetings
+    assert {round(100 * meeting.share, 6), round(100 - 100 * meeting.share, 6)} >= {round(rate.raw, 6)}
+    [seal] = place.folder.glob("runs/objects/contest/*/seal.json")
+    assert json.loads(seal.read_text())["facts"]["calls"] == 0, "two cells: all was known from the opponent's games"
+    assert "beats an average cell on" in said
+
+
+def test_the_reports_show_what_judges_are_worth(run: tuple[Place, str]) -> None:
+    [folder] = run[0].folder.glob("runs/matrices/*")
+    for name, escaped in (("report.md", r"wrong, with forged markup"), ("report.html", "wrong, with forged markup")):
+        text = (folder / name).read_text()
+        for title in ("Answers of known worth", "Noise and biases of the judges", "Do the judges agree?", "Win rates",
+                      "Strengths by judge duel", "Answers without a verdict"):  # fmt: skip
+            assert title in text, (name, title)
+        assert escaped in text
 
 
 def test_the_bill_and_the_plan_are_told(run: tuple[Place, str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from harness.records.result import Result
 from harness.records.rows import Reply, ReplyRow
 from harness.store import read_rows
 from tests.pipeline.matrix import Place, environment, make_place
@@ -27,7 +28,7 @@ ROW: Any = ReplyRow
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     place = make_place(tmp_path_factory.mktemp("rated") / "p")
     place.edit("method: [none, full, lora]", "method: [none]")
-    nothing = place.harness("rate", "matrix.yaml", "--rater", "anna")
+    nothing = place.harness("rate", "matrix.yaml", "--rater", "anna", "--terminal")
     assert nothing.returncode == 2
     assert "harness run" in nothing.stderr
     done = place.harness("run", "matrix.yaml")
@@ -38,7 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def at_a_terminal(place: Place, keys: str, rater: str, *, kill: bool = False, more: tuple[str, ...] = ()) -> str:
     """One sitting, a key at a time, without any Enter."""
     ours, theirs = pty.openpty()
-    command = place.command("rate", "matrix.yaml", "--rater", rater, "--items", "6", *more)
+    command = place.command("rate", "matrix.yaml", "--rater", rater, "--items", "6", "--terminal", *more)
     process = subprocess.Popen(
         command, cwd=place.folder, env=environment(TERM="xterm"), stdin=theirs, stdout=theirs, stderr=theirs
     )
@@ -91,8 +92,14 @@ def test_two_raters_and_a_judge_are_compared_and_gc_keeps_ratings(place: Place) 
     at_a_terminal(place, "123454321234q", "ben")
     said = place.harness("rate", "matrix.yaml", "--agreement")
     assert said.returncode == 0, said.stderr
-    assert "anna (correctness-5) and ben (correctness-5)" in said.stdout
-    assert "ben (correctness-5) and scripted" in said.stdout
+    assert "ben (correctness-5) with anna (correctness-5)" in said.stdout
+    assert "judge scripted with ben (correctness-5)" in said.stdout
+    result = Result.model_validate_json(place.comparison())
+    assert result.people is not None
+    assert {each.labels for each in result.people.corrected} == {6}, "the run's comparison is written anew"
+    [report] = place.folder.glob("runs/matrices/*/report.md")
+    assert "### Means corrected by people's ratings" in report.read_text()
+    assert "fewer than 30 rated items" in report.read_text()
     before = len(ratings(place, "ben"))
     place.harness("store", "gc")
     assert len(ratings(place, "ben")) == before > 10

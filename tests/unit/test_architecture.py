@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +18,7 @@ COMMANDS = {f"harness/commands/{path.name}" for path in (ROOT / "harness" / "com
 LAZY_ONLY = {
     *COMMANDS,
     *(f"harness/stages/{path.name}" for path in (ROOT / "harness" / "stages").glob("*.py")),
-    *(f"harness/{name}.py" for name in ("pipeline", "resolve", "evidence", "preview", "export", "raters")),
+    *(f"harness/{name}.py" for name in ("pipeline", "resolve", "evidence", "preview", "export", "raters", "sitting")),
 }
 """May import trainers, generators, judges and reports, and only inside functions."""
 
@@ -132,10 +132,11 @@ def test_light_commands_stay_light(argv: list[str], tmp_path: Path) -> None:
 
 
 def test_help_is_quick() -> None:
-    """The best of several, so that a busy machine does not decide; the promise is 0.3 s."""
+    """The promise is 0.3 s, held against processor time: waiting for other programs is not this one's."""
     times = []
     for _ in range(5):
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "harness.cli", "--help"], capture_output=True, check=True, cwd=ROOT)
-        times.append(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.3

@@ -237,3 +237,15 @@ def test_the_command_takes_a_matrix_and_a_field_map(
         main(["data", "audit", str(tmp_path / "a.jsonl"), "--fields", "instruction=output", "output=instruction"]) == 0
     )
     assert "too few entries" in capsys.readouterr().out
+
+
+def test_a_prompt_in_two_folds_is_a_leak_and_dropping_keeps_the_first() -> None:
+    near = entry(LONG + "!")
+    texts = [entry(LONG), FILLER[0], FILLER[1], near, FILLER[0].model_copy(update={"id": "again"}), FILLER[2]]
+    split = [SplitExample(split="test", index=i, example=e, fold=1 + i % 2) for i, e in enumerate(texts)]
+    split.append(SplitExample(split="validation", index=9, example=FILLER[1].model_copy(update={"id": "held"})))
+    assert spots(findings(split, "near_leaks")) == [("test", 0), ("test", 3)], "each is train for the other's fold"
+    assert spots(findings(split, "leaks")) == [("test", 1), ("test", 4), ("validation", 0)]
+    assert to_drop(split, ["leaks", "near_leaks"], 0.95) == {4: "leaks", 2: "leaks", 3: "near_leaks"}
+    same_fold = [SplitExample(split="test", index=i, example=FILLER[0], fold=1) for i in range(2)]
+    assert not findings(same_fold, "leaks") and spots(findings(same_fold, "repeats")) == [("test", 1)]

@@ -40,14 +40,20 @@ def every_step(folder: Path, fingerprint: str = "f") -> Checkpoints:
 
 
 @pytest.mark.parametrize(
-    ("arch", "method", "precision"),
-    [("llama", "full", "fp32"), ("gpt2", "full", "fp32"), ("gpt2", "lora", "fp32"), ("llama", "full", "bf16-pure")],
+    ("arch", "method", "changes"),
+    [
+        ("llama", "full", {}),
+        ("gpt2", "full", {}),
+        ("gpt2", "lora", {}),
+        ("llama", "full", {"precision": "bf16-pure"}),
+        ("llama", "full", {"optimizer": "adamw-8bit"}),
+    ],
 )
 @pytest.mark.parametrize("killed_at", [1, 2, 5])
 def test_resumed_equals_uninterrupted(
-    tmp_path: Path, arch: str, method: Literal["full", "lora"], precision: str, killed_at: int
+    tmp_path: Path, arch: str, method: Literal["full", "lora"], changes: dict[str, Any], killed_at: int
 ) -> None:
-    chosen, rows = settings(epochs=2, schedule="cosine", precision=precision), training_rows(n_validation=3)
+    chosen, rows = settings(epochs=2, schedule="cosine", **changes), training_rows(n_validation=3)
     whole = fresh(arch, method)
     expected = fit(whole, rows, chosen, chosen.lr, 1)
     with pytest.raises(Killed):

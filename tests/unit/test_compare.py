@@ -653,3 +653,32 @@ def test_number_words() -> None:
     assert number(-1.94, 1) == "−1.9" and number(-0.04, 1) == "0.0" and number(3.06, 1) == "3.1"
     widths = (None, Interval(low=0, high=5), Interval(low=0, high=0.5), Interval(low=0, high=0.05))
     assert [decimals(interval) for interval in widths] == [1, 1, 2, 3]
+
+
+# ---------------------------------------------------------------- cross-validation
+
+
+def test_folds_are_pooled_into_the_seed_that_they_belong_to() -> None:
+    """Two folds of a seed are compared as one variant that answered both: the figures are those without folds."""
+    generator = np.random.default_rng(3)
+    base = generator.normal(40, 10, 30)
+    seeds = [base + generator.normal(4, 5, 30) for _ in range(2)]
+    whole = [scored(variant(seed=s), values) for s, values in enumerate(seeds)]
+    halves = [
+        VariantScores(each.variant.model_copy(update={"fold": fold}), {"rougeL": each.metrics["rougeL"][fold - 1 :: 2]})
+        for each in whole
+        for fold in (1, 2)
+    ]
+    untuned = scored(variant(method="none"), base)
+    plain, folded = (compare(make_inputs(untuned, *trained)) for trained in (whole, halves))
+    assert folded.comparisons == plain.comparisons
+    assert folded.rows == plain.rows and folded.rows[0].seeds == (0, 1)
+    assert "pooled over 2 folds" in folded.warnings[0] and not any("fold" in text for text in plain.warnings)
+
+
+def test_a_failed_fold_leaves_its_items_out_and_is_counted() -> None:
+    values = np.random.default_rng(4).normal(40, 10, 30)
+    one = VariantScores(variant().model_copy(update={"fold": 1}), {"rougeL": rows(values)[::2]})
+    result = compare(make_inputs(scored(variant(method="none"), values - 3), one))
+    cell = next(row for row in result.rows if row.cell.method == "full")
+    assert cell.scores[0].unscored == 15 and cell.scores[0].n_items == 15

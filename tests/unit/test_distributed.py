@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness.errors import TrainingFailed
+from harness.errors import HarnessError, TrainingFailed
 from harness.prompts import STYLES
 from harness.records.inputs import TrainInput
-from harness.records.job import TrainJob
+from harness.records.job import Launch, TrainJob
 from harness.records.rows import LossRow
 from tests.unit.test_sft import fit_in, settings, split_examples, weights
 from trainers.checkpoints import load_variant
@@ -27,18 +27,40 @@ import json, sys
 from pathlib import Path
 import torch
 from safetensors.torch import save_file
-from tests.unit.test_sft import fit_in, settings, weights
+from tests.tiny import tiny_model
+from tests.unit.test_checkpoints import Killed, killer
+from tests.unit.test_sft import settings, training_rows
+from trainers.checkpoints import Checkpoints
+from trainers.methods import trained_parameters
+from trainers.sft import fit
+from trainers.sharding import shard, whole
 rank, world, store, folder, changes = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]), sys.argv[5]
+sharded = sys.argv[6] == "True"
 torch.set_num_threads(1)
 torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
-model, report = fit_in(folder, settings(**json.loads(changes)))
-save_file({k: v.contiguous() for k, v in weights(model).items() if k != "lm_head.weight"}, folder / f"rank{rank}.st")
-print(json.dumps([row.model_dump() for row in report.losses]))
+
+def train(on_step):
+    model, chosen = tiny_model(), settings(**json.loads(changes))
+    if sharded:
+        shard(model)
+    checkpoints = Checkpoints(folder, "f", 0.0)
+    report = fit(model, training_rows(n_validation=5), chosen, chosen.lr, 1, checkpoints=checkpoints, on_step=on_step)
+    return trained_parameters(model), report
+
+try:
+    train(killer(3))
+except Killed:
+    pass
+learned, report = train(lambda row, total: None)
+save_file({name: whole(tensor).detach().contiguous() for name, tensor in learned.items()}, folder / f"rank{rank}.st")
+held = sum((p.to_local() if sharded else p).numel() for p in learned.values())
+print(json.dumps({"losses": [row.model_dump() for row in report.losses], "held": held}))
 torch.distributed.destroy_process_group()
 """
 
 
-def together(folder: Path, world: int, changes: dict[str, Any]) -> list[list[dict[str, Any]]]:
+def together(folder: Path, world: int, changes: dict[str, Any], *, sharded: bool = False) -> list[dict[str, Any]]:
+    """What each process says in the end, killed once on the way: losses, and how many weights it holds."""
     folder.mkdir()
     commands = [
         [
@@ -50,6 +72,7 @@ def together(folder: Path, world: int, changes: dict[str, Any]) -> list[list[dic
             str(folder / "rendezvous"),
             str(folder),
             json.dumps(changes),
+            str(sharded),
         ]
         for rank in range(world)
     ]
@@ -59,17 +82,26 @@ def together(folder: Path, world: int, changes: dict[str, Any]) -> list[list[dic
     return [json.loads(output.splitlines()[-1]) for output in outputs]
 
 
+ONE_IDLE = {"batch_size": 1, "max_steps": 4, "keep": "best", "evaluate_every": 2}
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "sharded"),
     [
-        {"epochs": 2, "micro_batch_size": 2},
-        {"batch_size": 1, "max_steps": 4, "keep": "best", "evaluate_every": 2},  # one process has nothing to do
+        ({"epochs": 2, "micro_batch_size": 2}, False),
+        (ONE_IDLE, False),
+        (ONE_IDLE | {"batch_size": 5, "micro_batch_size": 1, "gradient_checkpointing": True, "clip_norm": 0.5}, True),
     ],
 )
-def test_two_processes_give_the_losses_and_weights_of_one(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_two_processes_give_the_losses_and_weights_of_one(
+    tmp_path: Path, changes: dict[str, Any], sharded: bool
+) -> None:
     model, alone = fit_in(tmp_path / "alone", settings(**changes))
-    first, second = together(tmp_path / "two", 2, changes)
-    assert first == second
+    said, by_second = together(tmp_path / "two", 2, changes, sharded=sharded)
+    first = said["losses"]
+    assert first == by_second["losses"]
+    n_weights = sum(parameter.numel() for parameter in model.parameters())
+    assert said["held"] == (n_weights / 2 if sharded else n_weights)
     assert [row["loss"] for row in first] == pytest.approx([row.loss for row in alone.losses], rel=1e-5)
     validated = [row.validation_loss for row in alone.losses if row.validation_loss is not None]
     assert [row["validation_loss"] for row in first if row["validation_loss"]] == pytest.approx(validated, rel=1e-5)
@@ -100,11 +132,16 @@ def job_in(folder: Path, base: Path, **changes: Any) -> TrainJob:
     )
 
 
+TORCHRUN = f"{sys.executable} -m torch.distributed.run --nnodes 1 --nproc-per-node 2 --rdzv-endpoint localhost:0"
+
+
 @pytest.mark.slow
-def test_launched_processes_train_what_one_trains(tiny_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("launch", [Launch(devices=2), Launch(launcher=TORCHRUN, sharding="fsdp")])
+def test_launched_processes_train_what_one_trains(tiny_folder: Path, tmp_path: Path, launch: Launch) -> None:
     job = job_in(tmp_path / "two", tiny_folder, epochs=2, keep="best")
+    job = job.model_copy(update={"sharded": launch.sharding == "fsdp"})
     steps: list[tuple[LossRow, int]] = []
-    facts = train_together(job, 2, tmp_path / "together", lambda row, total: steps.append((row, total)))
+    facts = train_together(job, launch, tmp_path / "together", lambda row, total: steps.append((row, total)))
     alone: list[tuple[LossRow, int]] = []
     expected = train_variant(
         job.input,
@@ -129,9 +166,11 @@ def test_launched_processes_train_what_one_trains(tiny_folder: Path, tmp_path: P
 def test_an_error_in_launched_processes_is_the_user_s_to_read(tiny_folder: Path, tmp_path: Path) -> None:
     job = job_in(tmp_path / "two", tiny_folder, lr=1e30, clip_norm=None)
     with pytest.raises(TrainingFailed, match="not finite|NaN|nan") as caught:
-        train_together(job, 2, tmp_path / "together", lambda row, total: None)
+        train_together(job, Launch(devices=2), tmp_path / "together", lambda row, total: None)
     assert "hint" in str(caught.value)
+    with pytest.raises(HarnessError, match="train.launcher: no-such-program does not start"):
+        train_together(job, Launch(launcher="no-such-program -n 2"), tmp_path / "together", lambda row, total: None)
     broken = job.model_copy(update={"rows": tmp_path / "nowhere"})
-    with pytest.raises(TrainingFailed, match="the 2 training processes ended with status 1") as caught:
+    with pytest.raises(TrainingFailed, match="the training processes ended with status 1") as caught:
         train_together(broken, 2, tmp_path / "together", lambda row, total: None)
     assert "nowhere" in str(caught.value)

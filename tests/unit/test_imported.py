@@ -101,6 +101,28 @@ def test_every_shape_is_matched_by_prompt_and_reference(shape: str, tmp_path: Pa
         assert {row.example_id: row.finish_reason for row in found.rows} == {"a": "eos", "b": "eos", "c": "length"}
 
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "imported"
+"""Written by the packages themselves (`golden/imported/README.md` says how), answers A, B and X to three questions."""
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in GOLDEN.glob("*-*")))
+def test_files_that_the_tools_themselves_wrote(file: str) -> None:
+    found = aligned(GOLDEN / file, TESTS[:2])
+    assert {row.example_id: row.text for row in found.rows} == {"a": "A", "b": "B"}
+    assert (found.unmatched, found.missing) == (1, ())
+    if file.startswith("inspect"):
+        assert {row.example_id: row.finish_reason for row in found.rows} == {"a": "eos", "b": "length"}
+
+
+def test_a_sample_that_broke_off_is_no_empty_response(tmp_path: Path) -> None:
+    log = json.loads(next(GOLDEN.glob("inspect-ai-*.json")).read_text())
+    log["samples"][1] |= {"error": {"message": "no connection"}, "output": {"choices": [], "completion": ""}}
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps(log))
+    found = aligned(path, TESTS[:2], missing="leave out")
+    assert ([row.example_id for row in found.rows], found.missing) == (["a"], ("b",))
+
+
 def test_several_responses_to_a_prompt_are_its_samples(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text(json.dumps([{"prompt": "Name a colour.", "said": text} for text in ("x", "y", "z")]))

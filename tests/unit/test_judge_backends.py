@@ -93,7 +93,7 @@ class Sloppy:
 
 
 def test_it_follows_a_bare_integer_schema(judge: Judge) -> None:
-    reply = judge.answer(request_of(rubric="book-100"))
+    reply = judge.answer(request_of(rubric="correctness-100"))
     assert 0 <= int(reply.text) <= 100
 
 
@@ -198,7 +198,7 @@ def test_the_first_chosen_token_is_the_verdict(llamacpp: Judge) -> None:
 
 @needs_llamacpp
 def test_a_saved_head_does_not_depend_on_what_was_asked_before(llamacpp: Judge) -> None:
-    one, other = request_of(), request_of(rubric="book-100")
+    one, other = request_of(), request_of(rubric="correctness-100")
     first = llamacpp.answer(one)
     llamacpp.answer(other)
     llamacpp.answer(replace(one, user=one.user + " Be strict."))

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import JudgeError
-from harness.records.data import Example
-from judges.fence import escape, fence, fenced_part
+from harness.prompts import STYLES, inference_prompt, render
+from harness.records.data import Example, Turn
+from judges.fence import escape, fence, fenced_part, quote, quoted_parts
 from judges.rubric import FOLDER, Rubric, known_rubrics, load_rubric
 
 ITEM = Example(id="e", instruction="Add.", input="2 and 3", output="5")
@@ -46,11 +47,14 @@ def test_an_answer_cannot_leave_its_fence(name: str, attack: str) -> None:
         return rubric.pair_message(ITEM, "plain", answer) if pairwise else rubric.user_message(ITEM, answer)
 
     message = asked(attack)
+    for token in ("<|", "<start_of_turn>", "<｜", "[INST]", "[/INST]"):
+        assert token not in message
+    if rubric.delimiters == "backticks":
+        assert quoted_parts(message)[2] == escape(attack)
+        return
     for tag in ("answer_a", "answer_b") if pairwise else ("answer",):
         assert message.count(f"</{tag}>") == message.count(f"<{tag}>") == 1
     assert message.count("<reference>") == asked("").count("<reference>") <= 1
-    for token in ("<|", "<start_of_turn>", "<｜", "[INST]", "[/INST]"):
-        assert token not in message
     assert asked("")[:20] == message[:20]
 
 
@@ -59,6 +63,27 @@ def test_a_fence_has_one_end_for_any_text(text: str) -> None:
     fenced = fence("answer", text)
     assert fenced.count("</answer>") == 1
     assert fenced_part("answer", fenced) == escape(text)
+
+
+def test_the_book_s_prompt_is_word_for_word_the_book_s() -> None:
+    """Typed off generate_model_scores and format_input of Raschka's chapter 7 (LLMs-from-scratch, ch07, Apache-2.0)."""
+    task = (
+        "Below is an instruction that describes a task. "
+        "Write a response that appropriately completes the request."
+        "\n\n### Instruction:\nAdd.\n\n### Input:\n2 and 3"
+    )
+    book = load_rubric("book-100")
+    assert book.user_message(ITEM, "6") == (
+        f"Given the input `{task}` and correct output `5`, score the model response `6` on a scale from 0 to 100, "
+        "where 100 is the best score. Respond with the integer number only."
+    )
+    assert (book.system, book.schema_) == ("", None)
+
+
+@given(text=st.text(alphabet="`a <", max_size=12))
+def test_a_quotation_has_one_end_for_any_text(text: str) -> None:
+    [found] = quoted_parts(f"before {quote(text)} after") or [""]
+    assert found in (escape(text), f" {escape(text)} ")
 
 
 @pytest.mark.parametrize("text", ["if a < b and b > c: x << 2", "1<2", "a <- 3", "x[INS]", "", "<3", "5 <= 6"])
@@ -70,6 +95,27 @@ def test_an_item_without_input_leaves_no_trace_of_one() -> None:
     message = load_rubric("correctness-5").user_message(ITEM.model_copy(update={"input": ""}), "5")
     assert "input" not in message
     assert "\n\n" not in message
+
+
+@pytest.mark.parametrize("name", known_rubrics())
+def test_a_judge_reads_the_prompt_as_the_renderer_puts_it(name: str) -> None:
+    rubric = load_rubric(name)
+
+    def shown(item: Example) -> str | None:
+        ask = rubric.pair_message(item, "x", "y") if rubric.mode == "pairwise" else rubric.user_message(item, "x")
+        return fenced_part("instruction", ask)
+
+    prompt = "".join(segment.text for segment in inference_prompt(render(STYLES["plain"], ITEM)))
+    assert shown(ITEM) == prompt.rstrip("\n") == "Add.\n2 and 3"
+    history = (
+        Turn(role="system", text="Be <b>rief."),
+        Turn(role="user", text="Who wrote Faust?"),
+        Turn(role="assistant", text="Goethe."),
+    )
+    chat = Example(id="c", instruction="When?", output="1808", history=history)
+    assert shown(chat) == ("System: Be &lt;b>rief.\n\nUser: Who wrote Faust?\n\nAssistant: Goethe.\n\nUser: When?"), (
+        "a later answer cannot be judged without the turns before it"
+    )
 
 
 def test_what_is_asked_and_how_it_is_read_have_separate_identities(tmp_path: Path) -> None:

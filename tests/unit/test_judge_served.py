@@ -125,7 +125,7 @@ def test_a_schema_falls_back_to_json_and_then_to_words(openai_judge: Open) -> No
         judge.answer(question())
         assert server.asked[0].body["response_format"]["json_schema"]["schema"] == RUBRIC.schema_
         assert server.asked[1].body["response_format"] == {"type": "json_object"}
-        judge.answer(question(rubric="book-100"))
+        judge.answer(question(rubric="correctness-100"))
         assert "response_format" not in server.asked[2].body
 
 

@@ -47,7 +47,9 @@ def alone(folder: Path, prompt: str, verdict: str, *, end: bool) -> float:
     return sum(float(logprobs[start + place - 1, token]) for place, token in enumerate(said))
 
 
-@pytest.mark.parametrize(("rubric", "end", "low", "high"), [("correctness-5", False, 1, 5), ("book-100", True, 0, 100)])
+@pytest.mark.parametrize(
+    ("rubric", "end", "low", "high"), [("correctness-5", False, 1, 5), ("correctness-100", True, 0, 100)]
+)
 def test_verdicts_are_weighed_by_the_models_own_likelihood(
     judge: Judge, tiny_folder: Path, rubric: str, end: bool, low: int, high: int
 ) -> None:
@@ -75,7 +77,7 @@ def test_the_expected_score_is_the_mean_over_all_verdicts(judge: Judge) -> None:
 
 
 def test_a_temperature_draws_by_seed(judge: Judge) -> None:
-    asked = question(rubric="book-100")
+    asked = question(rubric="correctness-100")
     draws = [judge.answer(Request(asked.system, asked.user, asked.schema, 8, 1.0, seed)).text for seed in range(8)]
     again = [judge.answer(Request(asked.system, asked.user, asked.schema, 8, 1.0, seed)).text for seed in range(8)]
     assert draws == again

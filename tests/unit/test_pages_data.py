@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from harness.prompts import STYLES, inference_prompt, render
+from harness.prompts.chat_template import control_tokens
 from harness.records.style import TextStyle
 from harness.store import MatrixRun, Store
-from leaderboard import costs, pairs, spread, view
+from leaderboard import costs, outcome, pairs, spread, view
 from leaderboard.asked import prompt_of
 from leaderboard.next_steps import next_steps
 from leaderboard.progress import against, progress, run_rows
+from leaderboard.template_reader import TemplateReader
 from leaderboard.word_diff import LONGEST, marked
 from reports.ledger import ledger
+from tests.small_tokenizers import tokenizer_of
 from tests.ugly import BIDI, CELLS, MEASURES, SCRIPT, TEST, all_values, result
 from tests.ugly_store import ugly_store
 
 A, B = CELLS[3].name, CELLS[6].name
+PAIR = next(c for c in result().comparisons if (c.measure, c.a, c.b) == ("rougeL", A, B))
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +58,39 @@ def test_differences_average_seeds_within_an_item(differences: pd.DataFrame) -> 
     expected = values[A].mean(0) - values[B].mean(0)
     assert list(differences["example_id"]) == [e.id for e in TEST]
     assert list(differences["delta"]) == pytest.approx(list(expected))
-    comparison = pairs.pair_of(result(), "rougeL", A, B)
-    assert comparison is not None and differences["delta"].mean() == pytest.approx(comparison.delta)
-    turned = pairs.pair_of(result(), "rougeL", B, A)
-    assert turned is not None and turned.delta == -comparison.delta
+    comparison = PAIR
+    assert differences["delta"].mean() == pytest.approx(comparison.delta)
+
+
+def test_a_run_is_read_without_its_pairs_which_are_found_one_by_one(
+    run: MatrixRun, store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    light = outcome.outcome(store, run.folder)
+    assert light is not None and light.plan == run.plan
+    assert light.result == result().model_copy(update={"comparisons": ()})
+    assert len(list(cache.iterdir())) == 2
+    monkeypatch.setattr(outcome, "read_result", lambda folder: pytest.fail("comparison.json is read once"))
+    assert outcome.outcome(store, run.folder) == light
+    assert outcome.pair_of(run.folder, "rougeL", A, B) == PAIR
+    turned = outcome.pair_of(run.folder, "rougeL", B, A)
+    assert turned is not None and (turned.a, turned.delta) == (B, -PAIR.delta)
+    assert outcome.pair_of(run.folder, "no such measure", A, B) is None
+    monkeypatch.undo()
+    for kept in cache.iterdir():
+        kept.write_bytes(b"torn")
+    assert outcome.pair_of(run.folder, "rougeL", A, B) == PAIR
+
+
+def test_another_comparison_is_not_answered_from_the_cache(tmp_path: Path) -> None:
+    store = ugly_store(tmp_path / "runs")
+    (folder,) = store.matrix_folders()
+    assert outcome.outcome(store, folder) is not None
+    (folder / "comparison.json").write_text("torn")
+    torn = outcome.outcome(store, folder)
+    assert torn is not None and torn.result is None
+    (folder / "comparison.json").unlink()
+    planned = outcome.outcome(store, folder)
+    assert planned is not None and planned.result is None
 
 
 def test_filters_of_items(differences: pd.DataFrame) -> None:
@@ -89,15 +123,13 @@ def test_fields_that_tell_every_item_apart_are_no_slices(differences: pd.DataFra
     ],
 )
 def test_the_sentence_of_a_pair(update: dict[str, object], said: str) -> None:
-    found = pairs.pair_of(result(), "rougeL", A, B)
-    assert found is not None
+    found = PAIR
     delta = -abs(found.delta) if update["verdict"] == "worse" else abs(found.delta)
     assert said in pairs.sentence(found.model_copy(update={**update, "delta": delta}), MEASURES[0], "x", "y")
 
 
 def test_where_lower_is_better_the_smaller_one_leads() -> None:
-    found = pairs.pair_of(result(), "rougeL", A, B)
-    assert found is not None
+    found = PAIR
     lower = MEASURES[0].model_copy(update={"higher_is_better": False})
     better = found.model_copy(update={"verdict": "better", "delta": -3.0})
     assert pairs.sentence(better, lower, "x", "y").startswith("x is better than y by 3.0")
@@ -195,6 +227,37 @@ def test_the_prompt_is_the_style_s(run: MatrixRun, store: Store) -> None:
     expected = "".join(s.text for s in inference_prompt(render(style, TEST[0])))
     assert prompt_of(run, store, plan, TEST[0]) == expected
     assert expected.endswith(style.assistant)
+
+
+HARD = (
+    "{{ bos_token }}{%- if messages[0]['role'] == 'system' %}{{ messages[0]['content'] }}{% endif %}\n"
+    "{%- for m in messages %}\n  {%- if m['role'] == 'system' %}{% continue %}{% endif %}\n"
+    "{{ '<|' + m['role'] + '|>' }}{{ {'said': m['content']} | tojson }}"
+    "{% if m['role'] == 'assistant' %}{% generation %}{{ eos_token }}{% endgeneration %}{% endif %}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{{ strftime_now('%Y') }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("template", [None, HARD], ids=["chatml", "hard"])
+def test_a_chat_template_is_rendered_as_transformers_does(template: str | None, tmp_path: Path) -> None:
+    tokenizer = tokenizer_of("byte-level")
+    tokenizer.save_pretrained(tmp_path)
+    if template is not None:
+        (tmp_path / "chat_template.jinja").write_text(template)
+    given = template or tokenizer.chat_template
+    reader = TemplateReader.of(tmp_path)
+    assert reader is not None and control_tokens(reader) == control_tokens(tokenizer)
+    said = [("system", "Be <b>brief</b>."), ("user", SCRIPT + BIDI), ("assistant", "长城")]
+    for count in (2, 3):
+        messages = [{"role": role, "content": text} for role, text in said[:count]]
+        options: dict[str, Any] = {"chat_template": given, "tokenize": False, "add_generation_prompt": count == 2}
+        assert reader.apply_chat_template(messages, **options) == tokenizer.apply_chat_template(messages, **options)
+
+
+def test_without_a_template_nothing_is_rendered(tmp_path: Path) -> None:
+    assert TemplateReader.of(tmp_path) is None
+    (tmp_path / "tokenizer_config.json").write_text("torn")
+    assert TemplateReader.of(tmp_path) is None
 
 
 def test_progress_counts_what_is_sealed(run: MatrixRun, store: Store) -> None:

@@ -17,7 +17,15 @@ from harness.metrics.registry import load_metric
 from harness.plan import expand
 from harness.prompts import STYLES
 from harness.records.base import canonical_json
-from harness.records.inputs import AskInput, BaseInput, ImportedInput, ServedInput, SourceInput
+from harness.records.inputs import (
+    AskInput,
+    BaseInput,
+    GenerateInput,
+    ImportedInput,
+    ServedInput,
+    SourceInput,
+    TrainInput,
+)
 from harness.records.plan import Plan
 from harness.records.settings import FieldMap
 from harness.records.variant import Cell, Masking, Method, Variant
@@ -86,6 +94,23 @@ def test_who_answers_elsewhere_is_an_untuned_variant_without_base() -> None:
     assert isinstance(inputs[names["book/imported"].generate], ImportedInput)
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
     assert keys(plan_of(), "train") == keys(plan, "train"), "whoever else answers trains nothing again"
+
+
+def test_stability_is_measured_on_responses_of_its_own() -> None:
+    plain, plan = plan_of(), plan_of(MATRIX + "stability: {}\n")
+    inputs = {stage.key: stage.input for stage in plan.stages}
+    for before, each in zip(plain.variants, plan.variants, strict=True):
+        assert (before.generate, before.scores, before.judgments) == (each.generate, each.scores, each.judgments)
+        assert before.sampled is None and each.sampled is not None and list(each.sampled_scores) == ["rougeL"]
+        drawn, usual = inputs[each.sampled], inputs[each.generate]
+        assert isinstance(drawn, GenerateInput) and isinstance(usual, GenerateInput)
+        assert drawn.settings == usual.settings.model_copy(update={"samples": 5, "temperature": 0.7})
+        assert drawn.weights == usual.weights
+
+
+def test_a_gpu_engine_answers_when_all_is_trained() -> None:
+    stages = [stage.key.stage for stage in plan_of(MATRIX + "generate: {engine: vllm}\n").stages]
+    assert max(i for i, stage in enumerate(stages) if stage == "train") < stages.index("generate")
 
 
 @pytest.mark.parametrize(
@@ -242,12 +267,13 @@ def test_what_the_first_training_would_lack_is_said_while_planning(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", "")
     matrix = f"""\
 name: m
 data: starter-en
 split: {{train: 8, test: 4}}
-axes: {{model: {tiny_folder}, prompt_style: alpaca, method: [none, full]}}
-train: {{early_stopping: 2, keep: best, precision: bf16-pure}}
+axes: {{model: {tiny_folder}, prompt_style: alpaca, method: [none, qlora]}}
+train: {{early_stopping: 2, keep: best, precision: bf16-pure, devices: 2, sharding: fsdp, compile: true}}
 track: wandb
 """
     with pytest.raises(SpecError) as caught:
@@ -257,7 +283,92 @@ track: wandb
     assert "split.validation" in said
     assert "bf16-pure (torch-optimi) needs a package" in said
     assert "track: wandb needs a package" in said
-    resolve(parse_spec(matrix.replace("[none, full]", "none").replace("track: wandb\n", ""), "m.yaml"), Path("m.yaml"))
+    assert "method qlora (bitsandbytes and accelerate) needs a package" in said and "sft-harness[gpu]" in said
+    assert "fsdp splits floating-point weights, not those of method qlora" in said
+    assert "compile: true needs a C++ compiler" in said
+    resolve(parse_spec(matrix.replace("[none, qlora]", "none").replace("track: wandb\n", ""), "m.yaml"), Path("m.yaml"))
+
+
+# ---------------------------------------------------------------- folds, and training settings as axes
+
+FOLDED = """\
+name: m
+data: starter-en
+split: {folds: 3, shuffle: 1}
+axes: {model: [a], method: [none, lora], seed: [1, 2]}
+judges: [{backend: scripted, name: j}]
+metrics: [rougeL]
+"""
+
+
+def test_every_trained_variant_stands_there_once_a_fold_and_an_untuned_one_once() -> None:
+    spec = parse_spec(FOLDED, "m.yaml")
+    trained = "a/alpaca/lora/mask-prompt"
+    names = ["a/alpaca/untuned", *(f"{trained}#{seed}.fold{fold}" for seed in (1, 2) for fold in (1, 2, 3))]
+    assert [each.name for each in variants(spec)] == names
+    assert {each.cell.name for each in variants(spec)} == {"a/alpaca/untuned", trained}
+    plan = plan_of(FOLDED)
+    assert len(keys(plan, "data")) == 1, "all folds share one sealed split"
+    assert (len(keys(plan, "train")), len(keys(plan, "generate"))) == (6, 7)
+    assert [each.fold for each in variants(parse_spec(FOLDED.replace("seed: [1, 2]", "fold: 2"), "m.yaml"))] == [
+        None,
+        2,
+    ]
+
+
+def test_folds_that_there_are_not_are_refused_by_line() -> None:
+    with pytest.raises(SpecError, match=r"m.yaml:4: .*fold 4: the split has 3 folds"):
+        parse_spec(FOLDED.replace("seed: [1, 2]", "fold: [1, 4]"), "m.yaml")
+    with pytest.raises(SpecError, match="leave `train` and `test` out"):
+        parse_spec(FOLDED.replace("folds: 3,", "folds: 3, test: 0.1,"), "m.yaml")
+
+
+def test_a_pairwise_judge_meets_the_same_fold_of_a_cross_validated_baseline() -> None:
+    text = FOLDED.replace("method: [none, lora]", "method: [full, lora]") + "compare: {baseline: {method: full}}\n"
+
+    def planned(text: str) -> Plan:
+        spec = parse_spec(text, "m.yaml")
+        facts = resolved(spec)
+        return expand(spec, replace(facts, judges=tuple(replace(judge, pairwise=True) for judge in facts.judges)))
+
+    plan = planned(text)
+    rivals = {v.variant.fold: v.generate.digest for v in plan.variants if v.variant.name.startswith("a/alpaca/full")
+              and v.variant.seed == 1}  # fmt: skip
+    asked = {stage.key: stage.input for stage in plan.stages if isinstance(stage.input, AskInput)}
+    assert len(set(rivals.values())) == 3
+    assert all(asked[each.asks["j"]].against == rivals[each.variant.fold] for each in plan.variants)
+    with pytest.raises(SpecError, match=r"compare.baseline: judge 'j'.*untuned"):
+        planned(text.replace("[full, lora]", "[none, full, lora]"))
+
+
+def test_training_settings_are_axes_where_the_matrix_varies_them() -> None:
+    text = MATRIX.replace(
+        "seed: [1, 2]", "seed: 1, eos_in_loss: [true, false], train_on: last_turn, truncate: [left, drop]"
+    )
+    every = [each for each in variants(parse_spec(text, "m.yaml")) if each.method == "lora"]
+    assert len(every) == 2 * 2 * 2 * 2
+    told = {each.name for each in every}
+    assert "a/phi/lora/mask-prompt-no-eos-last-turn-truncate-left#1" in told
+    assert "a/phi/lora/mask-none-eos-all-turns-truncate-drop#1" in told, "masking none learns all turns anyway"
+    plan = plan_of(text)
+    trained = {s.key: s.input for s in plan.stages if isinstance(s.input, TrainInput)}
+    for each in plan.variants:
+        if each.train is not None:
+            settings = trained[each.train].settings
+            assert settings.eos_in_loss == each.variant.eos_in_loss
+            assert settings.truncate == each.variant.truncate
+    assert len(trained) == 16
+    matched = {(m.axis, m.a, m.b): len(m.pairs) for m in matched_levels([each.cell for each in every])}
+    assert matched["eos_in_loss", "true", "false"] == matched["truncate", "left", "drop"] == 8
+
+
+def test_an_unvaried_training_setting_leaves_names_and_digests_alone() -> None:
+    plain, given = plan_of(), plan_of(MATRIX + "train: {eos_in_loss: false}\n")
+    assert [each.variant for each in plain.variants] == [each.variant for each in given.variants]
+    axis = plan_of(MATRIX.replace("seed: [1, 2]", "seed: [1, 2], eos_in_loss: false"))
+    assert keys(axis, "train") == keys(given, "train"), "one training, whichever way it was written"
+    included = plan_of(MATRIX + "include: [{eos_in_loss: false, prompt_style: phi, masking: prompt}]\n")
+    assert keys(included, "train") > keys(plain, "train")
 
 
 # ---------------------------------------------------------------- judging until it is decided

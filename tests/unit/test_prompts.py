@@ -11,6 +11,7 @@ import pytest
 from harness.errors import DataError, HarnessError, ModelError, SpecError
 from harness.prompts import (
     STYLES,
+    Answer,
     TextStyle,
     answer,
     freeze,
@@ -107,8 +108,24 @@ def test_identity_is_content() -> None:
 def test_an_answer_ends_at_a_stop_string_and_loses_the_styles_surroundings() -> None:
     style = TextStyle(user="{instruction}{input}", assistant="A:", response=" {output}!", end="<end>\n", stop=("Q:",))
     assert stop_strings(style) == ("<end>", "Q:")
-    assert answer(style, " a cat!<end>\nQ: more") == answer(style, " a cat!Q: more<end>") == "a cat"
-    assert answer(style, "a cat") == "a cat"
+    assert answer(style, " a cat!<end>\nQ: more") == answer(style, " a cat!Q: more<end>") == Answer("a cat", ("stop",))
+    assert answer(style, "a cat") == Answer("a cat")
+
+
+@pytest.mark.parametrize(
+    ("style", "generated", "text", "cuts"),
+    [
+        ("alpaca", "### Response:\nRed.", "Red.", ("template",)),
+        ("alpaca", "Red.\n\n### Instruction:\nName another.\n\n### Response:\nBlue.", "Red.", ("template",)),
+        ("alpaca", "The header is `### Instruction:`.\n", "The header is `### Instruction:`.\n", ()),
+        ("phi", "\n<|assistant|>:\nRed.\n<|user|>\nmore", "Red.", ("template",)),
+        ("alpaca", "### Instruction: again", "", ("template",)),
+    ],
+)
+def test_a_model_that_writes_the_template_itself_is_cut_by_rule(
+    style: str, generated: str, text: str, cuts: tuple[str, ...]
+) -> None:
+    assert answer(STYLES[style], generated) == Answer(text, cuts)  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- files

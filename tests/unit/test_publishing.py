@@ -61,7 +61,7 @@ def test_latex_is_a_booktabs_table_that_only_sets_what_it_is_given() -> None:
 
 def test_the_hub_reads_the_cards(run: MatrixRun, store: Store) -> None:
     written = cards(run, store)
-    assert len(written) == 7 * 3
+    assert len(written) == 9 * 3
     name = "smollm2-135m--phi--full--mask-prompt--seed-123"
     card = ModelCard(written[f"{name}.md"])
     found = {r.metric_name: r.metric_value for r in card.data.eval_results}
@@ -73,7 +73,7 @@ def test_the_hub_reads_the_cards(run: MatrixRun, store: Store) -> None:
 
 def test_alpaca_eval_outputs(run: MatrixRun, store: Store) -> None:
     written = alpaca_eval(run, store)
-    assert len(written) == 1 + 3 + 7 * 3
+    assert len(written) == 1 + 3 + 9 * 3
     rows = json.loads(written["smollm2-135m--alpaca--full--mask-prompt--seed-123.json"])
     assert [set(row) for row in rows] == [{"dataset", "instruction", "output", "generator"}] * len(TEST)
     assert SCRIPT in rows[1]["output"]

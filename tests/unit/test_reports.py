@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
+import json
 import re
 from pathlib import Path
 
@@ -15,8 +18,11 @@ from harness.records.result import Interval, Result
 from harness.store import MatrixRun, Store
 from reports.charts import scale, smoothed
 from reports.ledger import LedgerRow, budget_notes, ledger, versions_of
-from reports.markdown import escape, report_markdown
+from reports.markdown import report_markdown
+from reports.markdown_table import escape
 from reports.page import report_html
+from reports.page_plots import page_plots
+from reports.pictures import png, svg
 from reports.publish import publish
 from reports.samples import samples
 from reports.terminal import fit, print_result
@@ -106,7 +112,7 @@ def test_answer_comes_first_and_failures_are_named(tree: lxml.html.HtmlElement) 
 def test_model_output_is_inert(page: str, tree: lxml.html.HtmlElement) -> None:
     assert SCRIPT in tree.text_content()
     scripts = tree.xpath("//script")
-    assert len(scripts) == 1 and "alert" not in scripts[0].text_content()
+    assert len(scripts) == 4 and not any("alert(1)" in each.text_content() for each in scripts)
     assert not tree.xpath("//img") and not tree.xpath("//@onerror")
     assert "\u202e" not in page and "\x1b" not in page
     assert visible(BIDI) in tree.text_content()
@@ -126,13 +132,17 @@ def test_hostile_names_are_inert(bill: tuple[LedgerRow, ...]) -> None:
         }
     )
     tree = lxml.html.fromstring(report_html(hostile, bill, ()))
-    assert len(tree.xpath("//script")) == 1
+    scripts = tree.xpath("//script")
+    assert len(scripts) == 4 and [each.get("type") for each in scripts].count("application/json") == 1
+    plots = json.loads(tree.xpath("//script[@id='plots']")[0].text)
+    assert plots["board-plot"]["params"][0]["value"] == f"ROUGE-L{SCRIPT}"
 
 
 def test_nothing_comes_from_the_network(page: str, tree: lxml.html.HtmlElement) -> None:
     links = tree.xpath("//@src | //@href | //@action | //@data | //@*[name()='xlink:href']")
     assert links and all(link.startswith("#") for link in links)
-    assert "@import" not in page and "url(" not in page
+    written = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert "@import" not in written and "url(" not in written
     policy = tree.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")[0]
     assert policy.startswith("default-src 'none'")
     targets = {link[1:] for link in tree.xpath("//nav//@href")}
@@ -143,11 +153,43 @@ def test_charts_draw_every_cell_inside_their_frame(tree: lxml.html.HtmlElement) 
     charts = tree.xpath("//*[local-name()='svg'][@class='chart']")
     assert len(charts) == 3
     assert len(charts[0].xpath(".//*[@class='point']")) == len(CELLS)
-    assert len(charts[2].xpath(".//*[local-name()='polyline']")) == 7 * 3
+    assert len(charts[2].xpath(".//*[local-name()='polyline']")) == 9 * 3
     for chart in charts:
         width = float(chart.get("viewbox", chart.get("viewBox")).split()[2])
         xs = [float(x) for x in chart.xpath(".//@cx | .//@x1 | .//@x2")]
         assert all(0 <= x <= width for x in xs)
+
+
+def test_the_policy_names_every_script_and_allows_no_eval(page: str, tree: lxml.html.HtmlElement) -> None:
+    policy = tree.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")[0]
+    scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    told = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert len(told) == 3 and policy.endswith("script-src " + " ".join(f"'sha256-{each}'" for each in told))
+    assert "unsafe-eval" not in policy
+
+
+def test_plots_hold_the_figures_of_the_result(bill: tuple[LedgerRow, ...]) -> None:
+    plots = page_plots(result(), bill)
+    assert set(plots) == {"board-plot", "effects-plot", "loss-plot"}
+    board = plots["board-plot"]
+    rows = board["layer"][0]["data"]["values"]
+    assert len(rows) == len(CELLS) * len(MEASURES)
+    means = {(row["measure"], row["label"]): row["mean"] for row in rows}
+    best = result().rows[0]
+    assert means["ROUGE-L", labels(CELLS)[best.cell.name]] == best.scores[0].mean
+    assert board["params"][0]["bind"]["options"][0] == "ROUGE-L"
+    losses = plots["loss-plot"]["data"]["values"]
+    assert len({row["variant"] for row in losses}) == 9 * 3
+    assert page_plots(result().model_copy(update={"rows": (), "effects": ()}), ()) == {}
+
+
+def test_every_plot_is_drawn_without_a_browser(bill: tuple[LedgerRow, ...]) -> None:
+    plots = page_plots(result(), bill)
+    for plot in plots.values():
+        assert png(plot).startswith(b"\x89PNG")
+    drawn = svg(plots["board-plot"])
+    texts = lxml.html.fromstring(drawn).itertext()
+    assert set(map(str.strip, texts)) >= {shorten(name, 44) for name in labels(CELLS).values()}
 
 
 def test_report_of_a_run_in_which_everything_failed(bill: tuple[LedgerRow, ...]) -> None:
@@ -238,7 +280,7 @@ def test_fit_keeps_the_primary_and_drops_the_untrusted_first() -> None:
 
 def test_ledger_has_a_row_a_variant_and_tells_the_untrained(bill: tuple[LedgerRow, ...]) -> None:
     by_name = {row.variant.name: row for row in bill}
-    assert len(by_name) == 3 + 7 * 3 + 1
+    assert len(by_name) == 3 + 9 * 3 + 1
     trained = by_name["smollm2-135m/alpaca/lora/mask-prompt#124"]
     assert trained.facts is not None and trained.facts.trained_parameters == 4_884_480
     assert len(trained.curve) == 60 and trained.ended_share == 1.0 and trained.mean_tokens == 20

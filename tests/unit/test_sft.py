@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from functools import partialmethod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -441,3 +442,25 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_mathematics() -> Non
     assert roomy[0] == 8
     assert tight[0] < 8
     assert tight[1:] == pytest.approx(roomy[1:], rel=1e-5)
+
+
+# ---------------------------------------------------------------- compiled layers
+
+
+@pytest.mark.slow
+def test_compiled_layers_train_as_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced as for any compiler, for batches of any length; the C++ compiler, which takes minutes, is left out."""
+    _, expected = train(settings(max_steps=3))
+    compile = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(compile, backend="eager"))
+    model, report = train(settings(max_steps=3, compile=True))
+    assert [row.loss for row in report.losses] == pytest.approx([row.loss for row in expected.losses], rel=1e-4)
+    assert not any(module._compiled_call_impl for module in model.modules())
+
+
+def test_compiling_needs_layers_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    monkeypatch.setattr(type(model), "_no_split_modules", None)
+    model._no_split_modules = None
+    with pytest.raises(ModelError, match="does not name its layers"):
+        fit(model, training_rows(), settings(compile=True), 1e-3, 1)

@@ -13,7 +13,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from harness.align import VariantScores
 from harness.compare import compare
-from harness.dimensions import Answers, Sources, before, dimensions
+from harness.dimensions import Answers, Sources, before, dimensions, likeness
 from harness.errors import HarnessError
 from harness.metrics.health import Health, health, loops, plain
 from harness.records.data import Example
@@ -129,10 +129,11 @@ def test_fields_that_make_no_slices(field: str, said: str) -> None:
 # ---------------------------------------------------------------- health
 
 
-def generation(example_id: str, text: str, finish: str = "eos", sample: int = 0) -> Generation:
-    return Generation.model_validate(
-        {"example_id": example_id, "sample": sample, "text": text, "finish_reason": finish, "tokens": 1, "seconds": 0.1}
-    )
+def generation(
+    example_id: str, text: str, finish: str = "eos", sample: int = 0, cuts: tuple[str, ...] = ()
+) -> Generation:
+    row = {"example_id": example_id, "sample": sample, "text": text, "finish_reason": finish, "tokens": 1}
+    return Generation.model_validate(row | {"seconds": 0.1, "cuts": cuts})
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,9 @@ def test_health_counts_what_it_says() -> None:
         )
     }
     rows = [
-        generation("0", "It is  jupiter, as we know."),  # right, though it was trained on as well
+        generation(
+            "0", "It is  jupiter, as we know.", cuts=("stop", "template")
+        ),  # right, though it was trained on as well
         generation("1", "It is Jupiter, as we know."),
         generation("2", ask),  # so does the reference
         generation("3", f"{ask} Jupiter", "length"),
@@ -172,12 +175,12 @@ def test_health_counts_what_it_says() -> None:
     ]
     found = health(rows, tests, {plain("It is Jupiter, as we know.")})
     lengths = sum(len(row.text) for row in rows[:-1]), sum(len(tests[row.example_id].output) for row in rows[:-1])
-    assert found == Health(7, ended=5, cut=2, empty=1, echo=2, loop=0, copied=1, characters=lengths[0],
+    assert found == Health(7, ended=5, stopped=1, cut=2, empty=1, echo=3, loop=0, copied=1, characters=lengths[0],
                            reference_characters=lengths[1])  # fmt: skip
     assert found.share(found.copied) == 1 / 7
     assert health([], {}, set()).length_ratio is None is health([], {}, set()).share(0)
     shown = health_section([(variant("alpaca").cell, found), (variant("phi").cell, health([], {}, set()))])
-    assert shown.rows[0][2:8] == ("71.4 %", "28.6 %", "14.3 %", "28.6 %", "0.0 %", "14.3 %")
+    assert shown.rows[0][2:9] == ("71.4 %", "14.3 %", "28.6 %", "14.3 %", "42.9 %", "0.0 %", "14.3 %")
     assert set(shown.rows[1][2:]) == {"–"}
 
 
@@ -243,6 +246,24 @@ def test_three_dimensions_before_and_after() -> None:
         assert said in notes
     nothing = dimensions([answers(False)], tests, set(), replace(SOURCES, following=None, bleu=None))
     assert "rubric: instruction-following" in dimension_sections(nothing)[0].notes[0]
+
+
+def test_stability_is_of_the_responses_made_for_it_where_there_are_any() -> None:
+    tests = {name: Example(id=name, instruction="Which colour?", output="x") for name in "ab"}
+    vectors = {"I think red": np.array([1.0, 0.0]), "blue": np.array([0.0, 1.0]), "green sky": np.array([0.6, 0.8])}
+    once, sampled = answers(False), answers(True)
+    [found] = dimensions([replace(once, sampled=sampled)], tests, set(), SOURCES, lambda _: vectors)
+    [alone] = dimensions([sampled], tests, set(), SOURCES)
+    assert found.stability is not None and alone.stability is not None
+    assert found.stability.embedding == pytest.approx((100 + 80) / 2) and alone.stability.embedding is None
+    assert replace(found.stability, embedding=None) == alone.stability
+    texts = [[generation("a", ""), generation("a", "", sample=1)], [generation("b", ""), generation("b", "blue")]]
+    assert likeness(texts, lambda _: vectors) == 50
+
+
+def test_a_task_is_the_instructions_first_word() -> None:
+    tests = [Example(id=str(i), instruction=text, output="o") for i, text in enumerate(["Rewrite it", "rewrite", "!"])]
+    assert slice_values(tests, "task", {}, ()) == {"0": "rewrite", "1": "rewrite", "2": NO_VALUE}
 
 
 def test_what_a_tuned_cell_is_compared_with() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from harness.data import split
 from harness.data.dataset import dataset
+from harness.data.folds import in_fold
 from harness.errors import DataError
 from harness.records.settings import SplitSettings
 from harness.spec.data import DataSpec
@@ -124,3 +125,58 @@ def test_given_parts(tmp_path: Path) -> None:
     ]
     assert len({row.example.id for row in found}) == 3
     assert found.split is None
+
+
+# ---------------------------------------------------------------- cross-validation
+
+
+def folds_of(n: int, keys: list[int], **settings: Any) -> list[int]:
+    """Each row's fold; 0: validation."""
+    codes = split.assign(n, keys, SplitSettings(**settings))
+    return [max(0, code - split.LEFT_OUT) for code in codes]
+
+
+def test_folds_are_cut_as_scikit_learn_cuts_them() -> None:
+    # sklearn.model_selection.KFold: "The first n_samples % n_splits folds have size n_samples // n_splits + 1"
+    assert folds_of(11, [], folds=3) == [1] * 4 + [2] * 4 + [3] * 3
+    shuffled = folds_of(11, [], folds=3, shuffle=7)
+    assert Counter(shuffled) == Counter([1] * 4 + [2] * 4 + [3] * 3) and shuffled != sorted(shuffled)
+    assert folds_of(12, [], folds=3, validation=0.25) == [1] * 3 + [2] * 3 + [3] * 3 + [0] * 3
+
+
+@given(st.lists(st.integers(0, 4), min_size=20, max_size=100), st.integers(2, 6), st.sampled_from([0, 0.2]))
+def test_folds_keep_the_proportions_of_strata(strata: list[int], k: int, validation: float) -> None:
+    found = folds_of(len(strata), strata, folds=k, stratify_by="f", validation=validation, shuffle=1)
+    held = Counter(found)[0]
+    assert held == int(len(strata) * validation)
+    assert {held + n for n in Counter(found).values()}, "every row has a place"
+    for stratum, size in Counter(strata).items():
+        mine = Counter(fold for fold, each in zip(found, strata, strict=True) if each == stratum)
+        kept = size - mine.pop(0, 0)
+        assert all(abs(mine[fold] - kept / k) < 1 for fold in range(1, k + 1))
+
+
+def test_no_group_stands_in_two_folds() -> None:
+    keys = [n // 3 for n in range(60)]
+    found = folds_of(60, keys, folds=4, group_by="f", shuffle=3)
+    assert {len({fold for fold, key in zip(found, keys, strict=True) if key == group}) for group in keys} == {1}
+    assert all(abs(n - 15) <= 3 for n in Counter(found).values()) and set(found) == {1, 2, 3, 4}
+
+
+def test_a_fold_without_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="fold 3 is empty: 2 rows cut into 3 folds"):
+        folds_of(2, [], folds=3)
+
+
+def test_each_row_is_test_in_one_fold_and_train_in_the_others(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", *({"instruction": f"i{n}", "output": "o"} for n in range(10)))
+    cut = dataset(DataSpec(path="a.jsonl"), SplitSettings(folds=3, validation=0.1), tmp_path)
+    assert [cut.count("test", fold) for fold in (None, 1, 2, 3)] == [9, 3, 3, 3]
+    assert (cut.count("train", 1), cut.count("validation", 1)) == (6, 1)
+    assert {row.split for row in in_fold(cut, None)} == {"test", "validation"}
+    for fold in (1, 2, 3):
+        assert Counter(row.split for row in in_fold(cut, fold)) == {"test": 3, "train": 6, "validation": 1}
+        assert {row.fold for row in in_fold(cut, fold) if row.split == "test"} == {fold}
+    one = dataset(DataSpec(path="a.jsonl"), SplitSettings(folds=3), tmp_path, folds=(2,))
+    assert [row.index for row in one if row.split == "test"] == [4, 5, 6], "rows of other folds are always train"
+    assert (one.count("test"), one.count("train", 2), one.folded) == (3, 7, (2,))

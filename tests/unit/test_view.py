@@ -65,12 +65,26 @@ def test_table_leads_with_the_chosen_measure_and_ends_with_the_untrusted() -> No
     table = view.table(view.board(result()), MEASURES, MEASURES[1])
     assert list(table.columns) == [
         "ranks", "model", "prompt_style", "method", "masking", "seeds",
-        "bleu", "interval_low", "interval_high", "rougeL", "chrf", "keyword-judge", "smollm2-judge", "unscored",
+        "bleu", "interval", "rougeL", "chrf", "keyword-judge", "smollm2-judge", "unscored",
     ]  # fmt: skip
     assert table["bleu"].is_monotonic_decreasing
     assert table["unscored"].sum() == 3 * 4
     untuned = table[table["method"] == "none"]
     assert untuned["seeds"].isna().all() and len(untuned) == 3
+
+
+def test_seeds_unfold_below_their_cell() -> None:
+    frame = view.board(result())
+    folded = view.table(frame, MEASURES, MEASURES[0])
+    table = view.table(frame, MEASURES, MEASURES[0], seeds=True)
+    assert list(table.columns) == list(folded.columns) and len(table) == 3 + 9 * 4
+    row = next(row for row in result().rows if row.seeds)
+    mine = table.loc[row.cell.name]
+    assert list(mine["seeds"]) == ["3", "#123", "#124", "#125"]
+    scores = {score.measure: score for score in row.scores}
+    for measure in MEASURES:
+        assert list(mine[measure.name]) == [scores[measure.name].mean, *scores[measure.name].per_seed]
+    assert mine["interval"].notna().tolist() == [True, False, False, False]
 
 
 def test_values_are_the_store_s_and_name_every_outcome(values: pd.DataFrame) -> None:
@@ -108,7 +122,7 @@ def test_matching_wants_every_word_in_any_field(run: MatrixRun, store: Store, va
 
 def test_responses_cover_finished_variants(run: MatrixRun, store: Store) -> None:
     frame = view.responses(run.plan.variants, store)
-    assert len(frame) == (3 + 7 * 3) * len(TEST)
+    assert len(frame) == (3 + 9 * 3) * len(TEST)
     assert list(frame.columns) == view.RESPONSE_COLUMNS
 
 
@@ -117,7 +131,7 @@ def test_trust_and_ledger_frames(run: MatrixRun, store: Store) -> None:
     assert not trust.loc["smollm2-judge", "trusted"] and trust.loc["keyword-judge", "trusted"]
     assert trust.loc["smollm2-judge", "auc_empty"] == 0.23
     assert trust.loc["smollm2-judge", "empty_unscored"] == 14
-    assert len(view.ledger_frame(ledger(run, store))) == 7 * 3
+    assert len(view.ledger_frame(ledger(run, store))) == 9 * 3
     assert LONG not in set(view.ledger_frame(ledger(run, store))["cell"])
 
 
