@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -26,8 +27,13 @@ class Sequential:
 
     def places(self, items: tuple[str, ...]) -> IntArray:
         """(n,): the items' numbers, first asked first."""
-        place = {item: number for number, item in enumerate(self.order)}
-        return np.array(sorted(range(len(items)), key=lambda i: place[items[i]]), dtype=np.int64)
+        return _places(self.order, items)
+
+
+@lru_cache(maxsize=8)
+def _places(order: tuple[str, ...], items: tuple[str, ...]) -> IntArray:
+    place = {item: number for number, item in enumerate(order)}
+    return np.array(sorted(range(len(items)), key=lambda i: place[items[i]]), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,8 @@ def resample_weights(
     offsets = (np.arange(_ROWS) * items)[:, None]
     for start in range(0, resamples, _ROWS):
         rows = min(_ROWS, resamples - start)
-        drawn = generator.integers(0, items, size=(rows, items)) + offsets[:rows]
+        drawn = generator.integers(0, items, size=(rows, items))
+        drawn += offsets[:rows]
         weights[start : start + rows] = np.bincount(drawn.ravel(), minlength=rows * items).reshape(rows, items)
     return weights
 
