@@ -40,7 +40,7 @@ from harness.variants import baseline_cell
 if TYPE_CHECKING:
     from judges.contest import Game
 
-STRENGTH_RESAMPLES = 1_000
+STRENGTH_RESAMPLES = 400
 
 
 def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVariant, ...]) -> CompareInputs:

@@ -286,6 +286,7 @@ def judge_bill(run: MatrixRun, store: Store) -> pd.DataFrame:
     rows = []
     for judge in run.plan.judges:
         keys = {judge.probe_ask, *(plan.asks[judge.name] for plan in run.plan.variants if judge.name in plan.asks)}
+        keys |= {judge.contest} if judge.contest is not None else set()
         seals = [seal for key in keys if (seal := store.sealed(key)) is not None]
         bills = [seal.facts for seal in seals if isinstance(seal.facts, AskFacts)]
         costs = [bill.cost for bill in bills if bill.cost is not None]

@@ -98,8 +98,8 @@ def contest_sections(result: Result) -> list[Section]:
             ),
             (
                 f"Bradley-Terry over {contest.games} of {contest.possible} possible comparisons "
-                f"(pairs: {contest.design}), each in both orders; {contest.unscored} without a "
-                "verdict. Ratings are in Elo points, 0 is average.",
+                f"(pairs: {contest.design}), each in both orders; {contest.unscored} without a verdict. "
+                "Ratings are in Elo points, 0 is average.",
             ),
         )
         for contest in result.contests

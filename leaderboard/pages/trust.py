@@ -14,8 +14,11 @@ from harness.store import MatrixRun, Store
 from leaderboard import view
 from leaderboard.outcome import stamp
 from leaderboard.session import choose_run, narrow, note, offer, plot, unmarked
+from reports.judge_sections import contest_sections
+from reports.people import people_sections
 from reports.trust_table import findings
 from reports.vega import agreement_plot, auc_plot, histogram_plot
+from reports.wording import labels
 
 PROBES = {"reference": "the reference", "other_reference": "another item's reference", "empty": "an empty answer"}
 
@@ -48,6 +51,7 @@ def show(root: Path) -> None:
     _biases(result)
     _agreement(result)
     _scales(result)
+    _tables(result)
     _costs(run, store)
 
 
@@ -90,6 +94,16 @@ def _scales(result: Result) -> None:
             )
             plot(drawn, f"Scores that {report.judge} gave")
             offer(f"{result.matrix}-{report.judge}-scores", partial(pd.DataFrame, rows), drawn)
+
+
+def _tables(result: Result) -> None:
+    """Strengths over many pairs of cells, and what people's ratings say."""
+    cells = labels(row.cell for row in result.rows)
+    for section in (*contest_sections(result), *people_sections(result.people, cells)):
+        st.subheader(unmarked(section.title))
+        st.dataframe(pd.DataFrame(section.rows, columns=list(section.header)), hide_index=True, height="content")
+        for text in section.notes:
+            st.caption(unmarked(text))
 
 
 def _costs(run: MatrixRun, store: Store) -> None:

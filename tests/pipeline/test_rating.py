@@ -92,10 +92,12 @@ def test_two_raters_and_a_judge_are_compared_and_gc_keeps_ratings(place: Place) 
     at_a_terminal(place, "123454321234q", "ben")
     said = place.harness("rate", "matrix.yaml", "--agreement")
     assert said.returncode == 0, said.stderr
-    assert "ben (correctness-5) with anna (correctness-5)" in said.stdout
-    assert "judge scripted with ben (correctness-5)" in said.stdout
+    assert "Do judges agree with people?" in said.stdout
     result = Result.model_validate_json(place.comparison())
     assert result.people is not None
+    anna, ben = "anna (correctness-5)", "ben (correctness-5)"
+    pairs = [(each.a, each.b, each.judge) for each in result.people.agreement]
+    assert pairs == [(anna, ben, False), (anna, "scripted", True), (ben, "scripted", True)]
     assert {each.labels for each in result.people.corrected} == {6}, "the run's comparison is written anew"
     [report] = place.folder.glob("runs/matrices/*/report.md")
     assert "### Means corrected by people's ratings" in report.read_text()

@@ -42,19 +42,19 @@ def test_strengths_are_evalicas() -> None:
 
 
 def test_the_interval_of_a_strength_holds_it() -> None:
-    """Four cells of known strength, 60 items, all pairs: the chance to beat the average, 200 times over."""
+    """Four cells of known strength, 60 items, all pairs: the chance to beat the average, 100 times over."""
     truth = np.array([0.9, 0.3, -0.3, -0.9])
     hits = 0
     pairs = np.array(list(combinations(range(4), 2)) * 60)
     items = np.repeat(np.arange(60), 6)
-    for seed in range(200):
+    for seed in range(100):
         dice = np.random.default_rng(seed)
         chance = 1 / (1 + np.exp(truth[pairs[:, 1]] - truth[pairs[:, 0]]))
         won = (dice.random(len(pairs)) < chance).astype(float)
-        found = pair_strengths(pairs[:, 0], pairs[:, 1], won, items, 4, 200, dice)
+        found = pair_strengths(pairs[:, 0], pairs[:, 1], won, items, 4, 100, dice)
         wanted = 1 / (1 + np.exp(-truth))
         hits += int(((found.interval[:, 0] <= wanted) & (wanted <= found.interval[:, 1])).sum())
-    assert 0.90 <= hits / 800 <= 0.98
+    assert 0.88 <= hits / 400 <= 0.99
 
 
 def order_found(design: Design, seed: int, games: int) -> float:
@@ -75,7 +75,7 @@ def order_found(design: Design, seed: int, games: int) -> float:
 @pytest.mark.parametrize("design", ["swiss", "uncertain"])
 def test_a_tenth_of_all_games_finds_the_order(design: Design) -> None:
     """All pairs would be 19,000 games."""
-    assert np.mean([order_found(design, seed, 1900) for seed in range(8)]) > 0.97
+    assert np.mean([order_found(design, seed, 1900) for seed in range(4)]) > 0.97
 
 
 def test_a_sampled_contest_plays_just_its_games_and_all_of_a_short_one() -> None:
