@@ -23,6 +23,7 @@ from harness.records.inputs import (
     ServedInput,
     StageKey,
     TrainInput,
+    tokens_of,
 )
 from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
 from harness.records.variant import Variant
@@ -223,8 +224,16 @@ def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
         asks={name: stage.key for name, stage in asks.items()},
         judgments={name: stage.key for name, stage in judgments.items()},
     )
-    own = [*([train] if train else []), generate, *scores.values()]
+    own = [*training_stages(train), generate, *scores.values()]
     return own, {name: [asks[name], judgments[name]] for name in asks}, plan
+
+
+def training_stages(train: PlannedStage | None) -> list[PlannedStage]:
+    """A training and the tokenised split that it reads; nothing for whom nobody trains."""
+    if train is None:
+        return []
+    assert isinstance(train.input, TrainInput)  # noqa: S101 - planned by `planned_training`
+    return [planned(tokens_of(train.input)), train]
 
 
 def planned_training(
