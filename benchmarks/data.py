@@ -98,7 +98,7 @@ def contest(name: str, file: Path, folder: Path) -> dict[str, float]:
 
 
 def measured(work: Callable[[Path, Path], None], file: Path, folder: Path) -> dict[str, float]:
-    """Time of the work alone, imports included; peak memory of the process, and of each child as much as the largest."""
+    """Time of the work alone, imports included; peak memory of it and of all children, each as the largest."""
     began = time.perf_counter()
     work(file, folder)
     seconds = time.perf_counter() - began

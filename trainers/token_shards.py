@@ -6,6 +6,7 @@ Nothing of it depends on masking, truncation, fold or seed: a matrix tokenises o
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from harness.prompts import PromptStyle, render
 from harness.records.data import SplitExample, SplitName
 from trainers.masking import TokenRow, tokenised
+from trainers.tokens import encoder_of
 
 SHARD = 8192
 """Lines of the split a shard is made of."""
@@ -56,7 +58,8 @@ def write_shards(
                 on_rows(write_shard(recipe, number, piece))
             return
         # spawn: a fork of a process whose threads hold locks may hang
-        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
             waiting: deque[Future[int]] = deque()
             for number, piece in every:
                 waiting.append(pool.submit(write_shard, recipe, number, piece))
@@ -73,7 +76,9 @@ def write_shard(recipe: Recipe, number: int, lines: Sequence[bytes]) -> int:
     kept = [each for each in examples if each.split != "test" or each.fold is not None]
     if not kept:
         return len(lines)
-    rows = [tokenised(tokenizer, render(recipe.style, each.example, tokenizer)) for each in kept]
+    rendered = [render(recipe.style, each.example, tokenizer) for each in kept]
+    encoder_of(tokenizer).prepare(rendered)
+    rows = [tokenised(tokenizer, segments) for segments in rendered]
     ends = np.cumsum([len(row.ids) for row in rows])
     table = np.array(
         [
@@ -87,6 +92,11 @@ def write_shard(recipe: Recipe, number: int, lines: Sequence[bytes]) -> int:
     _save(recipe.folder, number, "kinds", np.frombuffer(b"".join(row.kinds for row in rows), dtype=np.uint8))
     _save(recipe.folder, number, "rows", table)
     return len(lines)
+
+
+def _one_thread() -> None:
+    """Let a process's tokenizer start no threads: the processes are as many as the processors."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
 @lru_cache(maxsize=1)
