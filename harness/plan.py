@@ -28,6 +28,7 @@ from harness.records.inputs import (
     StageKey,
     StopRule,
     TrainInput,
+    tokens_of,
 )
 from harness.records.plan import JudgePlan, Plan, PlannedStage, VariantPlan
 from harness.records.variant import Variant
@@ -242,7 +243,7 @@ def variant_stages(  # noqa: PLR0913 - one variant needs its whole surroundings
         sampled=sampled.key if sampled else None,
         sampled_scores={name: stage.key for name, stage in sampled_scores.items()},
     )
-    own = [*([train] if train else []), generate, *scores.values()]
+    own = [*training_stages(train), generate, *scores.values()]
     own += [*([sampled] if sampled else []), *sampled_scores.values()]
     return own, {name: [asks[name], judgments[name]] for name in asks}, plan
 
@@ -275,6 +276,14 @@ def stability_measure(spec: MatrixSpec) -> str:
     """What several responses to a prompt are scored by: the primary metric, or the first where a judge ranks."""
     columns = [each.column for each in spec.metrics]
     return spec.compare.primary if spec.compare.primary in columns else columns[0]
+
+
+def training_stages(train: PlannedStage | None) -> list[PlannedStage]:
+    """A training and the tokenised split that it reads; nothing for whom nobody trains."""
+    if train is None:
+        return []
+    assert isinstance(train.input, TrainInput)  # noqa: S101 - planned by `planned_training`
+    return [planned(tokens_of(train.input)), train]
 
 
 def planned_training(

@@ -18,6 +18,7 @@ BAR_OF = {
     "data": "prepare",
     "audit": "prepare",
     "base": "prepare",
+    "tokens": "prepare",
     "train": "train",
     "generate": "generate",
     "score": "score",

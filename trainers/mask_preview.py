@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,17 +47,21 @@ def preview_of(
     tokenizer: Any, rows: TrainingRows, style: PromptStyle, policy: MaskPolicy, count: int = ROWS
 ) -> MaskPreview:
     """What a reader is shown of these rows' masks: the first `count` of the training part, and totals over all."""
-    encoded = [named.row for named in rows.train]
+    counts: Counter[str] = Counter()
+    for named in rows.train:  # one at a time: there may be a million
+        counts["tokens"] += len(named.row.ids)
+        counts["loss_tokens"] += named.row.loss_tokens
+        counts["partial_tokens"] += sum(0 < weight < 1 for weight in named.row.weights)
     return MaskPreview(
         prompt_style=style.name,
         masking=policy.masking,
         prompt_loss_weight=policy.prompt_loss_weight,
         eos_in_loss=policy.eos_in_loss,
         train_on=policy.train_on,
-        examples=len(encoded),
-        tokens=sum(len(row.ids) for row in encoded),
-        loss_tokens=sum(row.loss_tokens for row in encoded),
-        partial_tokens=sum(0 < weight < 1 for row in encoded for weight in row.weights),
+        examples=len(rows.train),
+        tokens=counts["tokens"],
+        loss_tokens=counts["loss_tokens"],
+        partial_tokens=counts["partial_tokens"],
         rows=tuple(masked_row(tokenizer, named.example_id, named.row) for named in rows.train[:count]),
     )
 

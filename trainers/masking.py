@@ -1,4 +1,4 @@
-"""Segments and a masking policy become ids, labels and weights in ONE pass, so that they cannot disagree.
+"""Segments become ids and their roles in ONE pass; a policy turns roles into labels and weights: they cannot disagree.
 
 Policies say where the loss starts. `none`: every token; `instruction`: from the response header on (Raschka, "Build a
 Large Language Model (From Scratch)", exercise 7.2); `prompt`: from the first response token on (as in TRL).
@@ -26,6 +26,27 @@ LEARNED_ROLES: dict[Masking, frozenset[Role]] = {
 }
 
 
+KINDS: tuple[tuple[Role, bool], ...] = tuple(
+    (role, past) for role in ("prompt", "header", "response", "end") for past in (True, False)
+)
+"""(role, part of an earlier exchange) of a segment: what a token's loss can depend on. A token's kind is its place."""
+ANSWER_KINDS = tuple(KINDS.index((role, False)) for role in ("response", "end"))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A tokenised row before any policy. `kinds`: a place in KINDS for each of `ids`; `opening`: as in EncodedRow."""
+
+    ids: tuple[int, ...]
+    kinds: bytes
+    opening: int = 0
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens before the last answer; that, with its end, is what closes a row."""
+        return len(self.ids) - sum(self.kinds.count(kind) for kind in ANSWER_KINDS)
+
+
 @dataclass(frozen=True, slots=True)
 class MaskPolicy:
     """Which tokens carry loss, and how much of it: the fields of TrainInput and TrainSettings of the same names."""
@@ -35,14 +56,18 @@ class MaskPolicy:
     eos_in_loss: bool = True
     train_on: TrainOn = "all_assistant_turns"
 
-    def weight(self, segment: Segment) -> float:
-        """Factor of the loss on a segment's tokens."""
-        if segment.role == "end" and not self.eos_in_loss:
+    def weight(self, role: Role, *, past: bool) -> float:
+        """Factor of the loss on the tokens of a segment with this role."""
+        if role == "end" and not self.eos_in_loss:
             return 0.0
-        asked_only = segment.past and self.train_on == "last_turn"
-        if self.masking == "none" or (segment.role in LEARNED_ROLES[self.masking] and not asked_only):
+        asked_only = past and self.train_on == "last_turn"
+        if self.masking == "none" or (role in LEARNED_ROLES[self.masking] and not asked_only):
             return 1.0
         return self.prompt_loss_weight
+
+    def weights(self) -> tuple[float, ...]:
+        """The weight of each kind of token, in the order of KINDS."""
+        return tuple(self.weight(role, past=past) for role, past in KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +93,40 @@ class EncodedRow:
 
 
 def encode(tokenizer: Any, segments: Sequence[Segment], policy: MaskPolicy, *, where: str | None = None) -> EncodedRow:
+    """The training row of these segments: `tokenised`, then `masked`. Raises as they do."""
+    return masked(tokenised(tokenizer, segments), policy, where=where)
+
+
+def tokenised(tokenizer: Any, segments: Sequence[Segment]) -> TokenRow:
     """Tokenise each segment apart and join them: `[BOS] prompt header response EOS`.
 
     The row always ends with EOS, also where the style closes an answer with a text of its own; an earlier answer that
-    has no such text ends with EOS too. The first token carries no loss: nothing precedes it.
-
-    `where` names the row in errors. Raises DataError when no token carries loss, and ModelError for a tokenizer without
-    end-of-sequence token.
+    has no such text ends with EOS too. Raises ModelError for a tokenizer without end-of-sequence token.
     """
     encoder, eos = encoder_of(tokenizer), _eos(tokenizer)
     ids: list[int] = []
-    weights: list[float] = []
-    prompt_length = opening = 0
+    kinds = bytearray()
+    opening = 0
     for segment in segments:
         piece = _opened(encoder, segment, ids)
         opening = opening or int(not ids and bool(piece) and piece[0] == encoder.opening)
-        if segment.role == "response":
-            prompt_length = len(ids)
         if segment.role == "end" and (not piece or (not segment.past and piece[-1] != eos)):
             piece = [*piece, eos]
         ids += piece
-        weights += [policy.weight(segment)] * len(piece)
-    weights = [0.0, *weights[1:]]
+        kinds += bytes([KINDS.index((segment.role, segment.past))]) * len(piece)
+    return TokenRow(tuple(ids), bytes(kinds), opening)
+
+
+def masked(row: TokenRow, policy: MaskPolicy, *, where: str | None = None) -> EncodedRow:
+    """The row with labels and weights. The first token carries no loss: nothing precedes it.
+
+    `where` names the row in errors. Raises DataError when no token carries loss.
+    """
+    table = policy.weights()
+    weights = (0.0, *(table[kind] for kind in row.kinds[1:]))
     _check_loss(weights, where)
-    labels = tuple(token if weight > 0 else IGNORE for token, weight in zip(ids, weights, strict=True))
-    return EncodedRow(tuple(ids), labels, tuple(weights), prompt_length, opening)
+    labels = tuple(token if weight > 0 else IGNORE for token, weight in zip(row.ids, weights, strict=True))
+    return EncodedRow(row.ids, labels, weights, row.prompt_length, row.opening)
 
 
 def encode_prompt(tokenizer: Any, segments: Sequence[Segment]) -> list[int]:

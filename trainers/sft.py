@@ -18,7 +18,6 @@ import torch
 from harness.errors import DataError
 from harness.prompts import PromptStyle, freeze
 from harness.records.base import digest
-from harness.records.data import SplitExample
 from harness.records.inputs import TrainInput
 from harness.records.rows import LossRow
 from harness.records.seal import TrainFacts
@@ -34,11 +33,12 @@ from trainers.packing import padding_free, weighted_loss
 from trainers.precision import Precision, autocast, device, resolve
 from trainers.quantised import load_quantised, n_weights
 from trainers.recompute import recomputing
-from trainers.rows import NamedRow, TrainingRows, encode_examples, mask_policy
+from trainers.rows import NamedRow, TrainingRows, longest_row, mask_policy, stored_rows
 from trainers.schedules import batch_at, budgeted_steps, learning_rate, step_seed, steps_per_epoch
 from trainers.sharding import gathered, is_sharded, put, shard
 from trainers.standing import StandingGradients, standing_gradients
 from trainers.step import Stepper, make_optimizer
+from trainers.token_shards import TokenShards
 
 OnStep = Callable[[LossRow, int], None]
 """Called after each optimizer step with its row and the total number of steps."""
@@ -64,7 +64,7 @@ class FitReport:
 def train_variant(  # noqa: PLR0913 - the stage's whole interface
     input: TrainInput,
     base_folder: Path,
-    examples: Sequence[SplitExample],
+    tokens: Path,
     style: PromptStyle,
     folder: Path,
     checkpoint_folder: Path,
@@ -75,13 +75,16 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
 ) -> TrainFacts:
     """Train one variant from a converted base model and write its final weights into `folder`.
 
+    `tokens`: folder of the tokenised split (trainers.token_shards).
+
     `on_step` is called for every step from the first, those of a resumed checkpoint replayed. Checkpoints are removed
     at the end. `sharded`: split the weights over the processes of the group. Raises DataError for rows that do not fit,
     TrainingFailed when the loss is not finite.
     """
     base = _base(input, base_folder, trust_remote_code)
     policy = mask_policy(input)
-    rows = encode_examples(base, examples, style, policy, input.settings.max_length, input.settings.truncate)
+    longest = longest_row(base, input.settings.max_length)
+    rows = stored_rows(TokenShards(tokens), input.fold, policy, longest, input.settings.truncate)
     parameters = n_weights(base.model)
     head = base.model.get_output_embeddings().weight.numel()
     model = adapt(base.model, input.method, input.settings.lora, input.seed)
@@ -144,7 +147,7 @@ def fit(
     """
     _check_validation(settings, rows, checkpoints)
     precision = resolve(settings.precision)
-    total = budgeted_steps(settings, [len(named.row.ids) for named in rows.train], seed)
+    total = budgeted_steps(settings, rows.lengths, seed)
     if precision == "bf16-pure":
         model.to(torch.bfloat16)
     optimizer = make_optimizer(model, peak_lr, settings.weight_decay, precision, settings.optimizer)
@@ -245,7 +248,8 @@ class Size:
 def _facts(report: FitReport, rows: TrainingRows, input: TrainInput, size: Size, meter: Meter) -> TrainFacts:
     n_rows, losses = len(rows.train), report.losses
     batches = [batch_at(step, input.settings, n_rows, input.seed) for step in range(len(losses))]
-    tokens = sum(len(rows.train[index].row.ids) for batch in batches for index in batch)
+    lengths = rows.lengths
+    tokens = sum(lengths[index] for batch in batches for index in batch)
     loss_tokens = sum(row.loss_tokens for row in losses)
     kept = losses[report.kept_step - 1]
     return TrainFacts(

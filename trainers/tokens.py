@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -32,6 +32,23 @@ class Encoder:
     lead: str
     control: re.Pattern[str] | None
     kept: dict[tuple[str, bool], list[int]] = field(default_factory=dict)
+    prepared: dict[tuple[str, bool], list[int]] = field(default_factory=dict)
+
+    def prepare(self, rows: Sequence[Sequence[Segment]]) -> None:
+        """Encode what the entries of many rows say in one call, which is quicker; it is kept until the next call."""
+        self.prepared.clear()
+        wanted = dict.fromkeys(
+            (segment.text, place == 0)
+            for segments in rows
+            for place, segment in enumerate(segments)
+            if segment.literal and segment.text and not self._spells_control(segment)
+        )
+        if wanted:
+            texts = [text if begins else self.lead + text for text, begins in wanted]
+            found = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+            taken = len(self._lead_ids(self.lead)) if self.lead else 0
+            for key, ids in zip(wanted, found, strict=True):
+                self.prepared[key] = ids if key[1] else ids[taken:]
 
     def ids(self, segment: Segment, *, begins: bool) -> list[int]:
         """Ids of a segment; `begins`: whether it is the first of its row.
@@ -61,6 +78,8 @@ class Encoder:
     def _encode(self, text: str, begins: bool, *, as_text: bool) -> list[int]:
         if not text:
             return []
+        if not as_text and (text, begins) in self.prepared:
+            return self.prepared[text, begins]
         options = {"split_special_tokens": True} if as_text else {}
         lead = "" if begins else self.lead
         ids: list[int] = self.tokenizer.encode(lead + text, add_special_tokens=False, **options)

@@ -9,9 +9,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from harness.data.folds import in_fold
 from harness.errors import HarnessError
-from harness.records.data import SplitExample
 from harness.records.job import JobOutcome, StepDone, TrainJob
 from harness.records.rows import LossRow
 from harness.records.seal import TrainFacts
@@ -37,8 +35,6 @@ def main(path: Path) -> int:
 
 
 def _train(job: TrainJob) -> TrainFacts:
-    with job.rows.open("rb") as lines:
-        examples = list(in_fold((SplitExample.model_validate_json(line) for line in lines), job.input.fold))
     job.progress.touch()
     with job.progress.open("a", encoding="utf-8") as progress:
 
@@ -50,7 +46,7 @@ def _train(job: TrainJob) -> TrainFacts:
         return train_variant(
             job.input,
             job.base,
-            examples,
+            job.tokens,
             job.style,
             job.weights,
             job.checkpoints,

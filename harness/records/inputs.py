@@ -81,6 +81,16 @@ class BaseInput(Record):
     trust_remote_code: bool = False
 
 
+class TokensInput(Record):
+    """The training rows of a split in one tokenizer and prompt style, before any masking: all variants share them."""
+
+    stage: Literal["tokens"] = "tokens"
+    version: int = 1
+    base: str
+    data: str
+    style_sha256: str
+
+
 class TrainInput(Record):
     """Everything that decides the weights of a variant. `fold`: the one that it does not see."""
 
@@ -244,6 +254,7 @@ StageInput = Annotated[
     DataInput
     | AuditInput
     | BaseInput
+    | TokensInput
     | TrainInput
     | AnyGenerateInput
     | ProbeInput
@@ -253,7 +264,12 @@ StageInput = Annotated[
     | JudgeInput,
     Field(discriminator="stage"),
 ]
-StageName = Literal["data", "audit", "base", "train", "generate", "probe", "score", "ask", "contest", "judge"]
+StageName = Literal["data", "audit", "base", "tokens", "train", "generate", "probe", "score", "ask", "contest", "judge"]
+
+
+def tokens_of(train: TrainInput) -> TokensInput:
+    """The tokenised split that a training reads."""
+    return TokensInput(base=train.base, data=train.data, style_sha256=train.style_sha256)
 
 
 class StageKey(Record):

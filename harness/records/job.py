@@ -27,11 +27,14 @@ class Launch(Record):
 
 
 class TrainJob(Record):
-    """Everything that a training needs. `rows`: the split's row file; `outcome`: where rank 0 writes how it ended."""
+    """Everything that a training needs. `tokens`: folder of the tokenised split.
+
+    `outcome`: where rank 0 writes how it ended.
+    """
 
     input: TrainInput
     base: Path
-    rows: Path
+    tokens: Path
     style: PromptStyle
     weights: Path
     checkpoints: Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.data.split import PARTS
 from harness.records.inputs import (
     AskInput,
     AuditInput,
@@ -16,6 +17,7 @@ from harness.records.inputs import (
     ProbeInput,
     ScoreInput,
     ServedInput,
+    TokensInput,
     TrainInput,
 )
 from harness.records.plan import PlannedStage
@@ -29,7 +31,7 @@ from harness.stages.data import make_audit, make_base, make_data
 from harness.stages.judging import make_contest, make_judgments, make_probe, make_replies
 from harness.stages.responses import make_responses
 from harness.stages.scores import make_scores
-from harness.stages.training import make_training
+from harness.stages.training import make_tokens, make_training
 from harness.stages.workshop import Workshop
 
 
@@ -42,6 +44,8 @@ def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Fac
             return make_audit(workshop, audit, writer)
         case BaseInput() as base:
             make_base(workshop, base, writer)
+        case TokensInput() as tokens:
+            make_tokens(workshop, tokens, writer)
         case TrainInput() as train:
             return make_training(workshop, train, writer)
         case GenerateInput() | ServedInput() | ImportedInput() as generate:
@@ -62,6 +66,8 @@ def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Fac
 def units(workshop: Workshop, planned: PlannedStage) -> int:  # noqa: PLR0911 - one a stage
     """Size of a stage in the units that its progress counts (examples, responses, values, verdicts)."""
     match planned.input:
+        case TokensInput(data=data):
+            return sum(workshop.count(data, part) for part in PARTS)
         case TrainInput(settings=settings, data=data, fold=fold):
             steps, rows = settings.max_steps or 10**9, workshop.count(data, "train", fold)
             return max(1, min(round(settings.epochs * rows), steps * settings.batch_size))

@@ -1,4 +1,4 @@
-"""Training one variant."""
+"""The tokenised split, and training one variant on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from harness.loss_curve import loss_curve
 from harness.records.base import digest
 from harness.records.inputs import (
     StageKey,
+    TokensInput,
     TrainInput,
+    tokens_of,
 )
 from harness.records.rows import LossRow
 from harness.records.seal import Facts
@@ -19,10 +21,21 @@ from harness.store import ObjectWriter
 if TYPE_CHECKING:
     pass
 
+from harness.stages.scores import usable_cores
 from harness.stages.workshop import Workshop
 
 CURVE_UPDATES = 200
 """How often a training's loss curve is drawn anew."""
+
+
+def make_tokens(workshop: Workshop, given: TokensInput, writer: ObjectWriter) -> None:
+    """Render and tokenise the split, in all processors."""
+    from trainers.token_shards import Recipe, write_shards
+
+    base = workshop.store.weights(StageKey(stage="base", digest=given.base))
+    recipe = Recipe(base, workshop.style(given.style_sha256), workshop.trusts_code(given.base), writer.tokens)
+    split = workshop.store.folder(StageKey(stage="data", digest=given.data)) / "rows.jsonl"
+    write_shards(split, recipe, processes=usable_cores(), on_rows=workshop.advance)
 
 
 def make_training(workshop: Workshop, given: TrainInput, writer: ObjectWriter) -> Facts:
@@ -52,12 +65,12 @@ def train(
     """In this process, or in several together."""
     base, style = workshop.store.weights(StageKey(stage="base", digest=given.base)), workshop.style(given.style_sha256)
     trusted = workshop.trusts_code(given.base)
+    tokens = workshop.store.tokens(StageKey(stage="tokens", digest=digest(tokens_of(given))))
     if workshop.launch.alone:
         from trainers.sft import train_variant
 
-        rows = workshop.rows(given.data, given.fold)
         return train_variant(
-            given, base, rows, style, writer.weights, writer.scratch, on_step, trust_remote_code=trusted
+            given, base, tokens, style, writer.weights, writer.scratch, on_step, trust_remote_code=trusted
         )
     from harness.records.job import TrainJob
     from trainers.launch import train_together
@@ -66,7 +79,7 @@ def train(
     job = TrainJob(
         input=given,
         base=base,
-        rows=workshop.store.folder(StageKey(stage="data", digest=given.data)) / "rows.jsonl",
+        tokens=tokens,
         style=style,
         weights=writer.weights,
         checkpoints=writer.scratch / "checkpoints",

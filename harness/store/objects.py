@@ -107,6 +107,10 @@ class Store:
         """Folder of a base or train object's weights, in Hugging Face layout."""
         return self.folder(key) / "weights"
 
+    def tokens(self, key: StageKey) -> Path:
+        """Folder of a tokenised split's shards (trainers.token_shards)."""
+        return self.folder(key) / "tokens"
+
     def sealed(self, key: StageKey) -> Seal | None:
         """The object's seal; None while it is not done. Raises StoreError for a seal that cannot be read."""
         path = self.folder(key) / "seal.json"

@@ -34,6 +34,11 @@ class ObjectWriter:
         return self._fresh("weights")
 
     @property
+    def tokens(self) -> Path:
+        """Folder for a tokenised split, emptied as that for weights is."""
+        return self._fresh("tokens")
+
+    @property
     def scratch(self) -> Path:
         """Folder for checkpoints of work in progress; survives a kill, goes with the seal."""
         path = self.folder / "scratch"

@@ -17,7 +17,7 @@ from harness.prompts import STYLES
 from harness.records.inputs import TrainInput
 from harness.records.job import Launch, TrainJob
 from harness.records.rows import LossRow
-from tests.unit.test_sft import fit_in, settings, split_examples, weights
+from tests.unit.test_sft import fit_in, settings, split_examples, weights, write_tokens
 from trainers.checkpoints import load_variant
 from trainers.launch import train_together
 from trainers.sft import train_variant
@@ -115,15 +115,13 @@ def test_two_processes_give_the_losses_and_weights_of_one(
 
 def job_in(folder: Path, base: Path, **changes: Any) -> TrainJob:
     folder.mkdir()
-    rows = folder / "rows.jsonl"
-    examples = split_examples(20) + split_examples(4, "validation")
-    rows.write_text("".join(example.model_dump_json() + "\n" for example in examples))
+    tokens = write_tokens(folder, base, split_examples(20) + split_examples(4, "validation"))
     return TrainJob(
         input=TrainInput(
             base="b", data="d", style_sha256="s", masking="prompt", method="full", settings=settings(**changes), seed=3
         ),
         base=base,
-        rows=rows,
+        tokens=tokens,
         style=STYLES["phi"],
         weights=folder / "weights",
         checkpoints=folder / "checkpoints",
@@ -146,7 +144,7 @@ def test_launched_processes_train_what_one_trains(tiny_folder: Path, tmp_path: P
     expected = train_variant(
         job.input,
         tiny_folder,
-        split_examples(20) + split_examples(4, "validation"),
+        job.tokens,
         STYLES["phi"],
         tmp_path / "alone",
         tmp_path / "checkpoints",
@@ -170,7 +168,7 @@ def test_an_error_in_launched_processes_is_the_user_s_to_read(tiny_folder: Path,
     assert "hint" in str(caught.value)
     with pytest.raises(HarnessError, match="train.launcher: no-such-program does not start"):
         train_together(job, Launch(launcher="no-such-program -n 2"), tmp_path / "together", lambda row, total: None)
-    broken = job.model_copy(update={"rows": tmp_path / "nowhere"})
+    broken = job.model_copy(update={"base": tmp_path / "nowhere"})
     with pytest.raises(TrainingFailed, match="the training processes ended with status 1") as caught:
-        train_together(broken, 2, tmp_path / "together", lambda row, total: None)
+        train_together(broken, Launch(devices=2), tmp_path / "together", lambda row, total: None)
     assert "nowhere" in str(caught.value)

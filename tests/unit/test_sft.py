@@ -28,6 +28,7 @@ from trainers.neftune import noisy_embeddings
 from trainers.rows import TrainingRows, encode_examples
 from trainers.schedules import batch_at, learning_rate, total_steps
 from trainers.sft import FitReport, fit, train_variant
+from trainers.token_shards import Recipe, write_shards
 
 WORDS = ["cat", "roof", "warm", "Denmark", "sleeps", "sentence", "past", "name", "tense", "long", "day"]
 
@@ -49,6 +50,15 @@ def training_rows(n: int = 20, n_validation: int = 0) -> TrainingRows:
     base = LoadedModel(None, tiny_tokenizer(), 512)
     examples = split_examples(n) + split_examples(n_validation, "validation")
     return encode_examples(base, examples, STYLES["phi"], MaskPolicy("prompt"), None)
+
+
+def write_tokens(folder: Path, base: Path, examples: list[SplitExample]) -> Path:
+    """The examples in the style phi, as the tokens stage writes them."""
+    split, tokens = folder / "rows.jsonl", folder / "tokens"
+    split.write_text("".join(example.model_dump_json() + "\n" for example in examples))
+    tokens.mkdir()
+    write_shards(split, Recipe(base, STYLES["phi"], trust_remote_code=False, folder=tokens))
+    return tokens
 
 
 def settings(**changes: Any) -> TrainSettings:
@@ -259,11 +269,11 @@ def test_train_variant_writes_weights_that_load(
     stage = TrainInput(
         base="b", data="d", style_sha256="s", masking="prompt", method=method, settings=settings(), seed=3
     )
-    examples = split_examples(20) + split_examples(4, "test")
+    tokens = write_tokens(tmp_path, tiny_folder, split_examples(20) + split_examples(4, "test"))
     facts = train_variant(
         stage,
         tiny_folder,
-        examples,
+        tokens,
         STYLES["phi"],
         tmp_path / "weights",
         tmp_path / "checkpoints",
