@@ -155,7 +155,7 @@ def test_the_change_of_the_repository_that_made_the_model_worse_is_found(
     commit = shell(checkout, "git log -1 --format=%h HEAD~1", "repository").stdout.strip()
     assert f"It came with commit {commit} Lower the learning rate" in found.stdout
     added = [json.loads(line) for line in (store / "index.jsonl").read_text().splitlines()[len(before) :]]
-    stages = [each["stage"] for each in added if each["status"] == "sealed"]
+    stages = [each["stage"] for each in added if each["status"] == "made"]
     assert 3 <= stages.count("train") <= 4 and "data" not in stages  # the good side was there already
 
 
