@@ -189,7 +189,7 @@ def _right_or_wrong(setting: Setting, generator: np.random.Generator) -> FloatAr
     right = np.broadcast_to(generator.random(setting.items) < RIGHT, shape)
     right = np.where(generator.random(shape) < CHURN, generator.random(shape) < RIGHT, right)
     right[-1] &= generator.random(setting.items) >= setting.fall / 100 / RIGHT
-    return 100.0 * right
+    return np.asarray(100.0 * right, dtype=np.float64)
 
 
 def falls(setting: Setting, shares: Sequence[float] = (0.0, 0.5, 1.0, 1.5, 2.0)) -> list[Setting]:
