@@ -32,6 +32,7 @@ METRIC = MeasureInfo(
     signature="rougeL|f1|tok:default|stemmer:yes|version:rouge-score-0.1.2",
     primary=True,
 )
+BLEU = MeasureInfo(name="bleu", label="BLEU", kind="metric", unit="0–100", corpus=True, signature="sacrebleu's")
 JUDGE = MeasureInfo(
     name="scripted",
     label="judge scripted",
@@ -71,6 +72,7 @@ def snapshot(variants: list[SnapshotVariant], **changes: Any) -> Snapshot:
     names = variants[0].scores
     items = len(next(iter(names.values())))
     infos = {"rougeL": SnapshotMeasure(info=METRIC, asked=items)}
+    infos["bleu"] = SnapshotMeasure(info=BLEU, asked=items, metric="bleu")
     infos["scripted"] = SnapshotMeasure(info=JUDGE, asked=items, judges=("scripted",))
     made = Snapshot(
         matrix="made-up",

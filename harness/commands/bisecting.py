@@ -37,6 +37,7 @@ def bisect_runs(arguments: argparse.Namespace) -> int:
     from harness.errors import NothingFinished
     from harness.gate.bisection import bisect
     from harness.gate.hybrid import factors, hybrid
+    from harness.gate.introduced import introduced
     from harness.gate.revision import revision
     from harness.gate.snapshot import snapshot
     from harness.store import MatrixRun, Store
@@ -63,12 +64,13 @@ def bisect_runs(arguments: argparse.Namespace) -> int:
             run = MatrixRun(plan.matrix, plan.matrix_digest, store.matrix_folder(plan), plan, result)
             return snapshot(run, store, texts=False)
 
-        told(bisect(found, make, arguments.measure))
+        culprit = bisect(found, make, arguments.measure)
+        told(culprit, introduced(culprit.culprit, arguments.good, arguments.bad))
     return 0
 
 
-def told(found: Bisection) -> None:
-    """Print what each hybrid lost, and what explains it."""
+def told(found: Bisection, commit: str | None = None) -> None:
+    """Print what each hybrid lost, what explains it, and the commit that it came with."""
     print(f"\n{found.measure}: all together {line(found.whole)}")
     for step in (*found.steps, found.alone):
         print(f"  {' + '.join(map(str, step.switched))}: {line(step)}")
@@ -79,6 +81,8 @@ def told(found: Bisection) -> None:
             f"\n{found.culprit} brings the fall only together with what was switched before it; alone it brings "
             f"{100 * found.alone.share:.0f} %."
         )
+    if commit is not None:
+        print(f"It came with commit {commit}")
     if not any(check.outcome == "regression" for check in found.whole.checks) and found.whole.checks:
         print("Beware: the fall itself is not shown to be more than chance.")
 

@@ -75,7 +75,8 @@ def hybrid(good: Revision, bad: Revision, switched: Collection[Factor], scratch:
     folder.mkdir(parents=True)
     from_bad = {factor.place for factor in switched if factor.file}
     for file in dict.fromkeys((*named_files(good.spec), *named_files(bad.spec))):
-        sources = (bad.folder, good.folder) if file in from_bad else (good.folder, bad.folder)
+        first, other = (bad.folder, good.folder) if file in from_bad else (good.folder, bad.folder)
+        sources = (first, other, good.here, bad.here)
         source = next((source / file for source in sources if (source / file).exists()), None)
         target = Path(os.path.normpath(folder / file))
         if source is not None and not target.exists():

@@ -18,11 +18,15 @@ from harness.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A matrix, and the folder that relative names in it start from."""
+    """A matrix, and the folder that relative names in it start from.
+
+    `here`: where a file is looked for that this folder lacks, since it is not under version control (a model).
+    """
 
     name: str
     spec: MatrixSpec
     folder: Path
+    here: Path = Path()
 
 
 def revision(wanted: str, store: Store, folder: Path, scratch: Path) -> Revision:
@@ -34,7 +38,7 @@ def revision(wanted: str, store: Store, folder: Path, scratch: Path) -> Revision
     if colon and path.endswith((".yaml", ".yml")):
         root = scratch / "revisions" / head.replace("/", "-")
         top = unpacked(head, root)
-        return Revision(wanted, load_spec(root / top / path), (root / top / path).parent)
+        return Revision(wanted, load_spec(root / top / path), (root / top / path).parent, Path(path).parent)
     if wanted.endswith((".yaml", ".yml")):
         return Revision(wanted, load_spec(Path(wanted)), Path(wanted).parent)
     run = find_run(store, wanted)
@@ -44,18 +48,19 @@ def revision(wanted: str, store: Store, folder: Path, scratch: Path) -> Revision
 
 def unpacked(commit: str, root: Path) -> Path:
     """Unpack a commit of this folder's repository; gives this folder's place in it. Raises HarnessError."""
-    prefix = Path(_git("rev-parse", "--show-prefix").decode().strip())
+    prefix = Path(git("rev-parse", "--show-prefix").decode().strip())
     if commit.startswith("-"):
         raise HarnessError(f"{commit!r} is no git revision")
-    top = Path(_git("rev-parse", "--show-toplevel").decode().strip())
-    archive = _git("archive", "--format=tar", commit, folder=top)
+    top = Path(git("rev-parse", "--show-toplevel").decode().strip())
+    archive = git("archive", "--format=tar", commit, folder=top)
     root.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(root, filter="data")
     return prefix
 
 
-def _git(*arguments: str, folder: Path | None = None) -> bytes:
+def git(*arguments: str, folder: Path | None = None) -> bytes:
+    """What git prints. Raises HarnessError where it fails, or is not installed."""
     git = shutil.which("git")
     if git is None:
         raise HarnessError("git is not installed", hint="bisect two runs of the store, or two matrix files")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -110,25 +111,33 @@ def simulate(setting: Setting, gates: int, seed: int, resamples: int = 400, stat
         outcomes={outcome: count / gates for outcome, count in first.items()},
         alarms=alarms / gates,
         all_passed=all_passed / gates,
-        stated=stated(setting, stated_gates, seed),
+        stated=stated(setting, stated_gates),
     )
 
 
-def stated(setting: Setting, gates: int, seed: int, alpha: float = 0.05) -> Stated | None:
+def stated(setting: Setting, gates: int, alpha: float = 0.05) -> Stated | None:
     """From the variances of so many gates, whose tests themselves are left out; see `Rates`."""
     if not gates or setting.fall < setting.tolerance or setting.checks > 1 or setting.kind != "graded":
         return None
-    generator = np.random.default_rng((seed, 1))
+    alike = replace(setting, fall=0.0, tolerance=0.0, strict=False)
+    # What a fall that hits some items only adds to T_item; it varies little beside the rest.
+    variances = _variances(alike, gates) + setting.fall**2 * (1 - HIT) / HIT / setting.items
+    parts = [_power(part, setting, alpha) for part in np.array_split(variances, BATCHES)]
+    return Stated(_power(variances, setting, alpha), float(np.std(parts, ddof=1) / np.sqrt(BATCHES)))
+
+
+@lru_cache
+def _variances(setting: Setting, gates: int) -> FloatArray:
+    """(gates,): V of candidates that did not fall."""
+    generator = np.random.default_rng(gates)
     weights = contrast_weights([[(setting.cells, 0)]], setting.cells + 1)
     variances = np.empty(gates)
     for number in range(gates):
         panel = _aligned(setting, generator).panel
-        moments = item_contrasts(panel, weights).moments
         found = seed_variance(panel)
         assert found is not None  # noqa: S101 - every setting has a cell of two seeds
-        variances[number] = variance_and_df(moments, found, "recipe")[0][0]
-    parts = [_power(part, setting, alpha) for part in np.array_split(variances, BATCHES)]
-    return Stated(_power(variances, setting, alpha), float(np.std(parts, ddof=1) / np.sqrt(BATCHES)))
+        variances[number] = variance_and_df(item_contrasts(panel, weights).moments, found, "recipe")[0][0]
+    return variances
 
 
 def _power(variances: FloatArray, setting: Setting, alpha: float) -> float:
@@ -180,7 +189,7 @@ def _right_or_wrong(setting: Setting, generator: np.random.Generator) -> FloatAr
     right = np.broadcast_to(generator.random(setting.items) < RIGHT, shape)
     right = np.where(generator.random(shape) < CHURN, generator.random(shape) < RIGHT, right)
     right[-1] &= generator.random(setting.items) >= setting.fall / 100 / RIGHT
-    return np.multiply(100.0, right, dtype=np.float64)
+    return np.asarray(100.0 * right, dtype=np.float64)
 
 
 def falls(setting: Setting, shares: Sequence[float] = (0.0, 0.5, 1.0, 1.5, 2.0)) -> list[Setting]:

@@ -1,11 +1,11 @@
 """Losses that a sample may not have shown yet: where t is too sure of itself, the passing bound counts some more items.
 
 A t interval knows a loss only by the items that were drawn. Where hardly an item moved (nearly the same answers, pass
-or fail), where losses are rare and deep, or where a fall of the tolerance could be a few lost items not drawn, it is
-far too short on their side: 40 items that all kept their score are "no fall of 2 points" to it, though such a fall
-spares 40 items in 45 cases of 100. There the bound is the same t with z²/2 items more (1.35 at 5 %) that lost the
-whole scale: the weight of Agresti and Coull (1998, "Approximate is better than exact for interval estimation of
-binomial proportions"), all of it on the bad side. docs/ci.md has the rates.
+or fail), where losses are rare and deep, or where a fall of the tolerance could be a few lost items, none of them
+drawn, it is far too short on their side: 40 items that all kept their score are "no fall of 2 points" to it, though
+such a fall spares 40 items in 45 cases of 100. There the bound is the same t with z²/2 items more (1.35 at 5 %) that
+lost the whole scale: the weight of Agresti and Coull (1998, "Approximate is better than exact for interval estimation
+of binomial proportions"), all of it on the bad side. docs/ci.md has the rates.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def github(checkout: Path) -> tuple[list[subprocess.CompletedProcess[str]], Path
     ran = [
         shell(checkout, step["run"], step.get("working-directory", "."), **runner)
         for step in steps
-        if "run" in step and not install(step["run"])
+        if "run" in step and not install(step["run"]) and step["name"] != "Comment"
     ]
     return ran, summary
 
@@ -124,6 +124,41 @@ def test_a_worse_recipe_fails_with_annotations_and_is_found_by_one_seed(
     assert with_pytest.returncode == 1 and "FAILED worse.yaml::measure[rougeL]" in with_pytest.stdout
 
 
+def test_the_change_of_the_repository_that_made_the_model_worse_is_found(
+    github: tuple[list[subprocess.CompletedProcess[str]], Path], checkout: Path
+) -> None:
+    """Four revisions, of which the third breaks the recipe; the model is not under version control."""
+    repository = checkout / "repository"
+    recipe = repository / "recipes"
+    recipe.mkdir(parents=True)
+    (recipe / "model").symlink_to(checkout / "examples" / "ci" / "model")
+    (recipe / "reviews.jsonl").write_bytes((EXAMPLES / "reviews.jsonl").read_bytes())
+    (repository / ".gitignore").write_text("model\n")
+    matrix = (EXAMPLES / "matrix.yaml").read_text().replace("seed: [1, 2]", "seed: [1]")
+    git = "git -c user.name=a -c user.email=a@example.org"
+    assert shell(checkout, "git init -q", "repository").returncode == 0
+    for old, new, about in (
+        ("", "", "A recipe"),
+        ("batch_size: 16,", "batch_size: 16, weight_decay: 0.05,", "Decay less"),
+        ("lr: 3.0e-3", "lr: 3.0e-5", "Lower the learning rate"),
+        ("epochs: 8", "epochs: 7", "Save an epoch"),
+    ):
+        matrix = matrix.replace(old, new)
+        (recipe / "matrix.yaml").write_text(matrix)
+        made = shell(checkout, f"git add -A && {git} commit -q -m '{about}'", "repository")
+        assert made.returncode == 0, made.stderr
+    store = checkout / "examples" / "ci" / "runs"
+    before = (store / "index.jsonl").read_text().splitlines()
+    found = shell(checkout, f"harness bisect HEAD~3:matrix.yaml HEAD:matrix.yaml --store {store}", "repository/recipes")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "train.lr: 0.003 → 3e-05 explains it" in found.stdout
+    commit = shell(checkout, "git log -1 --format=%h HEAD~1", "repository").stdout.strip()
+    assert f"It came with commit {commit} Lower the learning rate" in found.stdout
+    added = [json.loads(line) for line in (store / "index.jsonl").read_text().splitlines()[len(before) :]]
+    stages = [each["stage"] for each in added if each["status"] == "made"]
+    assert 3 <= stages.count("train") <= 4 and "data" not in stages  # the good side was there already
+
+
 def test_trouble_is_told_from_a_worse_model(
     github: tuple[list[subprocess.CompletedProcess[str]], Path], checkout: Path
 ) -> None:
@@ -145,6 +180,20 @@ def test_trouble_is_told_from_a_worse_model(
         checkout, "harness check gone.yaml --against baselines/main.json --policy lenient.yaml", "examples/ci", **env
     )
     assert down.returncode == 4, down.stdout + down.stderr
+    with_pytest = shell(
+        checkout,
+        "python -m pytest -c /dev/null --rootdir . --harness-matrix gone.yaml "
+        "--harness-baseline baselines/main.json --harness-policy lenient.yaml",
+        "examples/ci",
+        **env,
+    )
+    assert with_pytest.returncode == 4, with_pytest.stdout
+    assert "ERROR gone.yaml::verdict" in with_pytest.stdout and "FAILED" not in with_pytest.stdout
+    silent = "backend: ollama, name: scripted, model: m, options: {host: 'http://127.0.0.1:9'}"
+    (folder / "silent.yaml").write_text(matrix.replace("backend: scripted", silent))
+    planned = shell(checkout, f"harness check silent.yaml {against} --junit silent.xml", "examples/ci")
+    assert planned.returncode == 4 and "no Ollama server answers" in planned.stdout, planned.stdout + planned.stderr
+    assert 'errors="1"' in (folder / "silent.xml").read_text()
     usage = shell(checkout, "harness check matrix.yaml --against nowhere.json", "examples/ci")
     assert usage.returncode == 2 and "no such file" in usage.stderr
     refused = shell(checkout, "harness baseline save matrix.yaml --as main", "examples/ci")

@@ -19,6 +19,7 @@ class Asked:
     headers: dict[str, str]
     body: dict[str, Any]
     nth: int
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ def serve(answer: Callable[[Asked], Said]) -> Iterator[Loopback]:
                     {name.lower(): value for name, value in self.headers.items()},
                     json.loads(raw or b"{}") if is_json else {"raw": raw},
                     counts[raw],
+                    self.command,
                 )
                 asked.append(one)
             said = answer(one)
@@ -89,7 +91,7 @@ def serve(answer: Callable[[Asked], Said]) -> Iterator[Loopback]:
             if said.promised:
                 self.close_connection = True
 
-        do_GET = do_POST
+        do_GET = do_PUT = do_PATCH = do_POST
 
         def log_message(self, *_: Any) -> None: ...
 

@@ -11,6 +11,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.gate.bisection import bisect
 from harness.gate.hybrid import Factor, factors, hybrid
+from harness.gate.introduced import introduced
 from harness.gate.revision import Revision, revision
 from harness.records.baseline import Snapshot
 from harness.spec.reading import load_spec
@@ -60,17 +61,27 @@ def test_revisions_come_out_of_git(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     side(tmp_path / "repo" / "recipes", GOOD)
     git("init", "-q")
-    for matrix, data in ((GOOD, "{}"), (BAD, "{ }")):
+    for matrix, data, about in ((GOOD, "{}", "Start"), (GOOD, "{ }", "New data"), (BAD, "{ }", "New settings")):
         side(tmp_path / "repo" / "recipes", matrix, data)
         git("add", "-A")
-        git("commit", "-q", "-m", "x")
+        git("commit", "-q", "-m", about)
+    (tmp_path / "repo" / "recipes" / "model").mkdir()  # not under version control
     monkeypatch.chdir(tmp_path / "repo" / "recipes")
     store = Store(tmp_path / "runs")
     good, bad = (
-        revision(f"{commit}:matrix.yaml", store, Path(), tmp_path / "scratch") for commit in ("HEAD~1", "HEAD")
+        revision(f"{commit}:matrix.yaml", store, Path(), tmp_path / "scratch") for commit in ("HEAD~2", "HEAD")
     )
     assert good.spec.train.lr == 1e-3 and bad.spec.train.lr == 1e-5
     assert {each.place for each in factors(good, bad)} == {"data.jsonl", "train.lr", "train.weight_decay"}
+    since = {each.place: introduced(each, "HEAD~2:matrix.yaml", "HEAD:matrix.yaml") for each in factors(good, bad)}
+    assert {place: str(commit).partition(" ")[2] for place, commit in since.items()} == {
+        "data.jsonl": "New data",
+        "train.lr": "New settings",
+        "train.weight_decay": "New settings",
+    }
+    assert introduced(factors(good, bad)[0], "run-a", "run-b") is None
+    mixed = hybrid(good, bad, [], tmp_path / "scratch", "mixed")
+    assert (mixed.parent / "model").resolve() == tmp_path / "repo" / "recipes" / "model"
     with pytest.raises(HarnessError, match="git archive"):
         revision("nowhere:matrix.yaml", store, Path(), tmp_path / "scratch")
     with pytest.raises(HarnessError, match="no matrix"):
