@@ -132,6 +132,7 @@ def _greyed(table: pd.DataFrame, result: Result) -> Any:
     if not grey:
         return table
     formats: dict[Any, Any] = {name: f"{{:.{places(m)}f}}" for name, m in by_name.items()}
+    table = table.reset_index(drop=True)  # pandas styles no rows of one name, as a cell's and its seeds' are
     return table.style.format(formats, na_rep="–").map(lambda _: "color: #8a9199; font-style: italic", subset=grey)
 
 
