@@ -12,7 +12,6 @@ from pathlib import Path
 
 from reports import user_cache
 
-INTERPRETER = Path(__file__).with_name("vega_interpreter.js")
 NOTICE = (
     "/* Vega, Vega-Lite, Vega-Embed, vega-interpreter: (c) UW Interactive Data Lab and contributors, BSD-3-Clause */\n"
 )
@@ -22,9 +21,8 @@ NOTICE = (
 def runtime() -> str:
     """A script that defines `window.drawVega(element, specification, options)`: Vega-Embed that asks for no eval."""
     snippet = (
-        f"{INTERPRETER.read_text(encoding='utf-8')}\n"
         "window.drawVega = (element, specification, options) =>"
-        " vegaEmbed(element, specification, { ...options, ast: true, expr: expression });\n"
+        " vegaEmbed(element, specification, { ...options, ast: true });\n"
     )
     told = f"{version('vl-convert-python')}\n{snippet}".encode()
     kept = user_cache.folder() / f"vega-{hashlib.sha256(told).hexdigest()[:32]}.js"
