@@ -27,7 +27,7 @@ def compiled_layers(model: Any, wanted: bool) -> Iterator[None]:
     chosen = layers(model)
     if not chosen:
         raise ModelError(f"{type(model).__name__} does not name its layers", hint="leave train.compile out")
-    AttentionInterface.register("padding_free", torch.compiler.disable(padding_free_attention))
+    AttentionInterface.register("padding_free", torch.compiler.disable(padding_free_attention))  # type: ignore[no-untyped-call]
     for layer in chosen:
         layer.compile(dynamic=True)
     try:
