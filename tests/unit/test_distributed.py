@@ -132,7 +132,7 @@ def job_in(folder: Path, base: Path, **changes: Any) -> TrainJob:
     )
 
 
-TORCHRUN = f"{sys.executable} -m torch.distributed.run --nnodes 1 --nproc-per-node 2 --rdzv-endpoint localhost:0"
+TORCHRUN = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2"
 
 
 @pytest.mark.slow
