@@ -42,7 +42,7 @@ def train_together(job: TrainJob, launch: Launch, folder: Path, on_step: Callabl
     file.write_text(job.model_dump_json(), encoding="utf-8")
     for path in (job.progress, job.outcome):
         path.unlink(missing_ok=True)
-    with log.open("wb") as sink, _running(_command(file, launch), _environment(devices), sink) as process:
+    with log.open("wb") as sink, _running(_command(file, launch), _environment(launch), sink) as process:
         for done in _steps(job.progress, process):
             on_step(done.row, done.total)
     if not job.outcome.is_file():
@@ -69,9 +69,11 @@ def _command(job: Path, launch: Launch) -> list[str]:
     return [*launcher, "-m", "trainers.worker", str(job)]
 
 
-def _environment(devices: int) -> dict[str, str]:
+def _environment(launch: Launch) -> dict[str, str]:
+    if launch.launcher is not None:
+        return dict(os.environ)  # it knows how many processes share a machine
     cores = os.cpu_count() or 1
-    return {"OMP_NUM_THREADS": str(max(1, cores // devices))} | os.environ
+    return {"OMP_NUM_THREADS": str(max(1, cores // launch.devices))} | os.environ
 
 
 @contextmanager

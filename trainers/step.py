@@ -13,7 +13,7 @@ import torch
 from harness.errors import MissingExtra, TrainingFailed
 from harness.records.rows import LossRow
 from harness.records.settings import OptimizerName, TrainSettings
-from trainers.distributed import sum_gradients, sum_over_all, turns
+from trainers.distributed import sum_gradients, sum_over_all, turns, world
 from trainers.eight_bit import eight_bit_adamw
 from trainers.masking import EncodedRow
 from trainers.methods import trained_parameters
@@ -71,7 +71,7 @@ class Stepper:
                 if self.micro_batch_size == 1:
                     raise _too_large(step, batch) from error
                 if is_sharded(self.model):  # the other processes wait within this very pass
-                    raise _too_many(step, self.micro_batch_size) from error
+                    raise _too_many(step, min(self.micro_batch_size, math.ceil(len(batch) / world()))) from error
             self.micro_batch_size = max(1, min(self.micro_batch_size, len(batch)) // 2)
             self.on_halved(self.micro_batch_size)
 
@@ -81,7 +81,7 @@ class Stepper:
         weight = sum(sum(named.row.weights) for named in batch)
         loss = 0.0
         for turn in turns(batch, self.micro_batch_size, together=is_sharded(self.model)):
-            part = self._loss([named.row for named in turn.rows]) * (turn.counts / weight)
+            part = self._loss([named.row for named in turn.rows]) / weight * turn.counts
             torch.autograd.backward(part)
             loss += part.item()
         self.standing.hand_over()
@@ -136,10 +136,11 @@ def _too_large(step: int, batch: Sequence[NamedRow]) -> TrainingFailed:
     )
 
 
-def _too_many(step: int, micro_batch_size: int) -> TrainingFailed:
+def _too_many(step: int, at_once: int) -> TrainingFailed:
     return TrainingFailed(
-        f"step {step + 1}: out of memory with {micro_batch_size} examples a forward pass in each process",
-        hint=f"say train.micro_batch_size: {micro_batch_size // 2}; a sharded training cannot halve it by itself",
+        f"step {step + 1}: out of memory with {at_once} examples a forward pass in each process",
+        hint=f"say train.micro_batch_size: {max(1, at_once // 2)}, which a sharded training cannot choose by itself; or"
+        " train.gradient_checkpointing: true, or more devices",
     )
 
 

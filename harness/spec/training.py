@@ -53,8 +53,11 @@ class TrainSpec(TrainSettings):
     def _several(self) -> TrainSpec:
         if self.sharding == "fsdp" and self.launch.alone:
             raise PydanticCustomError("sharding", "sharding: fsdp is for several devices; add `devices: 2` or more")
-        if self.sharding == "fsdp" and self.optimizer == "adamw-8bit":
-            raise PydanticCustomError("sharding", "optimizer adamw-8bit cannot be sharded; leave out one of them")
+        if self.sharding == "fsdp" and (self.optimizer == "adamw-8bit" or self.precision == "bf16-pure"):
+            raise PydanticCustomError(
+                "sharding",
+                "the optimizers of adamw-8bit and bf16-pure cannot be sharded; leave them or `sharding` out",
+            )
         return self
 
     @property

@@ -130,14 +130,16 @@ def job_in(folder: Path, base: Path, **changes: Any) -> TrainJob:
     )
 
 
-TORCHRUN = f"{sys.executable} -m torch.distributed.run --nnodes 1 --nproc-per-node 2 --rdzv-endpoint localhost:0"
+TORCHRUN = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launch", [Launch(devices=2), Launch(launcher=TORCHRUN, sharding="fsdp")])
 def test_launched_processes_train_what_one_trains(tiny_folder: Path, tmp_path: Path, launch: Launch) -> None:
     job = job_in(tmp_path / "two", tiny_folder, epochs=2, keep="best")
-    job = job.model_copy(update={"sharded": launch.sharding == "fsdp"})
+    sharded = launch.sharding == "fsdp"
+    given = job.input.model_copy(update={"method": "lora" if sharded else "full"})
+    job = job.model_copy(update={"sharded": sharded, "input": given})
     steps: list[tuple[LossRow, int]] = []
     facts = train_together(job, launch, tmp_path / "together", lambda row, total: steps.append((row, total)))
     alone: list[tuple[LossRow, int]] = []
