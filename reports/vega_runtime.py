@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 
 from reports import user_cache
 
