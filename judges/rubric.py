@@ -209,7 +209,12 @@ class Rubric(Record):
 
 
 def _task(example: Example) -> str:
-    """Instruction and input as chapter 7 of the book puts them before a model: an Alpaca prompt without its end."""
+    """Instruction and input as chapter 7 of the book puts them before a model: an Alpaca prompt without its end.
+
+    The book has single questions only; of a conversation it is what any rubric's `prompt` is.
+    """
+    if example.history:
+        return asked(example)
     bare = Example(id=example.id, instruction=example.instruction, input=example.input, output="")
     return "".join(part.text for part in inference_prompt(render(STYLES["alpaca"], bare)) if part.role == "prompt")
 

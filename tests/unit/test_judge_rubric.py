@@ -97,7 +97,24 @@ def test_an_item_without_input_leaves_no_trace_of_one() -> None:
     assert "\n\n" not in message
 
 
-@pytest.mark.parametrize("name", known_rubrics())
+CHAT = Example(
+    id="c",
+    instruction="When?",
+    output="1808",
+    history=(
+        Turn(role="system", text="Be <b>rief."),
+        Turn(role="user", text="Who wrote Faust?"),
+        Turn(role="assistant", text="Goethe."),
+    ),
+)
+
+
+def test_the_books_prompt_holds_a_conversation_whole() -> None:
+    message = load_rubric("book-100").user_message(CHAT, "1808")
+    assert "User: Who wrote Faust?\n\nAssistant: Goethe.\n\nUser: When?`" in message
+
+
+@pytest.mark.parametrize("name", sorted(set(known_rubrics()) - {"book-100"}))
 def test_a_judge_reads_the_prompt_as_the_renderer_puts_it(name: str) -> None:
     rubric = load_rubric(name)
 
@@ -107,13 +124,7 @@ def test_a_judge_reads_the_prompt_as_the_renderer_puts_it(name: str) -> None:
 
     prompt = "".join(segment.text for segment in inference_prompt(render(STYLES["plain"], ITEM)))
     assert shown(ITEM) == prompt.rstrip("\n") == "Add.\n2 and 3"
-    history = (
-        Turn(role="system", text="Be <b>rief."),
-        Turn(role="user", text="Who wrote Faust?"),
-        Turn(role="assistant", text="Goethe."),
-    )
-    chat = Example(id="c", instruction="When?", output="1808", history=history)
-    assert shown(chat) == ("System: Be &lt;b>rief.\n\nUser: Who wrote Faust?\n\nAssistant: Goethe.\n\nUser: When?"), (
+    assert shown(CHAT) == ("System: Be &lt;b>rief.\n\nUser: Who wrote Faust?\n\nAssistant: Goethe.\n\nUser: When?"), (
         "a later answer cannot be judged without the turns before it"
     )
 

@@ -276,6 +276,9 @@ axes: {{model: {tiny_folder}, prompt_style: alpaca, method: [none, qlora]}}
 train: {{early_stopping: 2, keep: best, precision: bf16-pure, devices: 2, sharding: fsdp, compile: true}}
 track: wandb
 """
+    with pytest.raises(SpecError, match=r"m.yaml:5: train: .*adamw-8bit and bf16-pure cannot be sharded"):
+        parse_spec(matrix, "m.yaml")
+    matrix = matrix.replace(", devices: 2, sharding: fsdp", "")
     with pytest.raises(SpecError) as caught:
         resolve(parse_spec(matrix, "m.yaml"), Path("m.yaml"))
     said = str(caught.value)
@@ -284,7 +287,9 @@ track: wandb
     assert "bf16-pure (torch-optimi) needs a package" in said
     assert "track: wandb needs a package" in said
     assert "method qlora (bitsandbytes and accelerate) needs a package" in said and "sft-harness[gpu]" in said
-    assert "fsdp splits floating-point weights, not those of method qlora" in said
+    sharded = matrix.replace("precision: bf16-pure", "devices: 2, sharding: fsdp")
+    with pytest.raises(SpecError, match="fsdp splits floating-point weights, not those of method qlora"):
+        resolve(parse_spec(sharded, "m.yaml"), Path("m.yaml"))
     assert "compile: true needs a C++ compiler" in said
     resolve(parse_spec(matrix.replace("[none, qlora]", "none").replace("track: wandb\n", ""), "m.yaml"), Path("m.yaml"))
 

@@ -15,7 +15,7 @@ from harness.prompts import STYLES
 from harness.records.inputs import TrainInput
 from harness.records.seal import TrainFacts
 from tests.tiny import tiny_model
-from tests.unit.test_sft import settings, split_examples
+from tests.unit.test_sft import settings, split_examples, write_tokens
 from trainers.checkpoints import load_variant
 from trainers.export import export_merged
 from trainers.sft import train_variant
@@ -28,7 +28,7 @@ def train_in(folder: Path, base: Path, **changes: Any) -> tuple[TrainFacts, list
     facts = train_variant(
         given,
         base,
-        split_examples(20),
+        write_tokens(folder.with_suffix(".split"), base, split_examples(20)),
         STYLES["phi"],
         folder,
         folder.with_suffix(".checkpoints"),

@@ -54,6 +54,7 @@ def training_rows(n: int = 20, n_validation: int = 0) -> TrainingRows:
 
 def write_tokens(folder: Path, base: Path, examples: list[SplitExample]) -> Path:
     """The examples in the style phi, as the tokens stage writes them."""
+    folder.mkdir(exist_ok=True)
     split, tokens = folder / "rows.jsonl", folder / "tokens"
     split.write_text("".join(example.model_dump_json() + "\n" for example in examples))
     tokens.mkdir()
