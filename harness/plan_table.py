@@ -16,11 +16,11 @@ def print_plan(plan: Plan, resolved: Resolved, undone: set[StageKey], cost: Esti
     """Variants with the state of each stage, the split, and what is left to do."""
     data = resolved.data
     bad = f"; {data.bad_rows} broken rows left out" if data.bad_rows else ""
-    console.print(
-        f"[bold]{plan.matrix}[/bold]  {escape(data.name)}: {data.count('train')} train, {data.count('test')} test, "
-        f"{data.count('validation')} validation{bad}",
-        highlight=False,
-    )
+    tested = f"{data.count('test')} test"
+    if data.folded:  # each is the test set once, and train the other times
+        tested = f"{data.count('test')} in {len(data.folded)} folds"
+    parts = f"{data.count('train')} train, {tested}, {data.count('validation')} validation"
+    console.print(f"[bold]{plan.matrix}[/bold]  {escape(data.name)}: {parts}{bad}", highlight=False)
     table = Table(box=None, pad_edge=False)
     for column in ("variant", "base", "train", "generate", "score", *(judge.name for judge in plan.judges)):
         table.add_column(column)

@@ -302,7 +302,7 @@ def test_a_plot_is_kept_as_png_and_svg(address: str, light: BrowserContext, watc
     expect(page.get_by_text("One choice changed")).to_be_visible(timeout=30_000)
     for kind, begins in (("PNG", b"\x89PNG"), ("SVG", b"<svg")):
         with page.expect_download(timeout=30_000) as waited:
-            page.get_by_role("button", name=kind).first.click(timeout=30_000)
+            page.get_by_role("button", name=kind, exact=True).first.click(timeout=30_000)
         path = tmp_path / waited.value.suggested_filename
         waited.value.save_as(path)
         assert path.read_bytes().startswith(begins), kind
@@ -322,6 +322,8 @@ def test_the_board_by_keyboard(address: str, light: BrowserContext, watch: Watch
     settle(page)
     reach(page, "Filter")
     page.keyboard.press("Enter")
+    expect(page.get_by_test_id("stPopoverBody")).to_be_visible(timeout=30_000)
+    settle(page)
     reach(page, "Prompt style")
     choose(page, "phi")
     expect(page.get_by_text("4 of 12 cells are left")).to_be_visible(timeout=30_000)
@@ -394,7 +396,7 @@ def test_masks(address: str, light: BrowserContext, watch: Watch) -> None:
     expect(page.get_by_role("heading", name="Masks")).to_be_visible(timeout=30_000)
     expect(page.locator(".mask").first).to_be_visible()
     cards = page.locator(".mask").count()
-    assert cards == 5, "each style and policy once, those without a record left out"
+    assert cards == 7, "each style and policy of a model once, those without a record left out"
     watched.check("masks")
     page.get_by_text("Show token ids").click()
     expect(page.locator(".mask small").first).to_be_visible()

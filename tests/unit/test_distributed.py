@@ -170,7 +170,7 @@ def test_an_error_in_launched_processes_is_the_user_s_to_read(tiny_folder: Path,
     assert "hint" in str(caught.value)
     with pytest.raises(HarnessError, match="train.launcher: no-such-program does not start"):
         train_together(job, Launch(launcher="no-such-program -n 2"), tmp_path / "together", lambda row, total: None)
-    broken = job.model_copy(update={"base": tmp_path / "nowhere"})
+    broken = job.model_copy(update={"tokens": tmp_path / "nowhere"})
     with pytest.raises(TrainingFailed, match="the training processes ended with status 1") as caught:
         train_together(broken, Launch(devices=2), tmp_path / "together", lambda row, total: None)
     assert "nowhere" in str(caught.value)
