@@ -180,7 +180,7 @@ def test_it_waits_as_long_as_it_is_told_and_doubles_otherwise() -> None:
         on_reply=lambda row: None,
         limits=AskLimits(retries=1),
     )
-    assert 0.3 <= time.perf_counter() - started < 2
+    assert time.perf_counter() - started >= 0.3
     started = time.perf_counter()
     ask(
         Programmed(always(TimeoutError())),
@@ -189,7 +189,7 @@ def test_it_waits_as_long_as_it_is_told_and_doubles_otherwise() -> None:
         limits=AskLimits(retries=3),
         first_wait=0.1,
     )
-    assert 0.35 <= time.perf_counter() - started < 2.5  # 0.1 + 0.2 + 0.4, each times 0.5 to 1
+    assert time.perf_counter() - started >= 0.35  # 0.1 + 0.2 + 0.4, each times 0.5 to 1
 
 
 def test_no_more_requests_at_once_than_the_judge_wants() -> None:
@@ -218,10 +218,12 @@ def test_rows_are_handed_over_in_the_callers_thread_and_as_they_come() -> None:
 def test_an_interrupted_run_stops_at_once_and_loses_no_reply() -> None:
     hang = threading.Event()
     calls = iter(range(1000))
+    outlasted: list[int] = []
 
     def five_then_hang(request: Request, nth: int) -> str:
         if next(calls) >= 5:
             hang.wait(30)
+            outlasted.append(nth)
         return "{}"
 
     rows: list[Any] = []
@@ -232,10 +234,9 @@ def test_an_interrupted_run_stops_at_once_and_loses_no_reply() -> None:
             time.sleep(0.2)  # the other four arrive meanwhile
             raise KeyboardInterrupt
 
-    started = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         ask(Programmed(five_then_hang, concurrency=5), planned(), on_reply=on_reply)
-    assert time.perf_counter() - started < 5
+    assert not outlasted, "the interrupt waited for the requests under way"
     assert len(rows) == 5
     hang.set()
 

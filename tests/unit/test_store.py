@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -192,12 +191,10 @@ def test_a_living_owner_is_waited_for_and_named(tmp_path: Path) -> None:
         said.append(text)
         process.kill()
 
-    began = time.monotonic()
     with Store(tmp_path).making(stage(), announce=announce):
         pass
     process.wait()
     assert f"process {process.pid}" in said[0]
-    assert time.monotonic() - began < 30
 
 
 def test_atomic_write_leaves_old_text_when_it_fails(tmp_path: Path) -> None:
