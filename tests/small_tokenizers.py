@@ -43,7 +43,9 @@ def _byte_level(kind: Kind) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=kind == "byte-level-prefix-space")
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=SPECIAL, initial_alphabet=alphabet)
+    trainer = trainers.BpeTrainer(
+        show_progress=False, vocab_size=400, special_tokens=SPECIAL, initial_alphabet=alphabet
+    )
     tokenizer.train_from_iterator(TEXTS, trainer)
     return tokenizer
 
@@ -52,7 +54,9 @@ def _sentencepiece(kind: Kind) -> Tokenizer:
     """BPE over spaces written as ▁, with byte fallback, as Llama 2's; `legacy` puts ▁ before each stretch of text."""
     learned = Tokenizer(models.BPE())
     learned.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    learned.train_from_iterator(TEXTS, trainers.BpeTrainer(vocab_size=120, special_tokens=[*SPECIAL, *BYTES, "▁"]))
+    learned.train_from_iterator(
+        TEXTS, trainers.BpeTrainer(show_progress=False, vocab_size=120, special_tokens=[*SPECIAL, *BYTES, "▁"])
+    )
     tokenizer = Tokenizer(_with_byte_fallback(learned))
     if kind == "sentencepiece-legacy":
         tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
@@ -74,5 +78,7 @@ def _wordpiece(_: Kind) -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(cleanup=False)  # which would also write "don't" for "do not"
-    tokenizer.train_from_iterator(TEXTS, trainers.WordPieceTrainer(vocab_size=200, special_tokens=SPECIAL))
+    tokenizer.train_from_iterator(
+        TEXTS, trainers.WordPieceTrainer(show_progress=False, vocab_size=200, special_tokens=SPECIAL)
+    )
     return tokenizer

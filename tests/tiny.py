@@ -51,7 +51,9 @@ def _backend(add_bos: bool) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=[BOS, EOS, PAD], initial_alphabet=alphabet)
+    trainer = trainers.BpeTrainer(
+        show_progress=False, vocab_size=320, special_tokens=[BOS, EOS, PAD], initial_alphabet=alphabet
+    )
     tokenizer.train_from_iterator(TEXTS, trainer)
     if add_bos:
         tokenizer.post_processor = processors.TemplateProcessing(

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.pipeline import warm
 from tests.tiny import save_tiny_folder
 
 ROOT = Path(__file__).parents[2]
@@ -48,12 +49,10 @@ class Place:
         assert old in text
         self.matrix.write_text(text.replace(old, new))
 
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "harness.cli", *arguments]
-
     def harness(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run to its end."""
         return subprocess.run(
-            self.command(*arguments),
+            [*warm.command(), *arguments],
             cwd=self.folder,
             env=environment(**env),
             capture_output=True,
@@ -62,9 +61,10 @@ class Place:
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A process of its own, for tests that end it or let it run beside others."""
         # a test runner started in the background of a shell ignores Ctrl-C, and its children inherit that
         return subprocess.Popen(
-            self.command(*arguments),
+            [sys.executable, "-m", "harness.cli", *arguments],
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - no threads
             cwd=self.folder,
             env=environment(),

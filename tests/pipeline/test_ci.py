@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from harness.records.check import CheckReport
+from tests.pipeline import warm
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -30,7 +32,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     commands = root / "bin"
     commands.mkdir()
     for name, line in (
-        ("harness", f'exec "{sys.executable}" -m harness.cli "$@"'),
+        ("harness", f'exec {shlex.join(warm.command())} "$@"'),
         ("python", f'exec "{sys.executable}" "$@"'),
     ):
         script = commands / name

@@ -8,6 +8,7 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def at_a_terminal(place: Place, keys: str, rater: str, *, kill: bool = False, more: tuple[str, ...] = ()) -> str:
     """One sitting, a key at a time, without any Enter."""
     ours, theirs = pty.openpty()
-    command = place.command("rate", "matrix.yaml", "--rater", rater, "--items", "6", "--terminal", *more)
+    command = [sys.executable, "-m", "harness.cli", "rate", "matrix.yaml", "--rater", rater, "--items", "6"]
     process = subprocess.Popen(
-        command, cwd=place.folder, env=environment(TERM="xterm"), stdin=theirs, stdout=theirs, stderr=theirs
+        [*command, "--terminal", *more],
+        cwd=place.folder,
+        env=environment(TERM="xterm"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
     )
     os.close(theirs)
     shown = b""

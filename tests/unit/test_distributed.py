@@ -22,6 +22,15 @@ from trainers.checkpoints import load_variant
 from trainers.launch import train_together
 from trainers.sft import train_variant
 
+ONE_IDLE = {"batch_size": 1, "max_steps": 4, "keep": "best", "evaluate_every": 2}
+CASES: dict[str, tuple[dict[str, Any], bool]] = {
+    "full": ({"epochs": 2, "micro_batch_size": 2}, False),
+    "idle": (ONE_IDLE, False),
+    "sharded": (
+        ONE_IDLE | {"batch_size": 5, "micro_batch_size": 1, "gradient_checkpointing": True, "clip_norm": 0.5},
+        True,
+    ),
+}
 RANK = """
 import json, sys
 from pathlib import Path
@@ -29,75 +38,56 @@ import torch
 from safetensors.torch import save_file
 from tests.tiny import tiny_model
 from tests.unit.test_checkpoints import Killed, killer
+from tests.unit.test_distributed import CASES
 from tests.unit.test_sft import settings, training_rows
 from trainers.checkpoints import Checkpoints
 from trainers.methods import trained_parameters
 from trainers.sft import fit
 from trainers.sharding import shard, whole
-rank, world, store, folder, changes = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]), sys.argv[5]
-sharded = sys.argv[6] == "True"
+rank, world, root = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 torch.set_num_threads(1)
-torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
+torch.distributed.init_process_group("gloo", init_method=f"file://{root / 'rendezvous'}", rank=rank, world_size=world)
 
-def train(on_step):
-    model, chosen = tiny_model(), settings(**json.loads(changes))
+def train(folder, changes, sharded, on_step):
+    model, chosen = tiny_model(), settings(**changes)
     if sharded:
         shard(model)
     checkpoints = Checkpoints(folder, "f", 0.0)
     report = fit(model, training_rows(n_validation=5), chosen, chosen.lr, 1, checkpoints=checkpoints, on_step=on_step)
     return trained_parameters(model), report
 
-try:
-    train(killer(3))
-except Killed:
-    pass
-learned, report = train(lambda row, total: None)
-save_file({name: whole(tensor).detach().contiguous() for name, tensor in learned.items()}, folder / f"rank{rank}.st")
-held = sum((p.to_local() if sharded else p).numel() for p in learned.values())
-print(json.dumps({"losses": [row.model_dump() for row in report.losses], "held": held}))
+for case, (changes, sharded) in CASES.items():
+    folder = root / case
+    try:
+        train(folder, changes, sharded, killer(3))
+    except Killed:
+        pass
+    learned, report = train(folder, changes, sharded, lambda row, total: None)
+    tensors = {name: whole(tensor).detach().contiguous() for name, tensor in learned.items()}
+    save_file(tensors, folder / f"rank{rank}.st")
+    held = sum((p.to_local() if sharded else p).numel() for p in learned.values())
+    said = {"losses": [row.model_dump() for row in report.losses], "held": held}
+    (folder / f"rank{rank}.json").write_text(json.dumps(said))
 torch.distributed.destroy_process_group()
 """
 
 
-def together(folder: Path, world: int, changes: dict[str, Any], *, sharded: bool = False) -> list[dict[str, Any]]:
-    """What each process says in the end, killed once on the way: losses, and how many weights it holds."""
-    folder.mkdir()
-    commands = [
-        [
-            sys.executable,
-            "-c",
-            RANK,
-            str(rank),
-            str(world),
-            str(folder / "rendezvous"),
-            str(folder),
-            json.dumps(changes),
-            str(sharded),
-        ]
-        for rank in range(world)
-    ]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
-    outputs = [process.communicate(timeout=120)[0] for process in running]
-    assert [process.returncode for process in running] == [0] * world
-    return [json.loads(output.splitlines()[-1]) for output in outputs]
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes make of each case, killed once on the way: losses, weights, and how many each holds."""
+    root = tmp_path_factory.mktemp("together")
+    for case in CASES:
+        (root / case).mkdir()
+    running = [subprocess.Popen([sys.executable, "-c", RANK, str(rank), "2", str(root)]) for rank in range(2)]
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    return root
 
 
-ONE_IDLE = {"batch_size": 1, "max_steps": 4, "keep": "best", "evaluate_every": 2}
-
-
-@pytest.mark.parametrize(
-    ("changes", "sharded"),
-    [
-        ({"epochs": 2, "micro_batch_size": 2}, False),
-        (ONE_IDLE, False),
-        (ONE_IDLE | {"batch_size": 5, "micro_batch_size": 1, "gradient_checkpointing": True, "clip_norm": 0.5}, True),
-    ],
-)
-def test_two_processes_give_the_losses_and_weights_of_one(
-    tmp_path: Path, changes: dict[str, Any], sharded: bool
-) -> None:
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_give_the_losses_and_weights_of_one(together: Path, tmp_path: Path, case: str) -> None:
+    changes, sharded = CASES[case]
     model, alone = fit_in(tmp_path / "alone", settings(**changes))
-    said, by_second = together(tmp_path / "two", 2, changes, sharded=sharded)
+    said, by_second = (json.loads((together / case / f"rank{rank}.json").read_text()) for rank in (0, 1))
     first = said["losses"]
     assert first == by_second["losses"]
     n_weights = sum(parameter.numel() for parameter in model.parameters())
@@ -106,7 +96,7 @@ def test_two_processes_give_the_losses_and_weights_of_one(
     validated = [row.validation_loss for row in alone.losses if row.validation_loss is not None]
     assert [row["validation_loss"] for row in first if row["validation_loss"]] == pytest.approx(validated, rel=1e-5)
     for rank in (0, 1):
-        for name, expected in load_file(tmp_path / "two" / f"rank{rank}.st").items():
+        for name, expected in load_file(together / case / f"rank{rank}.st").items():
             torch.testing.assert_close(weights(model)[name], expected, rtol=1e-4, atol=1e-5, msg=name)
 
 
@@ -170,7 +160,7 @@ def test_an_error_in_launched_processes_is_the_user_s_to_read(tiny_folder: Path,
     assert "hint" in str(caught.value)
     with pytest.raises(HarnessError, match="train.launcher: no-such-program does not start"):
         train_together(job, Launch(launcher="no-such-program -n 2"), tmp_path / "together", lambda row, total: None)
-    broken = job.model_copy(update={"tokens": tmp_path / "nowhere"})
+    broken = job.model_copy(update={"progress": tmp_path / "nowhere" / "steps.jsonl"})
     with pytest.raises(TrainingFailed, match="the training processes ended with status 1") as caught:
         train_together(broken, Launch(devices=2), tmp_path / "together", lambda row, total: None)
     assert "nowhere" in str(caught.value)
