@@ -15,7 +15,7 @@ unit: .venv/installed-dev
 
 # CI's second part: whole runs and a real browser (needs Debian's chromium package, or another at /usr/bin/chromium)
 test-slow: .venv/installed-dev
-	$(BIN)/python -m pytest -n logical --dist loadfile -m "slow or browser"
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "slow or browser"
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

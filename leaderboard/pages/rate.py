@@ -17,8 +17,7 @@ from harness.records.inputs import StageKey
 from harness.sitting import Sitting, rubric_of, sit_down
 from harness.store import Store
 from leaderboard.session import note, unmarked, verbatim
-
-DIGITS = "0123456789"
+from leaderboard.typed_line import typed_line
 
 
 def main() -> None:
@@ -61,7 +60,8 @@ def begin(given: argparse.Namespace) -> Sitting:
     except HarnessError as e:
         note("These answers cannot be rated.", [str(e)], kind="warning")
         st.stop()
-    st.session_state.update(sitting=sitting, left=sitting.left(), place=0, line="", shown=time.monotonic())
+    st.session_state.update(sitting=sitting, left=sitting.left(), turn=0)
+    show(0)
     st.rerun()
     return sitting
 
@@ -101,24 +101,27 @@ def titled(title: str) -> str:
 
 
 def keys(sitting: Sitting) -> None:
-    """A button and a key for each grade; where a number or several answers are typed, for each of their letters."""
+    """A button and a key for each grade; a line to type where a number or several answers are wanted."""
     choices = sitting.choices()
-    with st.container(horizontal=True):
-        if choices is not None:
-            for choice in choices:
-                label = choice.words if choice.words != choice.key else choice.key
-                press(unmarked(label), choice.key.upper(), rate, sitting, choice.reply)
-        else:
-            letters = "YN" if sitting.rubric.parser.kind == "checklist" else DIGITS
-            for letter in letters:
-                press(letter, letter, write, letter.lower())
-            press("Rub out", "Backspace", write, None)
-            press("Rate", "Enter", enter, sitting)
     if choices is None:
-        st.text(f"{wanted(sitting)}: {st.session_state.line or '…'}")
+        line(sitting)
+    else:
+        with st.container(horizontal=True):
+            for choice in choices:
+                press(unmarked(choice.words), choice.key.upper(), rate, sitting, choice.reply)
     with st.container(horizontal=True):
         press("Undo", "U", undo, sitting, quiet=True)
         press("Skip", "S", skip, quiet=True)
+
+
+def line(sitting: Sitting) -> None:
+    """What is typed, and what was typed in vain."""
+    state = st.session_state
+    letters = "yn " if sitting.rubric.parser.kind == "checklist" else "0123456789"
+    commands = {"u": lambda: undo(sitting), "s": skip}
+    typed_line(wanted(sitting), letters, state.turn, lambda text: enter(sitting, text), commands)
+    if state.refused:
+        note(f"“{state.refused}” is not a rating.", [wanted(sitting)], kind="warning")
 
 
 def press(label: str, key: str, action: object, *given: object, quiet: bool = False) -> None:
@@ -158,30 +161,30 @@ def rate(sitting: Sitting, reply: str) -> None:
 
 def skip() -> None:
     """Go on without a rating."""
-    st.session_state.update(place=st.session_state.place + 1, line="", shown=time.monotonic())
+    show(st.session_state.place + 1)
 
 
 def undo(sitting: Sitting) -> None:
     """Take the last rating back and show its answer again."""
     state = st.session_state
     if state.place > 0:
-        state.update(place=state.place - 1, line="", shown=time.monotonic())
+        show(state.place - 1)
         sitting.drop(state.left[state.place])
 
 
-def write(letter: str | None) -> None:
-    """Add a letter to what is typed; None takes the last one off."""
-    line = st.session_state.line
-    st.session_state.line = line[:-1] if letter is None else line + letter
-
-
-def enter(sitting: Sitting) -> None:
-    """Rate with what is typed, if it means something."""
-    reply = sitting.typed(st.session_state.line)
+def enter(sitting: Sitting, line: str) -> None:
+    """Rate with what was typed, if it means something."""
+    reply = sitting.typed(line)
     if reply is None:
-        st.session_state.line = ""
+        show(st.session_state.place, refused=line)
     else:
         rate(sitting, reply)
+
+
+def show(place: int, refused: str = "") -> None:
+    """Turn to a question; `refused`: what was typed at it and means nothing."""
+    state = st.session_state
+    state.update(place=place, turn=state.turn + 1, refused=refused, shown=time.monotonic())
 
 
 if __name__ == "__main__":

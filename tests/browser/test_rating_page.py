@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from harness.sitting import rubric_of, sit_down
 from harness.store import Store
 from leaderboard.launch import RATING
 from tests.browser.test_pages import Watch, contexts, light, served, settle, watch
@@ -123,22 +124,41 @@ def test_pairs_and_typed_scores(root: Path, serve: Serve, light: BrowserContext,
     assert {row["text"] for row in said(root, "dora")} == {'{"better": "B"}', '{"better": "tie"}'}
     page.goto(serve("--rubric", "correctness-100", "--rater", "emil"))
     rated(page, 0)
-    press(page, "9", "9", "9", "Enter")
-    rated(page, 0)
-    press(page, "7", "6", "Backspace", "5", "Enter")
+    line = page.get_by_role("textbox", name="0 to 100, then Enter")
+    expect(line).to_be_focused()
+    page.keyboard.type("999\n")  # at once: no letter waits for the server
+    expect(page.get_by_text("“999” is not a rating.")).to_be_visible()
+    watched.check("rate-typed")
+    expect(line).to_be_empty()
+    page.keyboard.type("76")
+    page.keyboard.press("Backspace")
+    page.keyboard.type("7\n")
     rated(page, 1)
-    assert {row["text"] for row in said(root, "emil")} == {"75"}
+    expect(line).to_be_empty()
+    page.keyboard.type("u")
+    rated(page, 0)
+    settle(page)
+    page.get_by_text("How to rate").click()  # and typing goes on from anywhere on the page
+    page.keyboard.type("100\n")
+    rated(page, 1)
+    assert {row["text"] for row in said(root, "emil")} == {"100"}
 
 
-def test_what_a_model_wrote_is_text(serve: Serve, light: BrowserContext, watch: Watch) -> None:
+def test_what_a_model_wrote_is_text(root: Path, serve: Serve, light: BrowserContext, watch: Watch) -> None:
+    store = Store(root)
+    plan = store.matrices()[0].plan
+
+    def skips(rater: str) -> int:
+        """How many questions stand before the one with a script in it."""
+        left = sit_down(plan, plan.variants[0].generate, store, rubric_of("helpfulness-5"), rater).left()
+        return next(number for number, question in enumerate(left) if SCRIPT in question.texts[0])
+
+    rater = min((f"fay {number}" for number in range(20)), key=skips)
     watched = watch(light)
     page = watched.page
-    page.goto(serve("--rubric", "helpfulness-5", "--rater", "fay"))
+    page.goto(serve("--rubric", "helpfulness-5", "--rater", rater))
     rated(page, 0)
-    for _ in range(60):
-        if page.get_by_text(SCRIPT).count():
-            break
-        press(page, "s")
+    press(page, *"s" * skips(rater))
     expect(page.get_by_text(SCRIPT).first).to_be_visible()
     expect(page.get_by_text("Reference", exact=True)).to_have_count(0)
     watched.check("rate-hostile")
