@@ -1,6 +1,8 @@
 # make quickstart: install into .venv and run the example; make test: lint, types, tests.
 PYTHON ?= python3
 BIN := .venv/bin
+# a test process a core, and one thread in each: threads that wait for each other's cores take thrice the time
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: quickstart test unit test-slow lint clean
@@ -11,11 +13,11 @@ quickstart: .venv/installed
 test: lint unit
 
 unit: .venv/installed-dev
-	$(BIN)/python -m pytest -n logical -m "not slow and not browser"
+	$(PYTEST) -m "not slow and not browser"
 
 # CI's second part: whole runs and a real browser (needs Debian's chromium package, or another at /usr/bin/chromium)
 test-slow: .venv/installed-dev
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "slow or browser"
+	$(PYTEST) --dist loadfile --no-loadscope-reorder -m "slow or browser"
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
