@@ -214,11 +214,29 @@ def contrast_weighted(
         _mcnemar(measure, weights, by_item) if beside else None,
         _side_means(measure, weights, by_item),
     )
-    found = tuple(_contrast(measure, tested, k) for k in range(len(weights)))
+    found = tuple(_possible(measure, _contrast(measure, tested, k), row) for k, row in enumerate(weights))
     if measure.sequential is None:
         return found
     return tuple(
         _until_decided(measure, each, row, by_item, k) for k, (each, row) in enumerate(zip(found, weights, strict=True))
+    )
+
+
+def _possible(measure: Measured, found: Contrast, weights: FloatArray) -> Contrast:
+    """Intervals within what scores of this scale can differ by: with few degrees of freedom a t's end lies beyond."""
+    low, high = measure.info.bounds
+    if found.headline is None or not np.isfinite([low, high]).all():
+        return found
+    reach = float(np.maximum(weights, 0).sum()) * (high - low)
+
+    def within(interval: tuple[float, float]) -> tuple[float, float]:
+        return max(interval[0], -reach), min(interval[1], reach)
+
+    return replace(
+        found,
+        headline=replace(found.headline, interval=within(found.headline.interval)),
+        tests=tuple(replace(test, interval=within(test.interval)) for test in found.tests),
+        bootstraps=tuple((name, within(interval)) for name, interval in found.bootstraps),
     )
 
 

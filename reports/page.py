@@ -18,8 +18,10 @@ from reports.judge_sections import judge_sections
 from reports.ledger import LedgerRow, budget_difference, budget_notes, cell_budgets, cut_rows, versions_of
 from reports.masks import CSS, LEGEND, CellMask, cards
 from reports.page_plots import as_json, page_plots
+from reports.pictures import svg
 from reports.samples import Sample
 from reports.sections import Section
+from reports.vega_parts import Spec
 from reports.vega_runtime import runtime
 
 CURVE_POINTS = 150
@@ -60,6 +62,11 @@ def report_html(
         labels=wording.labels(row.cell for row in result.rows),
         board_chart=board_chart(result, columns[0]),
         effect_chart=effect_chart(result, columns[0]),
+        curves=[
+            (f"curve-plot-{number}", wording.axis_name(curve.axis), wording.curve_words(curve), _still(plot))
+            for number, curve in enumerate(result.curves)
+            if (plot := plots.get(f"curve-plot-{number}"))
+        ],
         loss_chart=loss_chart(result, ledger),
         ledger=ledger,
         sections=sections,
@@ -76,6 +83,11 @@ def report_html(
         scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files, without any value in them
         scripts_sha256=[_sha256(script) for script in scripts],
     )
+
+
+def _still(plot: Spec) -> Markup:
+    """For paper, and where no script runs."""
+    return Markup(svg(plot))  # noqa: S704 - drawn by vl-convert, which escapes texts
 
 
 def _sha256(script: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from harness.records.result import Result
+from harness.records.result import Curve, Result
 from reports import vega
 from reports.charts import smoothed
 from reports.ledger import LedgerRow
@@ -21,6 +21,7 @@ CURVE_POINTS = 120
 def page_plots(result: Result, ledger: Sequence[LedgerRow]) -> dict[str, Spec]:
     """Id of its place -> plot; what has nothing to show is left out."""
     plots = {"board-plot": _board(result), "effects-plot": _effects(result), "loss-plot": _losses(result, ledger)}
+    plots |= {f"curve-plot-{number}": effect_curve(curve, result) for number, curve in enumerate(result.curves)}
     return {place: spec for place, spec in plots.items() if spec is not None}
 
 
@@ -73,6 +74,24 @@ def _effects(result: Result) -> Spec | None:
         if e.measure == result.primary
     ]
     return vega.effect_plot(rows, f"difference in {info.label} points") if rows and info else None
+
+
+def effect_curve(curve: Curve, result: Result) -> Spec:
+    """How an axis of numbers acts on a measure; its lowest value stands against itself, without chance."""
+    info = next(m for m in result.measures if m.name == curve.measure)
+    band, levels = (
+        [
+            {
+                "x": point.x,
+                "difference": point.difference,
+                "low": point.interval.low if point.interval else point.difference,
+                "high": point.interval.high if point.interval else point.difference,
+            }
+            for point in points
+        ]
+        for points in (curve.fitted, curve.levels)
+    )
+    return vega.curve_plot(band, levels, axis_name(curve.axis), f"against the lowest, {info.label} points")
 
 
 def _losses(result: Result, ledger: Sequence[LedgerRow]) -> Spec | None:

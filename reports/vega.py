@@ -34,6 +34,8 @@ from reports.vega_parts import (
     when,
 )  # fmt: skip
 
+CURVE = 260
+"""Pixels that a plot of a curve is high."""
 _SPAN = {"type": "rule", "strokeWidth": 2.5}
 _SOLID = {"type": "point", "size": 75, "filled": True, "opacity": 1}
 _HOLLOW = {"type": "point", "size": 75, "filled": False, "strokeWidth": 2, "color": GREY}
@@ -118,6 +120,38 @@ def effect_plot(rows: Sequence[Row], title: str, *, narrow: bool = False) -> Spe
     hollow = {"transform": [{"filter": "!datum.shown"}], "mark": _HOLLOW, "encoding": place}
     effects = {"data": values_of(rows), "layer": [span, solid, hollow]}
     return layered([line_at([0.0]), *names, effects], height_of(rows, narrow=narrow))
+
+
+def curve_plot(band: Sequence[Row], levels: Sequence[Row], x: str, title: str) -> Spec:
+    """A fitted curve in its band, and each value that was tried with its own interval; a line at no difference.
+
+    Rows of both: x, difference, low, high.
+    """
+    across = quantity("x") | {"axis": {"title": x, "tickCount": 8}}
+    up = quantity("difference") | {"axis": {"title": title, "tickCount": 6}}
+    ends = {"x": across, "y": quantity("low"), "y2": {"field": "high"}}
+    tooltip = [
+        told("x", "g", x),
+        told("difference", "+.2f"),
+        told("low", "+.2f", "95 % from"),
+        told("high", "+.2f", "to"),
+    ]
+    fit = {
+        "data": values_of(band),
+        "layer": [
+            {"mark": {"type": "area", "color": ACCENT, "opacity": 0.2}, "encoding": ends},
+            {"mark": {"type": "line", "color": ACCENT}, "encoding": {"x": across, "y": up}},
+        ],
+    }
+    tried = {
+        "data": values_of(levels),
+        "layer": [
+            {"mark": _SPAN | {"color": WARM, "strokeWidth": 1.5}, "encoding": ends},
+            {"mark": _SOLID | {"color": WARM}, "encoding": {"x": across, "y": up, "tooltip": tooltip}},
+        ],
+    }
+    none = {"data": values_of([{"y": 0}]), "mark": LINE, "encoding": {"y": quantity("y")}}
+    return layered([none, fit, tried], CURVE)
 
 
 def auc_plot(rows: Sequence[Row], threshold: float, *, narrow: bool = False) -> Spec:

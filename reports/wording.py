@@ -6,8 +6,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from harness.records.result import CellScore, Comparison, Interval, MeasureInfo, Purchase, Result, VarianceTable
+from harness.records.result import CellScore, Comparison, Curve, Interval, MeasureInfo, Purchase, Result, VarianceTable
 from harness.records.variant import Cell
+from harness.words import p_words
 
 AXES = ("model", "prompt_style", "method", "masking", "prompt_loss_weight", "eos_in_loss", "train_on", "truncate")
 """The axes of a cell, in the order in which its name gives them."""
@@ -178,6 +179,17 @@ def leak_badge(result: Result) -> str:
 def axis_name(axis: str) -> str:
     """`prompt_style` as a reader sees it."""
     return axis.replace("_", " ")
+
+
+def curve_words(curve: Curve) -> str:
+    """What the plot of a curve shows."""
+    shape = {1: "a straight line", 2: "a parabola"}[curve.degree]
+    rises, bends = (NONE if p is None else p_words(p) for p in (curve.p_slope, curve.p_bend))
+    return (
+        f"Each value of {axis_name(curve.axis)} against the lowest, with its 95 % interval, and {shape} over all cells,"
+        " other axes held still, in a 95 % band that holds for all of it at once."
+        f" Rises or falls: {rises}; bends: {bends}; both uncorrected."
+    )
 
 
 def verdict(comparison: Comparison) -> str:

@@ -284,7 +284,9 @@ class AuditSettings(Record):
         "deviations of the log-length off it.",
     )
     languages: AuditAction = Field("report", description="An entry clearly in another language than most.")
-    truncated: Literal["report", "fail"] = Field("report", description="An entry of more tokens than training takes.")
+    truncated: Literal["report", "fail"] = Field(
+        "report", description="An entry of more tokens than training takes; `train: {truncate: drop}` leaves it out."
+    )
     similarity: float = Field(
         0.95, gt=0.5, le=1, description="Cosine of character 5-gram counts from which two prompts are near-duplicates."
     )

@@ -7,12 +7,13 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from harness.records.result import MeasureInfo, Result, VarianceTable
+from harness.records.result import Curve, MeasureInfo, Result, VarianceTable
 from leaderboard import view
 from leaderboard.next_steps import next_steps
 from leaderboard.session import choose_measure, choose_run, narrow, note, offer, plot, unmarked
+from reports.page_plots import effect_curve
 from reports.vega import effect_plot, share_plot
-from reports.wording import axis_name, figure, narrower, p_value, places, signed, span, variance_shares
+from reports.wording import axis_name, curve_words, figure, narrower, p_value, places, signed, span, variance_shares
 
 
 def show(root: Path) -> None:
@@ -28,6 +29,9 @@ def show(root: Path) -> None:
     _effects(result, measure)
     if measure.name == result.primary:
         _interactions(result, measure)
+    for curve in result.curves:
+        if curve.measure == measure.name:
+            _curve(result, curve)
     for table in result.variances:
         if table.measure == measure.name:
             _variance(result.matrix, table, measure)
@@ -105,6 +109,15 @@ def _interactions(result: Result, measure: MeasureInfo) -> None:
         for i in result.interactions
     )
     st.dataframe(rows, hide_index=True, height="content")
+
+
+def _curve(result: Result, curve: Curve) -> None:
+    st.subheader(f"Along {axis_name(curve.axis)}")
+    drawn = effect_curve(curve, result)
+    plot(drawn, f"{axis_name(curve.axis)}: difference from the lowest value, with its 95 % band")
+    st.caption(unmarked(curve_words(curve)))
+    rows = pd.json_normalize([point.model_dump() for point in curve.levels])
+    offer(f"{result.matrix}-{curve.axis}", lambda: rows, drawn)
 
 
 def _variance(matrix: str, found: VarianceTable, measure: MeasureInfo) -> None:

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from harness.errors import HarnessError
-from harness.records.result import Interval, Result
+from harness.records.result import Curve, CurvePoint, Interval, Result
 from harness.store import MatrixRun, Store
 from reports.charts import scale, smoothed
 from reports.ledger import LedgerRow, budget_notes, ledger, versions_of
@@ -190,6 +190,21 @@ def test_every_plot_is_drawn_without_a_browser(bill: tuple[LedgerRow, ...]) -> N
     drawn = svg(plots["board-plot"])
     texts = lxml.html.fromstring(drawn).itertext()
     assert set(map(str.strip, texts)) >= {shorten(name, 44) for name in labels(CELLS).values()}
+
+
+def test_a_curve_stands_in_the_report_drawn_and_alive(bill: tuple[LedgerRow, ...]) -> None:
+    interval = Interval(low=-1.25, high=3.75)
+    ends = tuple(CurvePoint(x=x, difference=y, interval=i) for x, y, i in ((0.1, 0.0, None), (0.9, 1.5, interval)))
+    curve = Curve(
+        axis="prompt_loss_weight", measure=result().primary, degree=2, scope="recipe", levels=ends, fitted=ends,
+        p_slope=0.0004, p_bend=0.25,
+    )  # fmt: skip
+    found = result().model_copy(update={"curves": (curve,)})
+    plot = page_plots(found, bill)["curve-plot-0"]
+    assert png(plot).startswith(b"\x89PNG")
+    page = lxml.html.fromstring(report_html(found, bill, ()))
+    assert page.get_element_by_id("curve-plot-0").xpath(".//*[local-name()='svg']")
+    assert "p < 0.001; bends: p = 0.25" in page.text_content()
 
 
 def test_report_of_a_run_in_which_everything_failed(bill: tuple[LedgerRow, ...]) -> None:
