@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -53,6 +53,24 @@ def cell_masks(run: MatrixRun, store: Store) -> tuple[CellMask, ...]:
                 key = plan.variant.model, plan.variant.prompt_style, preview.policy
                 found.setdefault(key, CellMask(plan.variant.model, preview))
     return tuple(found.values())
+
+
+def token_rows(masks: Sequence[CellMask]) -> Iterator[dict[str, str | int | float]]:
+    """Every token of every recorded row, for a table."""
+    for mask in masks:
+        for number, row in enumerate(mask.preview.rows, 1):
+            for place, token in enumerate(row.tokens):
+                yield {
+                    "model": mask.model,
+                    "prompt style": mask.preview.prompt_style,
+                    "masking": mask.preview.policy,
+                    "row": number,
+                    "example": row.example_id,
+                    "place": place,
+                    "token": token.text,
+                    "ids": " ".join(map(str, token.ids)),
+                    "weight": token.weight,
+                }
 
 
 @lru_cache(maxsize=64)

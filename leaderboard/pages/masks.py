@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
 
-from leaderboard.session import choose_run, unmarked
-from reports.masks import CSS, LEGEND, CellMask, cards, cell_masks
+from leaderboard.session import choose_run, offer, unmarked
+from reports.masks import CSS, LEGEND, CellMask, cards, cell_masks, token_rows
 
 
 def show(root: Path) -> None:
@@ -26,6 +27,7 @@ def show(root: Path) -> None:
     number, ids = _choices(masks)
     kept = _filtered(masks)
     st.html(f"<style>{CSS}</style>{cards(kept, number, ids=ids)}")
+    offer(f"{run.plan.matrix}-masks", lambda: pd.DataFrame(token_rows(kept)))
 
 
 def _choices(masks: tuple[CellMask, ...]) -> tuple[int, bool]:

@@ -398,6 +398,10 @@ def test_masks(address: str, light: BrowserContext, watch: Watch) -> None:
     cards = page.locator(".mask").count()
     assert cards == 7, "each style and policy of a model once, those without a record left out"
     watched.check("masks")
+    with page.expect_download(timeout=30_000) as waited:
+        page.get_by_role("button", name="CSV").click()
+    tokens = pd.read_csv(waited.value.path(), keep_default_na=False)
+    assert tokens.groupby(["model", "prompt style", "masking"]).ngroups == 7 and set(tokens["weight"]) >= {0.0, 1.0}
     page.get_by_text("Show token ids").click()
     expect(page.locator(".mask small").first).to_be_visible()
     watched.check("masks-ids")
