@@ -17,7 +17,7 @@ unit: .venv/installed-dev
 
 # CI's second part: whole runs and a real browser (needs Debian's chromium package, or another at /usr/bin/chromium)
 test-slow: .venv/installed-dev
-	$(PYTEST) --dist loadfile --no-loadscope-reorder -m "slow or browser"
+	$(PYTEST) -m "slow or browser"
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

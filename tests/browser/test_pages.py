@@ -54,7 +54,7 @@ def settle(page: Page) -> None:
     """Wait until Streamlit has run its script and the page draws nothing more."""
     if page.url.startswith("http"):
         page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=30_000)
-    page.wait_for_timeout(700)
+    page.wait_for_timeout(500)
 
 
 def is_probe(url: str) -> bool:

@@ -95,7 +95,7 @@ def test_killed_at_any_moment_and_started_again_ends_with_the_same_bits(
     for attempt in range(12):
         process = place.start("run", "matrix.yaml")
         try:
-            process.communicate(timeout=(4 + rng.random()) * 1.4**attempt)  # ever later, so that it ends at last
+            process.communicate(timeout=(6 + rng.random()) * 1.35**attempt)  # ever later, so that it ends at last
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()
@@ -117,6 +117,7 @@ def answers(path: Path) -> list[tuple[str, str]]:
 
 def test_two_processes_on_one_store_make_nothing_twice(tmp_path: Path) -> None:
     place = make_place(tmp_path / "p")
+    place.edit("seed: [1, 2]", "seed: [1]")
     processes = [place.start("run", "matrix.yaml") for _ in range(2)]
     outputs = [process.communicate(timeout=300)[0].decode() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
