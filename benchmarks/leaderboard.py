@@ -5,7 +5,9 @@ folder that is given for the next.
 
 first_paint_s       opening the leaderboard, to its answer, plot and table being drawn: a browser with an empty cache,
                     the store already read by this server
-cold_first_paint_s  the same for the first visitor of a new server
+returning_paint_s   the same for a browser that was here before: Streamlit's own files are in its cache
+floor_s             an empty cache again, and a page of Streamlit's with one point in its plot and one row in its table
+cold_first_paint_s  the first visitor of a new server, with an empty cache
 filter_s            the slowest of: another measure and one level of an axis on the board, a search among the items,
                     who won on the page of two cells, from the click to the page being drawn anew
 open_items_s        opening the items for the first time: a million values are read and kept; `open_items_kept_s`: by a
@@ -51,7 +53,7 @@ from harness.records.seal import Facts, ScoreFacts, TrainFacts
 from harness.records.settings import GenerateSettings, SplitSettings, TrainSettings
 from harness.records.variant import Cell, Variant
 from harness.store import Store, planned
-from leaderboard.launch import ADDRESS, command
+from leaderboard.launch import ADDRESS, APP, command
 
 MODELS, STYLES, WEIGHTS, SEEDS, ITEMS = 10, 5, 5, 4, 1_000
 ROUNDS = 5
@@ -62,6 +64,15 @@ MEASURES = tuple(
     MeasureInfo(name=n, label=n, kind="metric", unit="0–100", corpus=False, signature="made", primary=n == "rougeL")
     for n in ("rougeL", "chrf")
 )
+
+
+LITTLE = """
+import streamlit as st
+st.write("This is the answer of this run.")
+point = {"field": "a", "type": "quantitative"}
+st.vega_lite_chart({"data": {"values": [{"a": 1}]}, "mark": "point", "encoding": {"x": point, "y": point}})
+st.dataframe({"a": [1]})
+"""
 
 
 def main() -> None:
@@ -78,15 +89,26 @@ def main() -> None:
             with served(store), browser(tools) as fresh:
                 first_paint(fresh())
                 paints = [timed(lambda: first_paint(fresh())) for _ in range(ROUNDS)]
+                again = fresh()
+                first_paint(again)
+                returning = [timed(lambda: first_paint(again)) for _ in range(ROUNDS)]
                 kept = timed(lambda: open_items(fresh()))
                 filters = filter_times(fresh())
+            little = Path(folder) / "little.py"
+            little.write_text(LITTLE)
+            with served(store, little), browser(tools) as fresh:
+                first_paint(fresh())
+                floor = [timed(lambda: first_paint(fresh())) for _ in range(ROUNDS)]
     print(f"first paint {spread(paints)} s, of a new server {cold:.2f} s")
+    print(f"a browser that was here before {spread(returning)} s; a page with one point and one row {spread(floor)} s")
     for name, times in filters.items():
         print(f"{name} {spread(times)} s")
     print(f"items opened in {opened:.2f} s, by a later server in {kept:.2f} s")
     result = {
         "name": "leaderboard",
         "first_paint_s": round(statistics.median(paints), 2),
+        "returning_paint_s": round(statistics.median(returning), 2),
+        "floor_s": round(statistics.median(floor), 2),
         "cold_first_paint_s": round(cold, 2),
         "filter_s": round(max(statistics.median(times) for times in filters.values()), 2),
         "open_items_s": round(opened, 2),
@@ -113,9 +135,9 @@ def spread(times: list[float]) -> str:
 
 
 @contextmanager
-def served(store: Path) -> Iterator[None]:
-    """The leaderboard over the store, ready to answer."""
-    server = subprocess.Popen(command(store, PORT), stdout=subprocess.DEVNULL)  # noqa: S603
+def served(store: Path, app: Path = APP) -> Iterator[None]:
+    """The leaderboard, or another app, over the store, ready to answer."""
+    server = subprocess.Popen(command(store, PORT, app=app), stdout=subprocess.DEVNULL)  # noqa: S603
     try:
         for _ in range(200):
             if server.poll() is not None:
