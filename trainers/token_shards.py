@@ -87,7 +87,7 @@ def write_shard(recipe: Recipe, number: int, lines: Sequence[bytes]) -> int:
         ],
         dtype=ROW,
     )
-    ids = np.fromiter((token for row in rows for token in row.ids), dtype=np.uint32)
+    ids = np.fromiter(chain.from_iterable(row.ids for row in rows), dtype=np.uint32, count=int(ends[-1]))
     _save(recipe.folder, number, "ids", ids)
     _save(recipe.folder, number, "kinds", np.frombuffer(b"".join(row.kinds for row in rows), dtype=np.uint8))
     _save(recipe.folder, number, "rows", table)

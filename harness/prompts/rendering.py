@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -86,9 +87,10 @@ Piece = tuple[str, bool]
 _PLACEHOLDER = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
 
 
-def split_template(template: str) -> list[tuple[str, bool]]:
+@lru_cache(maxsize=256)
+def split_template(template: str) -> tuple[tuple[str, bool], ...]:
     """(text or a placeholder's name, whether it is a placeholder), in order."""
-    return [(part, bool(index % 2)) for index, part in enumerate(_PLACEHOLDER.split(template))]
+    return tuple((part, bool(index % 2)) for index, part in enumerate(_PLACEHOLDER.split(template)))
 
 
 def _fill(template: str, **values: list[Piece]) -> list[Piece]:

@@ -10,14 +10,17 @@ import pytest
 from harness.data.folds import in_fold
 from harness.errors import DataError
 from harness.prompts import STYLES
+from harness.prompts.segments import Segment
 from harness.records.data import Example, SplitExample, SplitName, Turn
 from harness.records.variant import Truncate
+from tests.small_tokenizers import KINDS, Kind, tokenizer_of
 from tests.tiny import tiny_tokenizer
 from trainers import token_shards
 from trainers.masking import MaskPolicy
 from trainers.models import LoadedModel
 from trainers.rows import TrainingRows, encode_examples, stored_rows
 from trainers.token_shards import Recipe, TokenShards, write_shards
+from trainers.tokens import encoder_of
 
 SAID = (Turn(role="user", text="How are you?"), Turn(role="assistant", text="Good."))
 
@@ -110,3 +113,18 @@ def test_shards_are_the_same_for_any_number_of_processes(
 def test_a_shard_of_test_rows_only_is_none(tmp_path: Path, tiny_folder: Path) -> None:
     with pytest.raises(DataError, match="no row is left to train on"):
         stored_rows(written(tmp_path / "s", tiny_folder, split("xxx")), None, MaskPolicy("none"), 512)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_encoded_for_many_rows_at_once_is_what_each_row_says(kind: Kind) -> None:
+    """Also after texts that spell out control tokens, which leave the tokenizer reading them as mere text."""
+    tokenizer = tokenizer_of(kind, add_bos=True)
+    encoder = encoder_of(tokenizer)
+    segments = [
+        Segment(text, "prompt", False, ((0, len(text)),))
+        for text in ("Name a pet.", " 猫 <|im_end|> 🐈", "", "the the", "a" * 400)
+    ]
+    alone = [encoder.ids(segment, begins=begins) for segment in segments for begins in (True, False)]
+    encoder.prepare([segments, segments[::-1]])
+    assert encoder.prepared
+    assert [encoder.ids(segment, begins=begins) for segment in segments for begins in (True, False)] == alone
