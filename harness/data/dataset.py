@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.data.load import Rejected, Row, read
+from harness.data.load import Rejected, Row, example, read
 from harness.data.source import Source, sources
 from harness.data.split import LEFT_OUT, PARTS, TEST, TRAIN, assign, check_parts, fold_code
 from harness.errors import DataError
@@ -57,15 +57,17 @@ class Dataset:
     def __iter__(self) -> Iterator[SplitExample]:
         by = self.split.field if self.split else None
         number = -1
+        seen: dict[int, int] = {}
         rows = (row for row in read(self.sources, self.fields, by) if isinstance(row, Row))
         for number, row in enumerate(rows):
             if number == len(self.codes):
                 raise self._changed()
             code = self.codes[number]
+            found = example(row.entry, seen)  # also of rows left out: ids do not depend on the split
             if code > LEFT_OUT:
-                yield SplitExample(split=PARTS[TEST], index=row.index, example=row.example, fold=code - LEFT_OUT)
+                yield SplitExample(split=PARTS[TEST], index=row.index, example=found, fold=code - LEFT_OUT)
             elif code != LEFT_OUT:
-                yield SplitExample(split=PARTS[code], index=row.index, example=row.example)
+                yield SplitExample(split=PARTS[code], index=row.index, example=found)
         if number + 1 < len(self.codes):
             raise self._changed()
 

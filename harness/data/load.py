@@ -1,4 +1,4 @@
-"""Rows of sources as Examples, one at a time; what is no entry is told apart, with file and line."""
+"""Rows of sources as entries, entries as Examples, one at a time; what is no entry is told apart, with file and line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Row:
 
     part: SplitName | None
     index: int
-    example: Example
+    entry: Entry
     key: str | None
 
 
@@ -36,7 +36,6 @@ def read(sources: Sequence[Source], fields: FieldMap, by: str | None = None) -> 
 
     Raises DataError for a file that breaks off, such as a JSON array with a syntax error.
     """
-    seen: dict[int, int] = {}
     for source in sources:
         shape: FieldMap | None = None
         for index, (where, raw) in enumerate(source.rows()):
@@ -47,7 +46,7 @@ def read(sources: Sequence[Source], fields: FieldMap, by: str | None = None) -> 
             except BadRow as e:
                 yield Rejected(f"{source.name}:{where}: {e}")
             else:
-                yield Row(source.input.part, index, example(found, seen), key)
+                yield Row(source.input.part, index, found, key)
 
 
 def split_key(row: dict[str, Any], by: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from harness.data.formats import Broken
@@ -66,6 +67,12 @@ def required(fields: FieldMap) -> list[str]:
     return [name for name in (fields.instruction, fields.output, fields.messages) if name is not None]
 
 
+@lru_cache(maxsize=64)
+def named(fields: FieldMap) -> frozenset[str]:
+    """Names of all fields that mean something."""
+    return frozenset(name for name in fields.model_dump().values() if name is not None)
+
+
 def entry(row: Any, fields: FieldMap) -> Entry:
     """A row's texts. Raises BadRow."""
     if isinstance(row, Broken):
@@ -75,7 +82,7 @@ def entry(row: Any, fields: FieldMap) -> Entry:
     for name in required(fields):
         if row.get(name) is None:
             raise BadRow(f"no key `{name}`; the row has: {', '.join(map(str, row)) or 'none'}")
-    names = {name for name in fields.model_dump().values() if name is not None}
+    names = named(fields)
     meta = {str(k): v for k, v in row.items() if k not in names and isinstance(v, str)}
     system = text(row, fields.system) if fields.system else ""
     opening = (Turn(role="system", text=system),) if system.strip() else ()

@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from harness.data import catalog, formats
 from harness.data.dataset import dataset, scan
-from harness.data.load import Row, read
+from harness.data.load import Row, example, read
 from harness.data.source import file_source
 from harness.errors import DataError
 from harness.records.data import Example, Turn
@@ -25,7 +25,8 @@ HALVES = SplitSettings(train=0.5, test=0.5)
 
 
 def entries_of(path: Path, **fields: str) -> list[Example]:
-    return [row.example for row in read([file_source(path)], FieldMap(**fields)) if isinstance(row, Row)]
+    seen: dict[int, int] = {}
+    return [example(row.entry, seen) for row in read([file_source(path)], FieldMap(**fields)) if isinstance(row, Row)]
 
 
 def scanned(path: Path, *, drop_bad: bool = False, **fields: str) -> Any:
