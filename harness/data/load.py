@@ -1,4 +1,4 @@
-"""Rows of sources as entries, entries as Examples, one at a time; what is no entry is told apart, with file and line."""
+"""Rows of sources as entries, entries as Examples, one at a time; what is no entry is told with file and line."""
 
 from __future__ import annotations
 
