@@ -143,6 +143,10 @@ def choices(rubric: Rubric) -> tuple[Choice, ...] | None:
     return tuple(Choice(str(n % MOST_KEYS), _number(rubric, n), str(n)) for n in range(scale.low, scale.high + 1))
 
 
+LONGEST_NUMBER = 9
+"""Digits; Python refuses to read thousands of them."""
+
+
 def typed(rubric: Rubric, line: str) -> str | None:
     """The reply's text for a typed line: a number of the scale, or y and n for each question of a checklist, in order.
 
@@ -154,7 +158,9 @@ def typed(rubric: Rubric, line: str) -> str | None:
         if len(said) != len(rubric.parser.keys) or set(said) - {"y", "n"}:
             return None
         return _reply({key: letter == "y" for key, letter in zip(rubric.parser.keys, said, strict=True)})
-    if not (line.isascii() and line.isdigit()) or not rubric.scale.low <= int(line) <= rubric.scale.high:
+    if not (line.isascii() and line.isdigit() and len(line) <= LONGEST_NUMBER):
+        return None
+    if not rubric.scale.low <= int(line) <= rubric.scale.high:
         return None
     return _number(rubric, int(line))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-HTML = '<label><span></span><input type="text" autocomplete="off" size="12"></label>'
+HTML = '<label><span></span><input type="text" autocomplete="off" size="12" maxlength="100"></label>'
 CSS = """
 label { color: var(--st-text-color); font: var(--st-base-font-size) var(--st-font); display: flex; gap: .75rem;
         align-items: center; flex-wrap: wrap; }

@@ -174,17 +174,17 @@ def undo(sitting: Sitting) -> None:
 
 def enter(sitting: Sitting, line: str) -> None:
     """Rate with what was typed, if it means something."""
-    reply = sitting.typed(line)
+    reply, state = sitting.typed(line), st.session_state
     if reply is None:
-        show(st.session_state.place, refused=line)
+        state.update(turn=state.turn + 1, refused=line)
     else:
         rate(sitting, reply)
 
 
-def show(place: int, refused: str = "") -> None:
-    """Turn to a question; `refused`: what was typed at it and means nothing."""
+def show(place: int) -> None:
+    """Turn to a question."""
     state = st.session_state
-    state.update(place=place, turn=state.turn + 1, refused=refused, shown=time.monotonic())
+    state.update(place=place, turn=state.turn + 1, refused="", shown=time.monotonic())
 
 
 if __name__ == "__main__":

@@ -97,7 +97,9 @@ def test_of_a_pair_the_keys_are_a_b_and_t() -> None:
 
 
 def test_what_means_nothing_is_not_taken() -> None:
-    assert [typed(load_rubric("book-100"), line) for line in ("101", "-1", "7.5", "good", "", "²")] == [None] * 6
+    assert [typed(load_rubric("book-100"), line) for line in ("101", "-1", "7.5", "good", "", "²", "9" * 5000)] == [
+        None
+    ] * 7
     assert typed(load_rubric("book-100"), " 85 ") == "85"
     assert [typed(load_rubric("checklist"), line) for line in ("yy", "yyyy", "yxn")] == [None] * 3
 
