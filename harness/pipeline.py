@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import HarnessError, StoreError, TrainingFailed
 from harness.progress import BAR_OF, Watcher
-from harness.records.inputs import AskInput, ContestInput, JudgeInput, StageKey, StopRule
+from harness.records.inputs import AskInput, ContestInput, DataInput, JudgeInput, StageKey, StopRule
 from harness.records.plan import FailedVariant, Plan, PlannedStage, VariantPlan
 from harness.records.result import Result
 from harness.resolved import Resolved
@@ -184,11 +184,12 @@ def lacks_input(stage: PlannedStage, store: Store, failures: dict[StageKey, Fail
 def measure_judges(plan: Plan, resolved: Resolved, store: Store, watcher: Watcher, budget: Any = None) -> None:
     """Make what the judges' trust is told by, and nothing else: no model is trained. Raises HarnessError."""
     wanted = {key for judge in plan.judges for key in (judge.probe, judge.probe_ask, judge.probe_judge)}
+    wanted |= stages_of_data(plan)
     bar = BAR_OF["ask"]
     workshop = Workshop(store, resolved, advance=lambda count: watcher.advance(bar, count), budget=budget)
     try:
         for stage in missing(plan, store):
-            if stage.key == plan.data or stage.key in wanted:
+            if stage.key in wanted:
                 label, asks = stage_labels(plan).get(stage.key, ""), stage.key.stage == "ask"
                 if asks:
                     watcher.begin(bar, label, units(workshop, stage))
@@ -197,6 +198,17 @@ def measure_judges(plan: Plan, resolved: Resolved, store: Store, watcher: Watche
                     watcher.end(bar, label, "")
     finally:
         workshop.close()
+
+
+def stages_of_data(plan: Plan) -> set[StageKey]:
+    """The split, and the base models without whose tokenizers it cannot be cut."""
+    limits = {
+        stage.input.dropping.limits
+        for stage in plan.stages
+        if isinstance(stage.input, DataInput) and stage.input.dropping
+    }
+    bases = [base for each in limits if each for base in each.bases]
+    return {plan.data, *(StageKey(stage="base", digest=base) for base in bases)}
 
 
 def conclude(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVariant, ...]) -> Result:

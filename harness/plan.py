@@ -22,6 +22,7 @@ from harness.records.inputs import (
     ImportedInput,
     JudgeInput,
     ProbeInput,
+    RowLimits,
     ScoreInput,
     ServedInput,
     StageInput,
@@ -61,15 +62,16 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
     same_scales(spec, resolved)
     comparable_rivals(spec, resolved)
     can_stop(spec)
-    data = planned(data_input(spec, resolved.data))
     bases = {name: planned(model.input) for name, model in resolved.models.items()}
-    audit = planned(audit_input(spec, resolved, data.key, [base.key for base in bases.values()]))
+    limits = row_limits(spec, resolved, [base.key for base in bases.values()])
+    data = planned(data_input(spec, resolved.data, limits))
+    audit = planned(AuditInput(data=data.key.digest, settings=spec.audit, **dict(limits)))
     judges = [judging(judge, data.key) for judge in resolved.judges]
     against = {
         fold: planned_generation(spec, resolved, rival, data.key, base_of(rival, bases))[1].key
         for fold, rival in rivals(spec).items()
     }
-    work: list[PlannedStage] = [data, *bases.values(), audit]
+    work: list[PlannedStage] = [*bases.values(), data, audit]
     asking = {judge.plan.name: list(judge.stages) for judge in judges}  # judge by judge: each is loaded once
     variant_plans = []
     for each in variants(spec):
@@ -109,25 +111,27 @@ def matrix_digest(spec: MatrixSpec, stages: tuple[PlannedStage, ...]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def data_input(spec: MatrixSpec, data: Dataset) -> DataInput:
+def data_input(spec: MatrixSpec, data: Dataset, limits: RowLimits) -> DataInput:
     """Everything that decides the rows of the split. Findings that are only reported decide nothing."""
     kinds = tuple(kind for kind, action in spec.audit.actions().items() if action == "drop")
-    near = bool({"near_repeats", "near_leaks"} & set(kinds))
+    dropping = Dropping(
+        kinds=kinds,
+        similarity=spec.audit.similarity if {"near_repeats", "near_leaks"} & set(kinds) else None,
+        limits=limits if "truncated" in kinds else None,
+    )
     return DataInput(
         sources=tuple(source.input for source in data.sources),
         fields=data.fields,
         bad_rows=data.bad_rows,
         split=data.split,
         folds=data.folds,
-        dropping=Dropping(kinds=kinds, similarity=spec.audit.similarity if near else None) if kinds else None,
+        dropping=dropping if kinds else None,
     )
 
 
-def audit_input(spec: MatrixSpec, resolved: Resolved, data: StageKey, bases: list[StageKey]) -> AuditInput:
-    """Everything that decides what the audit finds and whether it lets the run go on."""
-    return AuditInput(
-        data=data.digest,
-        settings=spec.audit,
+def row_limits(spec: MatrixSpec, resolved: Resolved, bases: list[StageKey]) -> RowLimits:
+    """Everything that decides which rows are longer than a training takes."""
+    return RowLimits(
         bases=tuple(base.digest for base in bases),
         styles_sha256=tuple(style.sha256 for style in resolved.styles.values()),
         max_length=spec.train.max_length,

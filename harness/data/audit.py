@@ -77,10 +77,12 @@ def audit(rows: Iterable[SplitExample], settings: AuditSettings, limits: Sequenc
     return Audit(n, tuple(placed(rows, columns, found)), dict(languages.most_common()))
 
 
-def to_drop(rows: Iterable[SplitExample], kinds: Collection[AuditKind], threshold: float) -> dict[int, AuditKind]:
+def to_drop(
+    rows: Iterable[SplitExample], kinds: Collection[AuditKind], threshold: float, limits: Sequence[TokenLimit] = ()
+) -> dict[int, AuditKind]:
     """Row number -> the first kind of finding that costs the row its place. `rows` is iterated up to twice."""
     dropped: dict[int, AuditKind] = {}
-    for found in examine(rows, kinds, threshold)[1]:
+    for found in examine(rows, kinds, threshold, limits)[1]:
         for row in found.victims():
             dropped.setdefault(row, found.kind)
     return dropped

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from harness.records.base import Record
 from harness.records.data import SplitName
@@ -25,6 +25,11 @@ Design = Literal["all", "swiss", "uncertain"]
 DataFormat = Literal["json", "jsonl", "csv", "tsv", "parquet", "arrow", "hub"]
 
 
+def _unset(value: object) -> bool:
+    """A field younger than its record is written only where it is set: what was made without it keeps its digest."""
+    return value is None
+
+
 class SourceInput(Record):
     """Content of one file, folder or Hub data set. `part`: the part that it is, where the user gave a source a part."""
 
@@ -34,11 +39,23 @@ class SourceInput(Record):
     """sha256 of the file's bytes, or over a folder's Arrow files; `org/name@commit/subset/part` on the Hub."""
 
 
+class RowLimits(Record):
+    """What a row's tokens are counted with: digests of base models, prompt styles, and `train.max_length`."""
+
+    bases: tuple[str, ...]
+    styles_sha256: tuple[str, ...]
+    max_length: int | None
+
+
 class Dropping(Record):
-    """Which findings of the audit lose their entries, and from which similarity prompts count as near-duplicates."""
+    """Which findings of the audit lose their entries, and from which similarity prompts count as near-duplicates.
+
+    `limits`: beyond which a row is too long; None where rows are not dropped for their length.
+    """
 
     kinds: tuple[AuditKind, ...]
     similarity: float | None
+    limits: RowLimits | None = Field(None, exclude_if=_unset)
 
 
 class DataInput(Record):
@@ -58,16 +75,13 @@ class DataInput(Record):
     dropping: Dropping | None = None
 
 
-class AuditInput(Record):
-    """The audit of a sealed split. `bases`, `styles_sha256`, `max_length`: what a row's tokens are counted with."""
+class AuditInput(RowLimits):
+    """The audit of a sealed split."""
 
     stage: Literal["audit"] = "audit"
     version: int = 1
     data: str
     settings: AuditSettings
-    bases: tuple[str, ...]
-    styles_sha256: tuple[str, ...]
-    max_length: int | None
 
 
 class BaseInput(Record):
@@ -207,15 +221,7 @@ class AskInput(Record):
     items: int | None = None
     repeats: int = 1
     against: str | None = None
-    stop: StopRule | None = None
-
-    @model_serializer(mode="wrap")
-    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a rule the text is what it was before there were any: nobody pays for replies again."""
-        written: dict[str, Any] = handler(self)
-        if self.stop is None:
-            written.pop("stop", None)
-        return written
+    stop: StopRule | None = Field(None, exclude_if=_unset)
 
 
 class ContestInput(Record):

@@ -284,8 +284,10 @@ class AuditSettings(Record):
         "deviations of the log-length off it.",
     )
     languages: AuditAction = Field("report", description="An entry clearly in another language than most.")
-    truncated: Literal["report", "fail"] = Field(
-        "report", description="An entry of more tokens than training takes; `train: {truncate: drop}` leaves it out."
+    truncated: AuditAction = Field(
+        "report",
+        description="A training or validation entry of more tokens than training takes in any of the models and prompt "
+        "styles; drops it for all variants, `train: {truncate: drop}` for those that it is too long for.",
     )
     similarity: float = Field(
         0.95, gt=0.5, le=1, description="Cosine of character 5-gram counts from which two prompts are near-duplicates."

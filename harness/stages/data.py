@@ -13,6 +13,7 @@ from harness.records.inputs import (
     AuditInput,
     BaseInput,
     DataInput,
+    RowLimits,
     StageKey,
 )
 from harness.records.seal import AuditFacts, DataFacts
@@ -32,7 +33,8 @@ def make_data(workshop: Workshop, given: DataInput, writer: ObjectWriter) -> Dat
     if given.dropping is not None:
         from harness.data.audit import to_drop
 
-        dropped = to_drop(data, given.dropping.kinds, given.dropping.similarity or 1.0)
+        limits = token_limits(workshop, given.dropping.limits) if given.dropping.limits else []
+        dropped = to_drop(data, given.dropping.kinds, given.dropping.similarity or 1.0, limits)
     counts: dict[SplitName, int] = dict.fromkeys(PARTS, 0)
     folds: dict[int, int] = dict.fromkeys(data.folded, 0)
 
@@ -69,7 +71,7 @@ def make_audit(workshop: Workshop, given: AuditInput, writer: ObjectWriter) -> A
     return AuditFacts(summary=summary)
 
 
-def token_limits(workshop: Workshop, given: AuditInput) -> list[TokenLimit]:
+def token_limits(workshop: Workshop, given: RowLimits) -> list[TokenLimit]:
     """How many tokens training takes of a row, and how a row's are counted: for each model and prompt style."""
     from trainers.lengths import token_limit
     from trainers.models import load_tokenizer

@@ -72,6 +72,22 @@ def test_a_leak_can_be_dropped_from_train(place: Place) -> None:
     assert reported.n_test == dropped.n_test
 
 
+def test_rows_too_long_in_any_style_are_dropped_from_training_alone(place: Place) -> None:
+    text = place.matrix.read_text().replace("leaks: report", "truncated: drop").replace("name: tiny", "name: short")
+    (place.folder / "now.yaml").write_text(text.replace("train: {", "train: {max_length: 200, "))
+    told = json.loads(place.harness("data", "audit", "now.yaml", "--json").stdout)
+    long = {(f["place"]["split"], f["place"]["index"]) for f in told["findings"] if f["kind"] == "truncated"}
+    assert {split for split, _ in long} == {"train", "validation"}
+    done = place.harness("run", "now.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    [file] = place.folder.glob("runs/matrices/short-*/plan.json")
+    plan, store = Plan.model_validate_json(file.read_bytes()), Store(place.folder / "runs")
+    seal = store.sealed(plan.data)
+    assert seal is not None and isinstance(seal.facts, DataFacts)
+    assert seal.facts.dropped == {"truncated": len(long)} and seal.facts.parts["test"] == 52
+    assert not long & {(row.split, row.index) for row in store.read(plan.data, SplitExample)}
+
+
 def test_a_leak_can_forbid_the_run(place: Place, tmp_path: Path) -> None:
     (place.folder / "strict.yaml").write_text(place.matrix.read_text().replace("leaks: report", "leaks: fail"))
     done = place.harness("run", "strict.yaml", "--store", str(tmp_path / "runs"))

@@ -12,7 +12,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from harness.errors import ModelError
 from harness.finished import find_matrix
-from harness.gguf import locate_gguf
 from harness.prompts import STYLES, inference_prompt, render
 from harness.records.data import Example
 from harness.store import Store
@@ -102,16 +101,16 @@ def test_refusals_say_what_to_do(place: Place, tmp_path: Path) -> None:
 
 
 @needs_engine
-def test_a_gguf_file_holds_the_trained_weights_and_llama_cpp_runs_it(tmp_path: Path) -> None:
+def test_a_gguf_file_holds_the_trained_weights_and_llama_cpp_runs_it(shallow: Path, tmp_path: Path) -> None:
     import xllamacpp
 
-    convert(locate("smollm2-135m"), tmp_path / "base")
+    convert(locate(str(shallow)), tmp_path / "base")
     base = load(tmp_path / "base", dtype=torch.float32).model.state_dict()
     torch.manual_seed(0)
     trained = {name: weight + 0.01 * weight.std() * torch.randn_like(weight) for name, weight in base.items()}
     trained["lm_head.weight"] = trained["model.embed_tokens.weight"]
     path = tmp_path / "m.gguf"
-    write_gguf(path, trained, base, locate_gguf("smollm2-135m"), name="m", chat_template="{{ messages[0]['content'] }}")
+    write_gguf(path, trained, base, shallow, name="m", chat_template="{{ messages[0]['content'] }}")
     read = AutoModelForCausalLM.from_pretrained(
         tmp_path, gguf_file=path.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
     )
@@ -129,8 +128,8 @@ def test_a_gguf_file_holds_the_trained_weights_and_llama_cpp_runs_it(tmp_path: P
 
 
 @needs_engine
-def test_weights_that_do_not_fit_the_base_s_file_are_refused(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_the_base_s_file_are_refused(shallow: Path, tmp_path: Path) -> None:
     other = tiny_model().state_dict()
     with pytest.raises(ModelError, match="has no weights for"):
-        write_gguf(tmp_path / "m.gguf", other, other, locate_gguf("smollm2-135m"), name="m", chat_template=None)
+        write_gguf(tmp_path / "m.gguf", other, other, shallow, name="m", chat_template=None)
     assert not list(tmp_path.iterdir())

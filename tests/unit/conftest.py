@@ -43,3 +43,12 @@ def open_judge() -> Iterator[Callable[..., Any]]:
             return judge
 
         yield open_one
+
+
+@pytest.fixture(scope="session")
+def engine(shallow: Path) -> Iterator[str]:
+    """Address of a llama.cpp server."""
+    from tests.servers.engine import start_engine
+
+    server = start_engine(shallow)
+    yield server.listening_address

@@ -113,6 +113,7 @@ def test_rows_too_long_to_train_on() -> None:
     [found] = [f for f in audit(split, AuditSettings(), [limit]).findings if f.kind == "truncated"]
     assert (found.place.split, found.place.position) == ("train", 1)
     assert found.detail == "19 tokens of 12 (words)"
+    assert to_drop(split, ["truncated"], 1.0, [limit]) == {1: "truncated"}  # the test set stays as it is
 
 
 def test_what_is_dropped() -> None:

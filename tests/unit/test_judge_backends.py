@@ -23,7 +23,7 @@ from judges.base import BUILT_IN, Answer, Judge, Options, Request, RequestFailed
 from judges.contract import CHECKS, WISHES, Check, Trial
 from judges.grammar import forced
 from judges.rubric import load_rubric
-from judges.scripted_judge import ScriptedJudge, overlap
+from judges.scripted_judge import overlap
 
 ITEM = Example(id="e", instruction="Name the capital of Denmark.", output="Copenhagen")
 SCHEMA_1_5 = load_rubric("correctness-5").schema_
@@ -40,10 +40,17 @@ def request_of(answer: str = "Copenhagen", rubric: str = "correctness-5") -> Req
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
-def judge(request: pytest.FixtureRequest) -> Iterator[Judge]:
-    loaded = load_judge(request.param, "smollm2-135m", {})
-    yield loaded
+def trial(request: pytest.FixtureRequest) -> Iterator[Trial]:
+    """Each backend; llamacpp with a few of the model's layers."""
+    model = str(request.getfixturevalue("shallow")) if request.param == "llamacpp" else "m"
+    loaded = load_judge(request.param, model, {})
+    yield Trial(loaded, request.param, model, {})
     loaded.close()
+
+
+@pytest.fixture
+def judge(trial: Trial) -> Judge:
+    return trial.judge
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +64,8 @@ def llamacpp() -> Iterator[Judge]:
 
 
 @pytest.mark.parametrize("check", [*CHECKS, *WISHES], ids=lambda check: check.__name__)
-def test_the_contract(judge: Judge, check: Check) -> None:
-    backend = "scripted" if isinstance(judge, ScriptedJudge) else "llamacpp"
-    assert Trial(judge, backend, "smollm2-135m", {}).run(check) is None
+def test_the_contract(trial: Trial, check: Check) -> None:
+    assert trial.run(check) is None
 
 
 def test_a_contract_that_is_not_kept_is_told() -> None:
@@ -105,13 +111,13 @@ def test_the_same_request_gets_the_same_bits_in_any_order_and_company(judge: Jud
     assert together[::-1] == alone
 
 
-def test_identity_is_stable_and_knows_bad_options(judge: Judge) -> None:
-    backend = "scripted" if type(judge).__name__.startswith("Scripted") else "llamacpp"
-    assert identity(backend, "smollm2-135m", {}) == identity(backend, "smollm2-135m", {"seed": 3})
+def test_identity_is_stable_and_knows_bad_options(trial: Trial) -> None:
+    backend, model = trial.backend, trial.model
+    assert identity(backend, model, {}) == identity(backend, model, {"seed": 3})
     with pytest.raises(JudgeError, match=r"unknown option 'temprature'; did you mean 'temperature'\?"):
-        identity(backend, "smollm2-135m", {"temprature": 0})
+        identity(backend, model, {"temprature": 0})
     with pytest.raises(JudgeError, match="option 'seed'"):
-        load_judge(backend, "smollm2-135m", {"seed": "one"})
+        load_judge(backend, model, {"seed": "one"})
 
 
 # ---------------------------------------------------------------- finding backends

@@ -16,19 +16,13 @@ from judges.contract import CHECKS, Trial, question
 from judges.parse import parse
 from judges.rubric import load_rubric
 from tests.servers.chaos import completion
-from tests.servers.engine import needs_engine, start_engine
+from tests.servers.engine import needs_engine
 from tests.servers.loopback import Asked, Loopback, Said, serve
 from tests.servers.ollama import DIGEST, MODEL, VERSION, ollama
 from tests.unit.test_judge_parse import reply
 
 RUBRIC = load_rubric("correctness-5")
 Open = Callable[..., Judge]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[str]:
-    server = start_engine()
-    yield server.listening_address
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +189,7 @@ def test_ollama_is_really_sent_its_options(ollama_server: Loopback, open_judge: 
     judge = open_judge("ollama", MODEL, options)
     judge.answer(question())
     body = ollama_server.asked[-1].body
-    assert body["options"] == {"seed": 0, "temperature": 0.0, "num_ctx": 512, "num_predict": 16}
+    assert body["options"] == {"seed": 0, "temperature": 0.0, "num_ctx": 512, "num_predict": 32}
     assert (body["format"], body["keep_alive"], body["think"]) == (RUBRIC.schema_, "3m", False)
     assert body["stream"] is False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,16 +13,10 @@ from judges.base import Busy, Judge, RequestFailed, deciding_options, identity, 
 from judges.contract import CHECKS, Trial, question
 from tests.servers.anthropic import KEY, MODEL, anthropic, key_of, refusal, schema_of
 from tests.servers.chaos import completion
-from tests.servers.engine import needs_engine, start_engine
+from tests.servers.engine import needs_engine
 from tests.servers.loopback import Said, serve
 
 Open = Callable[..., Judge]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[str]:
-    server = start_engine()
-    yield server.listening_address
 
 
 @pytest.fixture(autouse=True)
