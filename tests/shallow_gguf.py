@@ -7,13 +7,14 @@ from pathlib import Path
 import gguf
 
 from harness.gguf import locate_gguf
+from trainers.gguf_file import Reader
 
 LAYERS = 6
 
 
 def write_shallow(path: Path) -> None:
     """Write the file. Tensors stay as they are quantised."""
-    reader = gguf.GGUFReader(locate_gguf("smollm2-135m"))
+    reader = Reader(locate_gguf("smollm2-135m"))
     architecture = reader.fields["general.architecture"].contents()
     writer = gguf.GGUFWriter(path, architecture)
     for key, field in reader.fields.items():

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.errors import ModelError
 from harness.finished import find_matrix
@@ -111,9 +111,8 @@ def test_a_gguf_file_holds_the_trained_weights_and_llama_cpp_runs_it(shallow: Pa
     trained["lm_head.weight"] = trained["model.embed_tokens.weight"]
     path = tmp_path / "m.gguf"
     write_gguf(path, trained, base, shallow, name="m", chat_template="{{ messages[0]['content'] }}")
-    read = AutoModelForCausalLM.from_pretrained(
-        tmp_path, gguf_file=path.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
-    )
+    convert(locate(str(path)), tmp_path / "read")
+    read = load(tmp_path / "read", dtype=torch.float32).model
     for name, weight in read.state_dict().items():
         torch.testing.assert_close(weight, trained[name].bfloat16().float() if weight.ndim > 1 else trained[name])
     params = xllamacpp.CommonParams()
