@@ -90,20 +90,22 @@ def test_killed_at_any_moment_and_started_again_ends_with_the_same_bits(
     finished: tuple[Place, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     place = make_place(tmp_path / "p")
+    objects = place.folder / "runs" / "objects"
+
+    def sealed(folder: Path) -> int:
+        return len(list(folder.glob("*/*/seal.json")))
+
     rng = random.Random(20261121)
-    kills = 0
-    for attempt in range(12):
+    for moment in [0, *sorted(rng.sample(range(1, sealed(finished[0].folder / "runs" / "objects") - 8), 3))]:
         process = place.start("run", "matrix.yaml")
-        try:
-            process.communicate(timeout=(6 + rng.random()) * 1.35**attempt)  # ever later, so that it ends at last
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            kills += 1
-            continue
-        break
-    assert process.returncode == 0
-    assert kills >= 2, "the run was too quick to be killed; lower the waits"
+        while process.poll() is None and sealed(objects) <= moment:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.3))  # into the middle of what comes next
+        assert process.poll() is None, "the run was too quick to be killed"
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    done = place.harness("run", "matrix.yaml")
+    assert done.returncode == 0, done.stderr
     assert place.comparison() == finished[0].comparison()
     for sealed in (place.folder / "runs").glob("objects/generate/*/rows.jsonl"):
         other = finished[0].folder / sealed.relative_to(place.folder)
