@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from harness.errors import DataError, ModelError
@@ -148,6 +149,7 @@ def _opened(encoder: Encoder, segment: Segment, before: Sequence[int]) -> list[i
     return [encoder.opening, *piece]
 
 
+@lru_cache(maxsize=8)
 def _eos(tokenizer: Any) -> int:
     if tokenizer.eos_token_id is None:
         raise ModelError("the tokenizer has no end-of-sequence token", hint="set eos_token in tokenizer_config.json")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from harness.errors import DataError
 
 CHUNK = 1 << 20
@@ -40,7 +42,15 @@ def jsonl_rows(path: Path) -> Iterator[RawRow]:
 
 
 def parsed(line: bytes) -> Any:
-    """The JSON value of a line, or Broken."""
+    """The JSON value of a line, or Broken. What the quick parser refuses is read, or told, by Python's."""
+    try:
+        return from_json(line)
+    except ValueError:
+        return slowly_parsed(line)
+
+
+def slowly_parsed(line: bytes) -> Any:
+    """The same, of a line that may hold what JSON does not: half a character, nesting without end."""
     try:
         return json.loads(line.decode())
     except UnicodeDecodeError:

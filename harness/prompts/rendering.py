@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 from harness.errors import DataError
@@ -102,12 +101,18 @@ def _fill(template: str, **values: list[Piece]) -> list[Piece]:
 
 
 def _segment(pieces: Sequence[Piece], role: Role, *, past: bool) -> Segment:
-    starts = [0]
-    for text, _ in pieces:
-        starts.append(starts[-1] + len(text))
-    spans = pairwise(starts)
-    literal = tuple(span for span, (text, said) in zip(spans, pieces, strict=True) if said and text)
-    return Segment("".join(text for text, _ in pieces), role, past, literal)
+    end, literal = 0, []
+    for text, said in pieces:
+        start, end = end, end + len(text)
+        if said and text:
+            literal.append((start, end))
+    return Segment("".join([text for text, _ in pieces]), role, past, tuple(literal))
+
+
+@lru_cache(maxsize=256)
+def _own(text: str, role: Role, *, past: bool) -> Segment:
+    """A segment of nothing but the style's text."""
+    return Segment(text, role, past)
 
 
 def _render_text(style: TextStyle, example: Example) -> tuple[Segment, ...]:
@@ -127,9 +132,9 @@ def _render_text(style: TextStyle, example: Example) -> tuple[Segment, ...]:
             prompt = [(style.separator, False), *prompt]
         segments += [
             _segment(prompt, "prompt", past=past),
-            _segment([(style.assistant, False)], "header", past=past),
+            _own(style.assistant, "header", past=past),
             _segment(_fill(style.response, output=[(exchange.output, True)]), "response", past=past),
-            _segment([(style.end, False)], "end", past=past),
+            _own(style.end, "end", past=past),
         ]
     return tuple(segments)
 

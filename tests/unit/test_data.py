@@ -10,6 +10,8 @@ from typing import Any
 import datasets
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from harness.data import catalog, formats
@@ -294,3 +296,21 @@ def test_books_entries_when_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert entries[50].instruction == "Identify the correct spelling of the following word."
     assert entries[999].input == ""
     assert entries[999].instruction == "What is an antonym of 'complicated'?"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+NEARLY_JSON = st.text('[]{}",:0123456789.eE+-\\u dDtruefalsnulNIy \n\t\x01', max_size=16)
+
+
+@given(
+    st.binary(max_size=30)
+    | st.text(max_size=30).map(lambda text: text.encode("utf-8", "surrogatepass"))
+    | NEARLY_JSON.map(str.encode)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | JSON.map(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+)
+def test_the_quick_parser_reads_lines_as_pythons_does(line: bytes) -> None:
+    assert repr(formats.parsed(line)) == repr(formats.slowly_parsed(line))

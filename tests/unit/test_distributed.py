@@ -120,11 +120,11 @@ def job_in(folder: Path, base: Path, **changes: Any) -> TrainJob:
     )
 
 
-TORCHRUN = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2"
+TORCHRUN = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launch", [Launch(devices=2), Launch(launcher=TORCHRUN, sharding="fsdp")])
+@pytest.mark.parametrize("launch", [Launch(devices=2), Launch(launcher=f"{TORCHRUN} 2", sharding="fsdp")])
 def test_launched_processes_train_what_one_trains(tiny_folder: Path, tmp_path: Path, launch: Launch) -> None:
     job = job_in(tmp_path / "two", tiny_folder, epochs=2, keep="best")
     sharded = launch.sharding == "fsdp"
@@ -162,5 +162,5 @@ def test_an_error_in_launched_processes_is_the_user_s_to_read(tiny_folder: Path,
         train_together(job, Launch(launcher="no-such-program -n 2"), tmp_path / "together", lambda row, total: None)
     broken = job.model_copy(update={"progress": tmp_path / "nowhere" / "steps.jsonl"})
     with pytest.raises(TrainingFailed, match="the training processes ended with status 1") as caught:
-        train_together(broken, Launch(devices=2), tmp_path / "together", lambda row, total: None)
+        train_together(broken, Launch(launcher=f"{TORCHRUN} 1"), tmp_path / "together", lambda row, total: None)
     assert "nowhere" in str(caught.value)

@@ -99,7 +99,7 @@ with Store(Path(sys.argv[1])).making(stage) as writer:
 
 @pytest.mark.slow
 def test_killed_at_any_point_and_resumed_nothing_is_asked_twice_but_what_was_under_way(tmp_path: Path) -> None:
-    """2,000 items, three calls in ten fail, and the process is killed with kill -9 five times; the server remembers."""
+    """2,000 items, three calls in ten fail, and the process is killed with kill -9 three times; the server remembers."""
 
     def kept() -> dict[str, Any]:
         paths = list(tmp_path.glob("objects/ask/*/rows.jsonl"))
@@ -113,10 +113,10 @@ def test_killed_at_any_point_and_resumed_nothing_is_asked_twice_but_what_was_und
 
     with serve(chaos) as server:
         command = [sys.executable, "-c", ASK, str(tmp_path), server.address]
-        for kill in range(5):
+        for kill in range(3):
             before, done = len(server.asked), kept()
             process = subprocess.Popen(command, cwd=ROOT)
-            while len(server.asked) < before + 67 * (kill + 1) and process.poll() is None:
+            while len(server.asked) < before + 200 * (kill + 1) and process.poll() is None:
                 time.sleep(0.002)
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -132,7 +132,7 @@ def test_killed_at_any_point_and_resumed_nothing_is_asked_twice_but_what_was_und
     assert rows.keys() == {f"e{i}" for i in range(2000)}
     assert 0 < sum(parse(row, RUBRIC).kind == "scored" for row in rows.values()) < 2000
     booked = bill(list(rows.values()), None).calls
-    retried = 5 * 16 * 6  # a question under way at a kill may have been asked six times, and begins anew
+    retried = 3 * 16 * 6  # a question under way at a kill may have been asked six times, and begins anew
     assert booked <= calls <= booked + retried
 
 
