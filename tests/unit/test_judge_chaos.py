@@ -99,7 +99,7 @@ with Store(Path(sys.argv[1])).making(stage) as writer:
 
 @pytest.mark.slow
 def test_killed_at_any_point_and_resumed_nothing_is_asked_twice_but_what_was_under_way(tmp_path: Path) -> None:
-    """2,000 items, three calls in ten fail, and the process is killed with kill -9 three times; the server remembers."""
+    """2,000 items, three calls in ten fail, and the process is killed three times (kill -9); the server remembers."""
 
     def kept() -> dict[str, Any]:
         paths = list(tmp_path.glob("objects/ask/*/rows.jsonl"))
