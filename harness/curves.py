@@ -14,8 +14,8 @@ from harness.records.variant import Cell
 from harness.stats.additive import curve_weights, level_contrast
 from harness.stats.panel import FloatArray
 
-NUMBERS: tuple[Axis, ...] = ("prompt_loss_weight",)
-"""Axes whose levels are amounts of something."""
+NUMBERS: dict[Axis, bool] = {"prompt_loss_weight": False, "lr": True, "rank": True}
+"""Axes whose levels are amounts of something, and whether it is the factor between two of them that counts."""
 MOST_DEGREE = 2
 GRID = 21
 """Points of a fitted curve."""
@@ -31,7 +31,8 @@ def curves(cells: Sequence[Cell], measure: Measured, means: Sequence[float | Non
 
 def _curve(axis: Axis, cells: Sequence[Cell], measure: Measured, means: Sequence[float | None]) -> Curve | None:
     known = [(c, level) for c, cell in enumerate(cells) if means[c] is not None and (level := cell.level(axis))]
-    x = [float(level) for _, level in known]
+    to, back = (np.log, np.exp) if NUMBERS[axis] else (float, float)
+    x = [float(to(float(level))) for _, level in known]
     tried = sorted(set(x))
     if len(tried) < 3:
         return None
@@ -39,7 +40,7 @@ def _curve(axis: Axis, cells: Sequence[Cell], measure: Measured, means: Sequence
     others = [[cells[c].level(other) or "" for other in AXES if other != axis] for c, _ in known]
     grid = np.linspace(tried[0], tried[-1], GRID)[1:].tolist()
     line, bent = (curve_weights(others, x, grid, power) for power in (1, degree))
-    text = {float(level): level for _, level in known}
+    text = dict(zip(x, (level for _, level in known), strict=True))
     own = [level_contrast([[*o, level] for o, (_, level) in zip(others, known, strict=True)], len(others[0]),
                           text[value], text[tried[0]]) for value in tried[1:]]  # fmt: skip
     if line is None or bent is None or any(weights is None for weights in own):
@@ -47,14 +48,15 @@ def _curve(axis: Axis, cells: Sequence[Cell], measure: Measured, means: Sequence
     rows = [*bent[0], *(weights for weights in own if weights is not None), line[1], bent[1]]
     tested = contrast_weighted(measure, _spread_out(np.array(rows), [c for c, _ in known], len(cells)))
     fitted, levels, (slope, bend) = tested[: len(grid)], tested[len(grid) : -2], tested[-2:]
-    start = CurvePoint(x=tried[0], difference=0.0, interval=None)
+    start = CurvePoint(x=float(text[tried[0]]), difference=0.0, interval=None)
     return Curve(
         axis=axis,
         measure=measure.info.name,
         degree=degree,
         scope="checkpoint" if slope.headline is None else slope.headline.scope,
-        levels=(start, *(_point(value, each, 1) for value, each in zip(tried[1:], levels, strict=True))),
-        fitted=(start, *(_point(value, each, degree) for value, each in zip(grid, fitted, strict=True))),
+        log=NUMBERS[axis],
+        levels=(start, *(_point(float(text[u]), each, 1) for u, each in zip(tried[1:], levels, strict=True))),
+        fitted=(start, *(_point(float(back(u)), each, degree) for u, each in zip(grid, fitted, strict=True))),
         p_slope=slope.headline.p if slope.headline else None,
         p_bend=bend.headline.p if bend.headline else None,
     )

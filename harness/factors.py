@@ -15,10 +15,19 @@ from harness.stats.additive import level_contrast
 from harness.stats.panel import FloatArray
 
 Axis = Literal[
-    "model", "prompt_style", "masking", "prompt_loss_weight", "eos_in_loss", "train_on", "truncate", "method"
+    "model",
+    "prompt_style",
+    "masking",
+    "prompt_loss_weight",
+    "eos_in_loss",
+    "train_on",
+    "truncate",
+    "lr",
+    "rank",
+    "method",
 ]
 AXES: tuple[Axis, ...] = get_args(Axis)
-TRAINING: frozenset[Axis] = frozenset({"masking", "prompt_loss_weight", "eos_in_loss", "train_on", "truncate"})
+TRAINING: frozenset[Axis] = frozenset(AXES) - {"model", "prompt_style", "method"}
 """Axes that mean nothing for an untuned model."""
 
 
@@ -46,9 +55,17 @@ def matched_levels(cells: Sequence[Cell]) -> tuple[Matched, ...]:
     return tuple(found)
 
 
+def free_axes(axis: str, a: str, b: str) -> frozenset[str]:
+    """Axes on which cells at level `a` and at level `b` may differ: this one, and those without meaning at either."""
+    if axis != "method":
+        return frozenset({axis})
+    if "none" in (a, b):
+        return TRAINING | {axis}
+    return frozenset({axis, "rank"} if "full" in (a, b) else {axis})
+
+
 def _pairs(cells: Sequence[Cell], axis: Axis, a: str, b: str) -> tuple[tuple[int, int], ...]:
-    training = TRAINING if axis == "method" and "none" in (a, b) else frozenset()
-    free = {axis, *training}
+    free = free_axes(axis, a, b)
     partners: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for j, cell in enumerate(cells):
         if cell.level(axis) == b:

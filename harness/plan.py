@@ -297,7 +297,9 @@ def planned_training(
     if each.method == "none" or each.masking is None or each.seed is None:
         return None
     varied = {axis: value for axis in TRAIN_AXES if (value := getattr(each, axis)) is not None}
+    rank = varied.pop("rank", spec.train.lora.rank)
     settings = spec.train.settings.model_copy(update=varied)
+    settings = settings.model_copy(update={"lora": settings.lora.model_copy(update={"rank": rank})})
     if each.method == "full":
         settings = settings.model_copy(update={"lora": type(settings.lora)()})
     return planned(

@@ -45,8 +45,9 @@ def product(spec: MatrixSpec, fixed: Assignment | None) -> Iterator[dict[str, An
 
 def unvaried(spec: MatrixSpec, axis: str) -> Any:
     """The value of a training setting that is no axis: None, unless some `include` gives another one."""
-    varied = any(getattr(extra, axis) is not None for extra in spec.include)
-    return getattr(spec.train, axis) if varied else None
+    if not any(getattr(extra, axis) is not None for extra in spec.include):
+        return None
+    return spec.train.lora.rank if axis == "rank" else getattr(spec.train, axis)
 
 
 def folded(spec: MatrixSpec, values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -66,6 +67,8 @@ def variant(values: dict[str, Any]) -> Variant:
     """A variant; training choices of an untuned model mean nothing and are dropped, as is a weight of no tokens."""
     if values["method"] == "none":
         values = values | {"masking": None, "seed": None} | dict.fromkeys(TRAIN_AXES)
+    if values["method"] == "full":
+        values = values | {"rank": None}
     if values["masking"] in (None, "none"):
         values = values | {"prompt_loss_weight": 0.0}
     if values["masking"] == "none" and values["train_on"] is not None:

@@ -13,6 +13,8 @@ _AXIS_NAMES = {
     "prompt_loss_weight": "prompt loss weight",
     "eos_in_loss": "EOS in the loss",
     "train_on": "train on",
+    "lr": "learning rate",
+    "rank": "adapter rank",
     "method": "method",
 }
 

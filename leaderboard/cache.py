@@ -15,7 +15,7 @@ from harness.records.inputs import StageKey
 from harness.store import Store
 from reports import user_cache
 
-VERSION = 2
+VERSION = 3
 """Of the kept tables' layouts."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from harness.factors import free_axes
 from harness.records.plan import VariantPlan
 from harness.records.result import FactorEffect
 from harness.records.rows import LossRow
@@ -124,4 +125,5 @@ def budget_notes(effects: Sequence[FactorEffect], rows: Sequence[LedgerRow]) -> 
 
 def matched(x: Cell, y: Cell, axis: str, a: str, b: str) -> bool:
     """Whether x stands at level a of the axis, y at level b, and nothing else tells them apart."""
-    return x.rest({axis}) == y.rest({axis}) and x.level(axis) == a and y.level(axis) == b
+    free = free_axes(axis, a, b)
+    return x.rest(free) == y.rest(free) and x.level(axis) == a and y.level(axis) == b

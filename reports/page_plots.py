@@ -91,7 +91,8 @@ def effect_curve(curve: Curve, result: Result) -> Spec:
         ]
         for points in (curve.fitted, curve.levels)
     )
-    return vega.curve_plot(band, levels, axis_name(curve.axis), f"against the lowest, {info.label} points")
+    title = f"against the lowest, {info.label} points"
+    return vega.curve_plot(band, levels, axis_name(curve.axis), title, log=curve.log)
 
 
 def _losses(result: Result, ledger: Sequence[LedgerRow]) -> Spec | None:

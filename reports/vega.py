@@ -122,12 +122,13 @@ def effect_plot(rows: Sequence[Row], title: str, *, narrow: bool = False) -> Spe
     return layered([line_at([0.0]), *names, effects], height_of(rows, narrow=narrow))
 
 
-def curve_plot(band: Sequence[Row], levels: Sequence[Row], x: str, title: str) -> Spec:
+def curve_plot(band: Sequence[Row], levels: Sequence[Row], x: str, title: str, *, log: bool) -> Spec:
     """A fitted curve in its band, and each value that was tried with its own interval; a line at no difference.
 
     Rows of both: x, difference, low, high.
     """
-    across = quantity("x") | {"axis": {"title": x, "tickCount": 8}}
+    ticks = {"values": [row["x"] for row in levels], "format": "~g"} if log else {"tickCount": 8}
+    across = quantity("x") | {"axis": {"title": x} | ticks, "scale": {"type": "log" if log else "linear"}}
     up = quantity("difference") | {"axis": {"title": title, "tickCount": 6}}
     ends = {"x": across, "y": quantity("low"), "y2": {"field": "high"}}
     tooltip = [

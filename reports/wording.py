@@ -10,7 +10,18 @@ from harness.records.result import CellScore, Comparison, Curve, Interval, Measu
 from harness.records.variant import Cell
 from harness.words import p_words
 
-AXES = ("model", "prompt_style", "method", "masking", "prompt_loss_weight", "eos_in_loss", "train_on", "truncate")
+AXES = (
+    "model",
+    "prompt_style",
+    "method",
+    "masking",
+    "prompt_loss_weight",
+    "eos_in_loss",
+    "train_on",
+    "truncate",
+    "lr",
+    "rank",
+)
 """The axes of a cell, in the order in which its name gives them."""
 NONE = "–"
 """What stands where there is no value."""
@@ -178,12 +189,12 @@ def leak_badge(result: Result) -> str:
 
 def axis_name(axis: str) -> str:
     """`prompt_style` as a reader sees it."""
-    return axis.replace("_", " ")
+    return {"lr": "learning rate", "rank": "adapter rank"}.get(axis, axis.replace("_", " "))
 
 
 def curve_words(curve: Curve) -> str:
     """What the plot of a curve shows."""
-    shape = {1: "a straight line", 2: "a parabola"}[curve.degree]
+    shape = {1: "a straight line", 2: "a parabola"}[curve.degree] + (" in its logarithm" if curve.log else "")
     rises, bends = (NONE if p is None else p_words(p) for p in (curve.p_slope, curve.p_bend))
     return (
         f"Each value of {axis_name(curve.axis)} against the lowest, with its 95 % interval, and {shape} over all cells,"

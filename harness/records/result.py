@@ -213,12 +213,13 @@ class Curve(Record):
 
     `fitted`: the curve, with a band that holds for all of it at once (Working and Hotelling 1929, Scheffé 1953);
     `levels`: each value that was tried, by itself. `p_slope`: that a straight line rises or falls; `p_bend`: that the
-    curve is none; both uncorrected.
+    curve is none; both uncorrected. `log`: line and polynomial are in the logarithm of the axis.
     """
 
     axis: str
     measure: str
     degree: int
+    log: bool = False
     scope: Literal["checkpoint", "recipe"]
     levels: tuple[CurvePoint, ...]
     fitted: tuple[CurvePoint, ...]

@@ -33,7 +33,11 @@ class Condition(Record):
     eos_in_loss: bool | None = None
     train_on: TrainOn | None = None
     truncate: Truncate | None = None
-    """These three are None, too, where the matrix does not vary them: then its training settings hold."""
+    lr: float | None = None
+    rank: int | None = None
+    """The last five are None, too, where the matrix does not vary them: then its training settings hold. `rank` is that
+    of adapters: None for a full training.
+    """
 
 
 class Variant(Condition):
@@ -79,6 +83,8 @@ class Cell(Condition):
             "-eos" if self.eos_in_loss else "-no-eos": self.eos_in_loss,
             "-last-turn" if self.train_on == "last_turn" else "-all-turns": self.train_on,
             f"-truncate-{self.truncate}": self.truncate,
+            f"-lr{self.lr and written(self.lr)}": self.lr,
+            f"-r{self.rank}": self.rank,
         }
         more = "".join(text for text, value in varied.items() if value is not None)
         return f"{head}/{self.method}/mask-{self.masking}{weight}{more}"
@@ -87,16 +93,16 @@ class Cell(Condition):
         """The cell's value on an axis; None where the axis means nothing for it (masking of an untuned model)."""
         if axis in ("prompt_loss_weight", "train_on") and self.masking in (None, "none"):
             return None
-        if axis == "prompt_loss_weight":
-            return written(self.prompt_loss_weight)
-        value: str | bool | None = getattr(self, axis)
-        return str(value).lower() if isinstance(value, bool) else value
+        value: str | float | bool | None = getattr(self, axis)
+        if isinstance(value, bool):
+            return str(value).lower()
+        return written(value) if isinstance(value, int | float) else value
 
     def rest(self, axes: Collection[str]) -> tuple[object, ...]:
         """The cell's values on all axes but these: equal for cells that differ in nothing else."""
         return tuple(getattr(self, field) for field in type(self).model_fields if field not in axes)
 
 
-def written(weight: float) -> str:
-    """The shortest text that means this number and no other: `0`, `0.1`, `1`."""
-    return str(float(weight)).removesuffix(".0")
+def written(number: float) -> str:
+    """The shortest text that means this number and no other: `0`, `0.1`, `1`, `2e-05`."""
+    return str(float(number)).removesuffix(".0")

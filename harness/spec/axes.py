@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from harness.prompts import STYLES
 from harness.records.base import Record
 from harness.records.variant import Masking, Method, TrainOn, Truncate
-from harness.spec.names import Fold, Seed, Style, Weight, listed, listed_flags
+from harness.spec.names import Fold, Rank, Rate, Seed, Style, Weight, listed, listed_flags
 
 
 class Axes(Record):
@@ -51,6 +51,15 @@ class Axes(Record):
     truncate: Annotated[tuple[Truncate, ...], BeforeValidator(listed)] = Field(
         (), min_length=1, description="What happens to rows that are too long; default: train.truncate for all."
     )
+    lr: Annotated[tuple[Rate, ...], BeforeValidator(listed)] = Field(
+        (), min_length=1, description="Peak learning rate, of adapters too; default: train.lr (and train.lora.lr)."
+    )
+    rank: Annotated[tuple[Rank, ...], BeforeValidator(listed)] = Field(
+        (),
+        min_length=1,
+        description="Rank of lora and qlora variants; default: train.lora.rank. The update is still multiplied by"
+        " train.lora.alpha / rank.",
+    )
     seed: Annotated[tuple[Seed, ...], BeforeValidator(listed)] = Field(
         (1,), min_length=1, description="Training seeds: replicates of a cell. Two or more let you speak of the recipe."
     )
@@ -67,7 +76,7 @@ class Axes(Record):
         return values
 
 
-TRAIN_AXES = ("eos_in_loss", "train_on", "truncate")
+TRAIN_AXES = ("eos_in_loss", "train_on", "truncate", "lr", "rank")
 """Axes that are training settings where a matrix does not vary them."""
 AXES = tuple(name for name in Axes.model_fields if name != "fold")
 """What a combination assigns; a fold is a part of one."""
@@ -84,4 +93,6 @@ class Assignment(Record):
     eos_in_loss: bool | None = Field(None, description="Whether ending an answer is learnt.")
     train_on: TrainOn | None = Field(None, description="Which answers of a conversation carry loss.")
     truncate: Truncate | None = Field(None, description="What happens to rows that are too long.")
+    lr: Rate | None = Field(None, description="A peak learning rate.")
+    rank: Rank | None = Field(None, description="A rank of adapters.")
     seed: Seed | None = Field(None, description="A training seed.")

@@ -114,6 +114,15 @@ class MatrixSpec(Record):
                 )
         return include
 
+    @field_validator("train")
+    @classmethod
+    def _one_rate(cls, train: TrainSpec, info: Any) -> TrainSpec:
+        axes = info.data.get("axes")
+        varied = (axes is not None and axes.lr) or any(each.lr is not None for each in info.data.get("include", ()))
+        if varied and train.lora.lr is not None:
+            raise PydanticCustomError("rate", "the learning rate is an axis, of adapters too: leave `lora.lr` out")
+        return train
+
     @field_validator("judges")
     @classmethod
     def _judges_told_apart(cls, judges: tuple[JudgeSpec, ...], info: Any) -> tuple[JudgeSpec, ...]:

@@ -372,6 +372,32 @@ def test_a_continuous_axis_gets_a_curve_with_a_band() -> None:
     assert compare(make_inputs(*quick_matrix())).curves == ()
 
 
+def test_a_learning_rate_s_curve_is_in_its_logarithm_and_an_untuned_model_is_not_on_it() -> None:
+    draw = np.random.default_rng(8)
+    base = draw.normal(50, 10, 80)
+
+    def truth(rate: float) -> float:
+        return 6 - 4 * np.log10(rate / 1e-4) ** 2
+
+    variants = [scored(variant("alpaca", method="none"), base - 9)]
+    for rate in (1e-5, 1e-4, 2e-4, 1e-3):
+        for seed in (1, 2):
+            who = variant("alpaca", seed=seed).model_copy(update={"lr": rate})
+            variants.append(scored(who, base + truth(rate) + draw.normal(0, 4, 80) + draw.normal(0, 0.3)))
+    result = compare(make_inputs(*variants))
+    (curve,) = result.curves
+    assert (curve.axis, curve.log) == ("lr", True)
+    assert [point.x for point in curve.levels] == [1e-5, 1e-4, 2e-4, 1e-3]
+    assert curve.fitted[10].x == pytest.approx(1e-4)
+    assert curve.p_bend is not None and curve.p_bend < 0.01
+    for point in curve.fitted[1:]:
+        expected = truth(point.x) - truth(1e-5)
+        assert point.interval is not None and point.interval.low < expected < point.interval.high
+    tuned = [e for e in result.effects if e.axis == "method"]
+    assert [{e.a, e.b} for e in tuned] == [{"none", "full"}], "all rates against the untuned model"
+    assert {"1e-05", "0.0001", "0.0002", "0.001"} == {x for e in result.effects if e.axis == "lr" for x in (e.a, e.b)}
+
+
 def test_constant_scores_get_exact_intervals() -> None:
     result = compare(two_cells(np.zeros((1, 60)), np.full((1, 60), 100.0)))
     best, worst = (row.scores[0] for row in result.rows)

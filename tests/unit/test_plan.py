@@ -367,6 +367,41 @@ def test_training_settings_are_axes_where_the_matrix_varies_them() -> None:
     assert matched["eos_in_loss", "true", "false"] == matched["truncate", "left", "drop"] == 8
 
 
+def test_learning_rate_and_rank_are_axes() -> None:
+    text = MATRIX.replace("seed: [1, 2]", "seed: 1, lr: [5e-5, 2e-4], rank: [4, 16]").replace(
+        "[prompt, none]", "prompt"
+    )
+    text = text.replace("[none, lora]", "[none, full, lora]") + "train: {lora: {alpha: 8}}\n"
+    plan = plan_of(text)
+    names = {each.variant.name for each in plan.variants if each.variant.prompt_style == "phi"}
+    assert names == {
+        "a/phi/untuned",
+        *(f"a/phi/full/mask-prompt-lr{rate}#1" for rate in ("5e-05", "0.0002")),
+        *(f"a/phi/lora/mask-prompt-lr{rate}-r{rank}#1" for rate in ("5e-05", "0.0002") for rank in (4, 16)),
+    }
+    trained = {s.key: s.input for s in plan.stages if isinstance(s.input, TrainInput)}
+    for each in plan.variants:
+        if each.train is not None:
+            settings, lora = trained[each.train].settings, each.variant.method == "lora"
+            assert (settings.lr, settings.lora.lr) == (each.variant.lr, None)
+            assert (settings.lora.rank, settings.lora.alpha) == ((each.variant.rank, 8) if lora else (16, 16))
+    cells = [each.variant.cell for each in plan.variants]
+    matched = {(m.axis, m.a, m.b): len(m.pairs) for m in matched_levels(cells)}
+    assert matched["lr", "5e-05", "0.0002"] == 2 * 3 and matched["rank", "4", "16"] == 2 * 2
+    assert matched["method", "full", "lora"] == 2 * 2 * 2, "each rank against the full training at its rate"
+    assert matched["method", "none", "lora"] == 2 * 4
+    with pytest.raises(SpecError, match=r"train.*leave `lora.lr` out"):
+        plan_of(text.replace("{alpha: 8}", "{alpha: 8, lr: 1.0e-4}"))
+    with pytest.raises(SpecError, match="greater than 0"):
+        plan_of(text.replace("5e-5", "0"))
+
+
+def test_a_rank_of_one_inclusion_alone_sets_it_apart() -> None:
+    text = MATRIX.replace("seed: [1, 2]", "seed: 1") + "include: [{method: lora, rank: 64, masking: prompt}]\n"
+    ranks = {(each.method, each.rank) for each in variants(parse_spec(text, "m.yaml"))}
+    assert {("lora", 16), ("lora", 64)} <= ranks and {rank for method, rank in ranks if method != "lora"} <= {None}
+
+
 def test_an_unvaried_training_setting_leaves_names_and_digests_alone() -> None:
     plain, given = plan_of(), plan_of(MATRIX + "train: {eos_in_loss: false}\n")
     assert [each.variant for each in plain.variants] == [each.variant for each in given.variants]

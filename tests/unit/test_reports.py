@@ -28,6 +28,7 @@ from reports.samples import samples
 from reports.terminal import fit, print_result
 from reports.wording import (
     columns,
+    curve_words,
     duration,
     figure,
     labels,
@@ -205,6 +206,18 @@ def test_a_curve_stands_in_the_report_drawn_and_alive(bill: tuple[LedgerRow, ...
     page = lxml.html.fromstring(report_html(found, bill, ()))
     assert page.get_element_by_id("curve-plot-0").xpath(".//*[local-name()='svg']")
     assert "p < 0.001; bends: p = 0.25" in page.text_content()
+
+
+def test_a_curve_over_a_learning_rate_has_a_logarithmic_axis(bill: tuple[LedgerRow, ...]) -> None:
+    ends = tuple(CurvePoint(x=x, difference=y, interval=None) for x, y in ((1e-5, 0.0), (1e-3, 1.5)))
+    curve = Curve(
+        axis="lr", measure=result().primary, degree=1, log=True, scope="recipe", levels=ends, fitted=ends,
+        p_slope=None, p_bend=None,
+    )  # fmt: skip
+    drawn = svg(page_plots(result().model_copy(update={"curves": (curve,)}), bill)["curve-plot-0"])
+    texts = set(lxml.html.fromstring(drawn).itertext())
+    assert texts >= {"learning rate", "0.00001", "0.001"} and "0.0001" not in texts
+    assert "in its logarithm" in curve_words(curve)
 
 
 def test_report_of_a_run_in_which_everything_failed(bill: tuple[LedgerRow, ...]) -> None:
