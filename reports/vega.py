@@ -237,7 +237,7 @@ def share_plot(rows: Sequence[Row]) -> Spec:
     }
 
 
-def loss_plot(rows: Sequence[Row], x: str) -> Spec:
+def loss_plot(rows: Sequence[Row], x: str, *, narrow: bool = False) -> Spec:
     """A line a variant, cells told apart by colour and dash; points: validation.
 
     A click on the legend dims the other cells. `rows`: label, variant, kind, `x` (step or loss_tokens), loss.
@@ -245,8 +245,8 @@ def loss_plot(rows: Sequence[Row], x: str) -> Spec:
     cells = list(dict.fromkeys(row["label"] for row in rows))
     colours = {"domain": cells, "range": [COLOURS[i % len(COLOURS)] for i in range(len(cells))]}
     dashes = {"domain": cells, "range": [DASHES[i % len(DASHES)] for i in range(len(cells))]}
-    legend = {"title": None, "orient": "top", "columns": 2, "labelLimit": 430, "symbolType": "stroke",
-              "columnPadding": 24}  # fmt: skip
+    room = {"columns": 1, "labelLimit": 215} if narrow else {"columns": 2, "labelLimit": 430, "columnPadding": 24}
+    legend = {"title": None, "orient": "top", "symbolType": "stroke"} | room
     title = {"step": "optimizer step", "loss_tokens": "loss-bearing tokens seen"}[x]
     place = {
         "x": quantity(x) | {"title": title, "axis": {"tickCount": 8, "format": "~s"}},

@@ -47,7 +47,9 @@ def _summary(audit: AuditSummary) -> None:
         st.dataframe(frame, hide_index=True, height="content")
 
 
+@st.fragment
 def _findings(run: MatrixRun, store: Store, result: Result) -> None:
+    """A fragment, so that a choice draws the findings anew and nothing else."""
     frame = _frame(run, store, stamp(run.folder))
     if frame.empty:
         return

@@ -37,6 +37,12 @@ def show(root: Path) -> None:
     store, run, result = choose_run(root)
     measure = choose_measure(result)
     st.title("Items")
+    _items(run, store, result, measure)
+
+
+@st.fragment
+def _items(run: MatrixRun, store: Store, result: Result, measure: MeasureInfo) -> None:
+    """A fragment, so that going from item to item does not draw the whole app anew."""
     found = items_of(run, store, measure.name, stamp(run.folder))
     if found.empty:
         st.info("The texts of this matrix's items are not in this store: it was published without them.")

@@ -11,7 +11,7 @@ from harness.records.result import Result
 from harness.store import MatrixRun, Store
 from leaderboard import view
 from leaderboard.outcome import stamp
-from leaderboard.session import choose_run, note, offer, plot, unmarked
+from leaderboard.session import choose_run, narrow, note, offer, plot, unmarked
 from reports.ledger import LedgerRow, budget_notes, cell_budgets, ledger
 from reports.vega import loss_plot
 from reports.wording import labels
@@ -40,7 +40,9 @@ def _bill(_run: MatrixRun, _store: Store, key: tuple[str, ...]) -> tuple[LedgerR
     return ledger(_run, _store, answers=False)
 
 
+@st.fragment
 def _curves(result: Result, rows: list[LedgerRow]) -> None:
+    """A fragment, so that a choice draws the curves anew and not the ledger."""
     st.subheader("Loss")
     cells = {row.variant.cell: None for row in rows}
     order = [row.cell for row in result.rows if row.cell in cells] or list(cells)
@@ -57,7 +59,7 @@ def _curves(result: Result, rows: list[LedgerRow]) -> None:
         st.info("No loss was recorded for these cells." if chosen else "Choose a cell.")
         return
     columns = ["label", "variant", "kind", X[against], "loss"]
-    drawn = loss_plot(view.records(frame[columns].round({"loss": 4})), X[against])
+    drawn = loss_plot(view.records(frame[columns].round({"loss": 4})), X[against], narrow=narrow())
     plot(drawn, "Training loss of the chosen cells")
     points = " Points: loss on the validation part." if (frame["kind"] == "validation").any() else ""
     st.caption(
@@ -94,7 +96,7 @@ def _ledger(result: Result, rows: tuple[LedgerRow, ...]) -> None:
     )
     number = st.column_config.NumberColumn
     config = {
-        "variant": st.column_config.TextColumn("Variant", width="medium", pinned=True),
+        "variant": st.column_config.TextColumn("Variant", width=320, pinned=not narrow()),
         "steps": number("Steps", format="localized"),
         "loss_tokens": number("Loss-bearing tokens", format="localized"),
         "tokens_seen": number("Tokens seen", format="localized"),
