@@ -19,6 +19,7 @@ import torch
 from harness.errors import ModelError
 from harness.generators.choosing import Chooser, Row, dice_of
 from harness.generators.decoding import ATTENTION, start_decoding
+from harness.generators.endings import Endings
 from harness.generators.layout import lay_by_columns
 from harness.prompts import (
     PromptStyle,
@@ -27,11 +28,10 @@ from harness.prompts import (
     inference_prompt,
     refuse_another_style,
     render,
-    stop_strings,
 )
 from harness.records.data import Example, SplitExample
 from harness.records.inputs import GenerateInput
-from harness.records.rows import FinishReason, Generation
+from harness.records.rows import Generation
 from harness.records.settings import GenerateSettings, ReferenceLength
 from trainers.checkpoints import load_variant
 from trainers.masking import encode_prompt
@@ -131,33 +131,6 @@ def pieces(tasks: Sequence[Task], batch_size: int) -> list[list[Task]]:
     return [by_length[first : first + size] for first in range(0, len(by_length), size)]
 
 
-class Endings:
-    """What ends a response: end-of-sequence tokens, and the style's stop strings however they are spelled in tokens."""
-
-    def __init__(self, tokenizer: Any, configuration: Any, style: PromptStyle) -> None:
-        """`configuration`: the model's generation config; None where it has none."""
-        self._tokenizer, self._strings = tokenizer, stop_strings(style)
-        configured = getattr(configuration, "eos_token_id", None)
-        listed = configured if isinstance(configured, list) else [configured]
-        spelled = [tokenizer.encode(stop, add_special_tokens=False) for stop in self._strings]
-        single = [ids[0] for ids in spelled if len(ids) == 1]
-        self.tokens = frozenset(id for id in [tokenizer.eos_token_id, *listed, *single] if id is not None)
-        # a token stands for at least one byte; one more, for the space that some tokenizers swallow at a text's start
-        self._tail = 1 + max((len(stop.encode()) for stop in self._strings), default=-1)
-
-    def reason(self, row: Row) -> FinishReason | None:
-        """Why the row has ended; None where it goes on."""
-        if row.ids[-1] in self.tokens:
-            return "eos"
-        if self._strings and self._stopped(row.ids[-self._tail :]) and self._stopped(row.ids):
-            return "eos"
-        return "length" if len(row.ids) >= row.limit else None
-
-    def _stopped(self, ids: list[int]) -> bool:
-        text = self._tokenizer.decode(ids, skip_special_tokens=True)
-        return any(stop in text for stop in self._strings)
-
-
 def responses(
     model: LoadedModel, tasks: Sequence[Task], settings: GenerateSettings, ends: Endings
 ) -> Iterator[list[Row]]:
@@ -207,7 +180,8 @@ def check_room(tasks: Sequence[Task], context_length: int) -> None:
 def generation(tokenizer: Any, style: PromptStyle, task: Task, row: Row, ends: Endings) -> Generation:
     """The row as it is kept: the answer inside its text, and how it came."""
     kept = row.ids[:-1] if row.ids[-1] in ends.tokens else row.ids
-    found = answer(style, tokenizer.decode(kept, skip_special_tokens=True))
+    own = ends.without_header(kept)
+    found = answer(style, tokenizer.decode(own, skip_special_tokens=True))
     return Generation(
         example_id=task.example_id,
         sample=task.sample,
@@ -215,5 +189,5 @@ def generation(tokenizer: Any, style: PromptStyle, task: Task, row: Row, ends: E
         finish_reason=ends.reason(row) or "length",
         tokens=len(row.ids),
         seconds=row.seconds,
-        cuts=found.cuts,
+        cuts=found.cuts if len(own) == len(kept) else (*found.cuts, "template"),
     )

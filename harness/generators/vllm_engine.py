@@ -12,7 +12,8 @@ from typing import Any
 
 from harness.errors import MissingExtra, ModelError
 from harness.generators.choosing import Row, dice_of
-from harness.generators.local import Endings, Task, check_room, generation, pieces, prompt_of, tasks_of
+from harness.generators.endings import Endings
+from harness.generators.local import Task, check_room, generation, pieces, prompt_of, tasks_of
 from harness.prompts import PromptStyle, refuse_another_style, stop_strings
 from harness.records.data import SplitExample
 from harness.records.inputs import GenerateInput

@@ -49,6 +49,13 @@ def render_chat_template(example: Example, tokenizer: Any) -> tuple[Segment, ...
     return tuple(template.segments)
 
 
+def around_answer(tokenizer: Any) -> tuple[Segment, Segment]:
+    """(what the template puts before an answer, what closes it); raises ModelError as `render_chat_template`."""
+    asked = Example(id="probe", instruction="Name a colour.", output="Red.")
+    header, _, closing = render_chat_template(asked, tokenizer)[-3:]
+    return header, closing
+
+
 @dataclass(frozen=True, slots=True)
 class _Shield:
     """Control tokens that an entry's text spells out, each with the character that stands in for it."""

@@ -129,7 +129,7 @@ class GenerateInput(Record):
 
     stage: Literal["generate"] = "generate"
     source: Literal["local"] = "local"
-    version: int = 2
+    version: int = 3
     weights: str
     base: str
     data: str

@@ -1,0 +1,52 @@
+"""What ends a response in a chat template: its closing token, whatever EOS is; and a header that a model repeats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.generators.choosing import Row
+from harness.generators.endings import Endings
+from harness.generators.local import Task, generation
+from harness.prompts import STYLES, render
+from harness.records.data import Example
+from tests.small_tokenizers import LOSSLESS, Kind, tokenizer_of
+from trainers.tokens import encoder_of
+
+STYLE = STYLES["chat-template"]
+EXAMPLE = Example(id="e", instruction="Name a pet.", output="A cat")
+
+
+def written(tokenizer: Any, roles: tuple[str, ...]) -> list[int]:
+    """Ids of the example's segments with these roles, one after another."""
+    segments = {segment.role: segment for segment in render(STYLE, EXAMPLE, tokenizer)}
+    return [id for role in roles for id in encoder_of(tokenizer).ids(segments[role], begins=False)]
+
+
+def kept(tokenizer: Any, ids: list[int], limit: int = 99) -> tuple[str, str, tuple[str, ...]]:
+    """Text, finish reason and cuts of a response that went as far as these ids, or ended before."""
+    ends = Endings(tokenizer, None, STYLE)
+    row = Row(0, (), limit, None)
+    for id in ids:
+        row.ids.append(id)
+        if ends.reason(row) is not None:
+            break
+    found = generation(tokenizer, STYLE, Task("e", 0, (), limit), row, ends)
+    return found.text.strip(), found.finish_reason, tuple(found.cuts)
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_an_answer_ends_where_the_template_closes_it_though_eos_is_another(kind: Kind) -> None:
+    tokenizer = tokenizer_of(kind)
+    assert tokenizer.eos_token == "</s>"
+    on_and_on = written(tokenizer, ("response", "end", "prompt", "header", "response"))
+    assert kept(tokenizer, on_and_on) == ("A cat", "eos", ())
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_a_header_that_is_repeated_is_cut_and_counted(kind: Kind) -> None:
+    tokenizer = tokenizer_of(kind)
+    assert kept(tokenizer, written(tokenizer, ("header", "response", "end"))) == ("A cat", "eos", ("template",))
+    words = tokenizer.encode("assistant: a cat", add_special_tokens=False)
+    assert kept(tokenizer, words, limit=len(words))[2] == (), "the word alone is the answer's own"
