@@ -10,18 +10,7 @@ from harness.records.result import CellScore, Comparison, Curve, Interval, Measu
 from harness.records.variant import Cell
 from harness.words import p_words
 
-AXES = (
-    "model",
-    "prompt_style",
-    "method",
-    "masking",
-    "prompt_loss_weight",
-    "eos_in_loss",
-    "train_on",
-    "truncate",
-    "lr",
-    "rank",
-)
+AXES = tuple(Cell.model_fields)
 """The axes of a cell, in the order in which its name gives them."""
 NONE = "–"
 """What stands where there is no value."""

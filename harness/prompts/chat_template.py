@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import DataError, ModelError
 from harness.prompts.segments import Role, Segment, conversation
-from harness.records.data import Example
+from harness.records.data import Example, Turn
 
 FIXED_DATE = "26 Jul 2024"
 """For templates that name today's date: two renderings of one conversation have to be the same text."""
@@ -50,10 +50,19 @@ def render_chat_template(example: Example, tokenizer: Any) -> tuple[Segment, ...
 
 
 def around_answer(tokenizer: Any) -> tuple[Segment, Segment]:
-    """(what the template puts before an answer, what closes it); raises ModelError as `render_chat_template`."""
+    """(what the template puts before an answer, what closes it); empty where it takes no plain question.
+
+    Raises ModelError as `render_chat_template`.
+    """
     asked = Example(id="probe", instruction="Name a colour.", output="Red.")
-    header, _, closing = render_chat_template(asked, tokenizer)[-3:]
-    return header, closing
+    introduced = asked.model_copy(update={"history": (Turn(role="system", text="Be brief."),)})
+    for example in (asked, introduced):  # some templates demand a system message
+        try:
+            header, _, closing = render_chat_template(example, tokenizer)[-3:]
+        except DataError:
+            continue
+        return header, closing
+    return Segment("", "header"), Segment("", "end")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from harness.generators.endings import Endings
 from harness.generators.local import Task, generation
 from harness.prompts import STYLES, render
 from harness.records.data import Example
-from tests.small_tokenizers import LOSSLESS, Kind, tokenizer_of
+from tests.small_tokenizers import CHATML, LOSSLESS, Kind, tokenizer_of
 from trainers.tokens import encoder_of
 
 STYLE = STYLES["chat-template"]
@@ -50,3 +51,12 @@ def test_a_header_that_is_repeated_is_cut_and_counted(kind: Kind) -> None:
     assert kept(tokenizer, written(tokenizer, ("header", "response", "end"))) == ("A cat", "eos", ("template",))
     words = tokenizer.encode("assistant: a cat", add_special_tokens=False)
     assert kept(tokenizer, words, limit=len(words))[2] == (), "the word alone is the answer's own"
+
+
+@pytest.mark.parametrize("demand", ["messages[0]['role'] != 'system'", "messages|length < 9"])
+def test_a_template_that_takes_no_plain_question_keeps_nobody_from_answering(demand: str) -> None:
+    tokenizer = deepcopy(tokenizer_of("byte-level"))
+    tokenizer.chat_template = f"{{% if {demand} %}}{{{{ raise_exception('no') }}}}{{% endif %}}" + CHATML
+    ends = Endings(tokenizer, None, STYLE)
+    closing = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert (closing in ends.tokens, bool(ends.header)) == ((True, True) if "system" in demand else (False, False))

@@ -394,6 +394,8 @@ def test_learning_rate_and_rank_are_axes() -> None:
         plan_of(text.replace("{alpha: 8}", "{alpha: 8, lr: 1.0e-4}"))
     with pytest.raises(SpecError, match="greater than 0"):
         plan_of(text.replace("5e-5", "0"))
+    with pytest.raises(SpecError, match="finite"):
+        plan_of(text.replace("5e-5", ".inf"))
 
 
 def test_a_rank_of_one_inclusion_alone_sets_it_apart() -> None:
