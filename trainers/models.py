@@ -32,7 +32,8 @@ LEGACY_HUB_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _FOLDER_PATTERNS = ("*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "*.py")
-_HUB_PATTERNS = [*_FOLDER_PATTERNS, "pytorch_model*.bin"]
+_PICKLED = "pytorch_model*.bin"  # weights from before safetensors: read where there are no others
+_HUB_PATTERNS = [*_FOLDER_PATTERNS, _PICKLED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,14 @@ def _locate_folder(name: str, path: Path, trust_remote_code: bool) -> BaseSource
 
 def folder_sha256(folder: Path) -> str:
     """Hex sha256 over (relative path, file sha256) of config, tokenizer and weight files, sorted by path."""
-    files = sorted({path for pattern in _FOLDER_PATTERNS for path in folder.glob(pattern)})
-    listing = [[path.relative_to(folder).as_posix(), file_sha256(path)] for path in files]
+    listing = [[path.relative_to(folder).as_posix(), file_sha256(path)] for path in _content(folder)]
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+
+def _content(folder: Path) -> list[Path]:
+    """The files that make the model, sorted."""
+    patterns = _FOLDER_PATTERNS if any(folder.glob("*.safetensors")) else _HUB_PATTERNS
+    return sorted({path for pattern in patterns for path in folder.glob(pattern)})
 
 
 def _hub_commit(name: str, revision: str | None) -> str:
@@ -198,7 +204,7 @@ def _snapshot(source: BaseSource, patterns: list[str] | None = None) -> Path:
 def _convert_folder(origin: Path, folder: Path, source: BaseSource) -> None:
     """Copy safetensors as they are; older pickled weights are read (weights only) and saved anew."""
     if any(origin.glob("*.safetensors")):
-        for path in sorted({path for pattern in _FOLDER_PATTERNS for path in origin.glob(pattern)}):
+        for path in _content(origin):
             shutil.copyfile(path, folder / path.name)
         return
     with quiet(), _readable(source.name):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from harness.errors import MissingExtra, ModelError
 from harness.gguf import locate_gguf
@@ -85,6 +86,21 @@ def test_converting_a_folder_keeps_weights_and_tokenizer(tmp_path: Path) -> None
     assert ours.tokenizer.encode("The cat") == theirs.tokenizer.encode("The cat")
     for (name, a), b in zip(ours.model.state_dict().items(), theirs.model.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
+
+
+def test_pickled_weights_belong_to_a_folders_identity_where_there_are_no_others(tmp_path: Path) -> None:
+    known = set()
+    for seed in (0, 1):
+        origin = save_tiny_folder(tmp_path / str(seed), seed=seed)
+        weights = origin / "model.safetensors"
+        torch.save(load_file(weights), origin / "pytorch_model.bin")
+        weights.unlink()
+        known.add(locate(str(origin)).identity)
+        convert(locate(str(origin)), tmp_path / f"base-{seed}")
+        ours, theirs = load(tmp_path / f"base-{seed}", dtype=torch.float32), load(origin, dtype=torch.float32)
+        for (name, a), b in zip(ours.model.state_dict().items(), theirs.model.state_dict().values(), strict=True):
+            assert torch.equal(a, b), name
+    assert len(known) == 2
 
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path: Path) -> None:
