@@ -57,6 +57,10 @@ class JudgeError(HarnessError):
     """A judge that cannot be set up or reached at all; single failed calls are `Failed` judgments instead."""
 
 
+class BudgetSpent(JudgeError):
+    """A limit that the user set is reached; what was answered is kept."""
+
+
 class MissingExtra(HarnessError):
     """An optional package is not installed."""
 

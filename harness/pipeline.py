@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError, StoreError, TrainingFailed
+from harness.errors import BudgetSpent, HarnessError, MissingExtra, StoreError, TrainingFailed
 from harness.progress import BAR_OF, Watcher
-from harness.records.inputs import AskInput, ContestInput, DataInput, JudgeInput, StageKey, StopRule
+from harness.records.inputs import DataInput, StageKey
 from harness.records.plan import FailedVariant, Plan, PlannedStage, VariantPlan
 from harness.records.result import Result
 from harness.resolved import Resolved
@@ -68,11 +69,16 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
 
     `budget`: judges.budget.Budget, what its judges may cost; None: no limit.
 
-    A variant whose training breaks off stands in the result as failed, and the others go on.
+    A variant whose training breaks off stands in the result as failed, and the others go on. Any other error of a stage
+    (a server that hangs up, a prompt without room) is raised, and nothing compared, once all is made that does not
+    depend on it; a service that failed is not asked again.
     """
     folder = store.write_matrix(plan, matrix_yaml)
     made: Counter[str] = Counter()
-    failures: dict[StageKey, FailedVariant] = {}
+    failures: list[FailedVariant] = []
+    lost: set[str] = set()  # digests of what could not be made, and of what reads it
+    down: set[str] = set()  # services that failed
+    errors: list[HarnessError] = []
     bar = ""
     labels, quiet = stage_labels(plan), quick_stages(plan)
     workshop = Workshop(
@@ -87,7 +93,9 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
         budget=budget,
     )
     for stage in missing(plan, store):
-        if depends_on_failure(plan, stage.key, failures) or lacks_input(stage, store, failures):
+        service = getattr(stage.input, "model_identity", None)
+        if service in down or not lost.isdisjoint(reads(stage.input.model_dump())):
+            lost.add(stage.key.digest)
             continue
         bar = BAR_OF[stage.key.stage]
         label = labels.get(stage.key, stage.key.stage)
@@ -98,14 +106,26 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
             made[stage.key.stage] += done
             status = "made" if done else "made by another process"
         except TrainingFailed as e:
-            failures[stage.key] = FailedVariant(variant=label, stage=stage.key.stage, reason=str(e))
+            failures.append(FailedVariant(variant=label, stage=stage.key.stage, reason=str(e)))
+            lost.add(stage.key.digest)
             watcher.say(f"{label} failed: {e}")
             status = "failed"
+        except (StoreError, MissingExtra, BudgetSpent):
+            raise
+        except HarnessError as e:
+            errors.append(e)
+            lost.add(stage.key.digest)
+            if service is not None:
+                down.add(service)
+            watcher.say(f"{label}: {e}")
+            status = "unfinished"
         store.log(plan.matrix, label, stage.key, status)
         if stage.key not in quiet:
             watcher.end(bar, label, "" if status == "made" else status)
     workshop.close()
-    result = conclude(spec, plan, store, tuple(failures.values()))
+    if errors:
+        raise errors[0]
+    result = conclude(spec, plan, store, tuple(failures))
     return Outcome(result, folder, made)
 
 
@@ -157,28 +177,16 @@ def keys_of(each: VariantPlan) -> list[StageKey]:
     return [each.train, *own] if each.train else own
 
 
-def depends_on_failure(plan: Plan, key: StageKey, failures: dict[StageKey, FailedVariant]) -> bool:
-    """Whether every variant that needs this stage has failed."""
-    needing = [each for each in plan.variants if key in keys_of(each)]
-    return bool(needing) and all(each.train in failures for each in needing)
-
-
-def lacks_input(stage: PlannedStage, store: Store, failures: dict[StageKey, FailedVariant]) -> bool:
-    """Whether a pairwise judge's opponent, or a cell of its contest, failed: there is nothing to ask or to read."""
-    if not failures:
-        return False
-    match stage.input:
-        case AskInput(stop=StopRule(judged=judged)):
-            return store.sealed(StageKey(stage="judge", digest=judged)) is None
-        case AskInput(against=str(against)) if against != "reference":
-            return store.sealed(StageKey(stage="generate", digest=against)) is None
-        case ContestInput(contestants=cells):
-            keys = [StageKey(stage="generate", digest=each) for digests in cells for each in digests]
-            return any(store.sealed(key) is None for key in keys)
-        case JudgeInput(replies=replies):
-            return store.sealed(StageKey(stage="ask", digest=replies)) is None
-        case _:
-            return False
+def reads(value: Any) -> Iterator[str]:
+    """Every text in a dumped stage input: the digests of the objects that it reads are among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from reads(each)
+    elif isinstance(value, Sequence):
+        for each in value:
+            yield from reads(each)
 
 
 def measure_judges(plan: Plan, resolved: Resolved, store: Store, watcher: Watcher, budget: Any = None) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from harness.errors import HarnessError, JudgeError
+from harness.errors import BudgetSpent, HarnessError, JudgeError
 from harness.records.rows import NoReply, ReplyRow, Same
 from harness.records.settings import AskLimits, Price
 from judges.base import Answer, Busy, Judge, Request
 from judges.batches import ask_in_batches
-from judges.budget import Budget, BudgetSpent, cost_of
+from judges.budget import Budget, cost_of
 from judges.pace import Pace
 from judges.questions import PlannedRequest
 from judges.rows import CHARACTERS_A_TOKEN, no_reply_row, place, reply_row

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
 from harness.credentials import redact
-from harness.errors import JudgeError
+from harness.errors import BudgetSpent, JudgeError
 from harness.records.rows import NoReply, ReplyRow
 from harness.records.settings import Price
 from judges.base import Answer, Busy, Request
-from judges.budget import Budget, BudgetSpent, cost_of
+from judges.budget import Budget, cost_of
 from judges.questions import PlannedRequest
 from judges.rows import CHARACTERS_A_TOKEN, MOST_REASON, place, reply_row
 

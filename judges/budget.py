@@ -12,16 +12,12 @@ from pathlib import Path
 
 import yaml
 
-from harness.errors import JudgeError
+from harness.errors import BudgetSpent
 from harness.records.settings import Price
 from judges.base import Options
 
 MILLION = 1e6
 LITELLMS_LIST = "model_prices_and_context_window_backup.json"
-
-
-class BudgetSpent(JudgeError):
-    """A limit that the user set is reached; what was answered is kept."""
 
 
 @dataclass(frozen=True, slots=True)

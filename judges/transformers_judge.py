@@ -89,7 +89,10 @@ class TransformersJudge:
 
     def close(self) -> None:
         """Let the model go."""
+        from trainers.memory import release
+
         self._model = None
+        release()
 
     def _prompt(self, request: Request) -> list[int]:
         """Token ids up to the reply's beginning."""
@@ -133,7 +136,7 @@ class TransformersJudge:
         """Natural-log probability of each piece after `ids`, which are computed once."""
         torch = self._torch
         head = self._model(torch.tensor([ids], device=self._device), use_cache=True)
-        first = torch.log_softmax(head.logits[0, -1].double(), -1)  # (V,)
+        first = torch.log_softmax(head.logits[0, -1].cpu().double(), -1)  # (V,)
         found: list[float] = []
         for begin in range(0, len(pieces), AT_ONCE):
             part = list(pieces[begin : begin + AT_ONCE])
@@ -145,7 +148,7 @@ class TransformersJudge:
             for row, piece in enumerate(part):
                 mask[row, len(ids) + len(piece) :] = 0
             logits = self._model(rows, past_key_values=cache, attention_mask=mask, use_cache=True).logits  # (B, W, V)
-            following = torch.log_softmax(logits.double(), -1)  # position t predicts t+1
+            following = torch.log_softmax(logits.cpu().double(), -1)  # position t predicts t+1
             for row, piece in enumerate(part):
                 rest = (float(following[row, place, piece[place + 1]]) for place in range(len(piece) - 1))
                 found.append(math.fsum([float(first[piece[0]]), *rest]))

@@ -20,6 +20,7 @@ from harness.errors import HarnessError, TrainingFailed
 from harness.records.job import JobOutcome, Launch, StepDone, TrainJob
 from harness.records.rows import LossRow
 from harness.records.seal import TrainFacts
+from trainers.memory import release
 
 POLL_SECONDS = 0.1
 END_SECONDS = 20
@@ -37,6 +38,7 @@ def train_together(job: TrainJob, launch: Launch, folder: Path, on_step: Callabl
     devices, there = launch.devices, torch.cuda.device_count()
     if launch.launcher is None and there and devices > there:
         raise HarnessError(f"train.devices: {devices} wanted, {there} there", hint=f"say devices: {there}")
+    release()
     folder.mkdir(parents=True, exist_ok=True)
     file, log = folder / "job.json", folder / "log.txt"
     file.write_text(job.model_dump_json(), encoding="utf-8")

@@ -29,7 +29,8 @@ def metered() -> Iterator[Meter]:
     """Measure peak memory and energy of what runs within the context.
 
     Memory is the accelerator's where there is one, else the resident memory of this process; where its mark cannot be
-    reset (other systems than Linux), it is the highest since the process began. Energy is that of the whole machine.
+    reset (other systems than Linux), it is the highest since the process began. Energy is that of the process's GPU, or
+    of the whole machine without one.
     """
     meter, before = Meter(), _energy()
     _reset_peak()
@@ -76,13 +77,18 @@ def _peak() -> int:
 
 
 def _energy() -> float | None:
-    """Joules since some time in the past: of the GPU where its driver says, else of the CPU package."""
+    """Joules since some time in the past: of this process's GPU if its driver says, of the CPU where there is none.
+
+    Where there is a GPU and its driver says nothing, None: the CPU's share would pass for the whole.
+    """
     if torch.cuda.is_available():
         with suppress(Exception):
             import pynvml
 
             pynvml.nvmlInit()
-            return pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(0)) / 1e3  # type: ignore[no-any-return]
+            unique = f"GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
+            return pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByUUID(unique)) / 1e3  # type: ignore[no-any-return]
+        return None
     with suppress(OSError, ValueError):
         return int(RAPL.read_text()) / 1e6
     return None

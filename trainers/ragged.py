@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
@@ -99,7 +100,11 @@ def choose(
 @lru_cache(maxsize=1)
 def installed() -> frozenset[Kernel]:
     """Kernels that this Python has: the package flash-attn, and PyTorch's own from 2.11 on."""
-    there: set[Kernel] = {"flash-attn"} if find_spec("flash_attn") is not None else set()
+    there: set[Kernel] = set()
+    with suppress(ImportError):  # a folder of that name may hold other versions' modules only, or a broken build
+        from flash_attn import flash_attn_varlen_func
+
+        there.update({"flash-attn"} if callable(flash_attn_varlen_func) else ())
     if find_spec("torch.nn.attention.varlen") is not None:
         from torch.nn.attention.varlen import varlen_attn
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from harness.errors import DataError
+from harness.errors import DataError, TrainingFailed
 from harness.prompts import PromptStyle, freeze
 from harness.records.base import digest
 from harness.records.inputs import TrainInput
@@ -27,6 +27,7 @@ from trainers.compiling import compiled_layers
 from trainers.distributed import rank, said_by_first, sum_over_all, turns, wait_for_all
 from trainers.ledger import Meter, metered, training_flops
 from trainers.mask_preview import preview_of, write_preview
+from trainers.memory import running_out_is
 from trainers.methods import adapt, trained_parameters
 from trainers.models import LoadedModel, load
 from trainers.packing import padding_free, weighted_loss
@@ -43,6 +44,11 @@ from trainers.token_shards import TokenShards
 OnStep = Callable[[LossRow, int], None]
 """Called after each optimizer step with its row and the total number of steps."""
 
+
+NO_ROOM = TrainingFailed(
+    "out of memory beside the training steps: the model, its optimizer state or a validation pass does not fit",
+    hint="use a smaller model, method lora or qlora, or more devices with train.sharding: fsdp",
+)
 
 VALIDATED = ("evaluate_every", "early_stopping", "keep")
 """Settings that mean nothing without a validation part."""
@@ -61,6 +67,7 @@ class FitReport:
     """The step whose weights the model has now."""
 
 
+@running_out_is(NO_ROOM)
 def train_variant(  # noqa: PLR0913 - the stage's whole interface
     input: TrainInput,
     base_folder: Path,
@@ -79,7 +86,7 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
 
     `on_step` is called for every step from the first, those of a resumed checkpoint replayed. Checkpoints are removed
     at the end. `sharded`: split the weights over the processes of the group. Raises DataError for rows that do not fit,
-    TrainingFailed when the loss is not finite.
+    TrainingFailed when the loss is not finite or memory runs out.
     """
     base = _base(input, base_folder, trust_remote_code)
     policy = mask_policy(input)
@@ -117,6 +124,8 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
         write_preview(preview_of(base.tokenizer, rows, style, policy), folder)
         checkpoints.clear()
     wait_for_all()
+    if torch.cuda.is_available() and meter.energy_joules is not None:  # on CPUs each process counted the whole machine
+        meter.energy_joules = sum_over_all(meter.energy_joules, device())
     return _facts(report, rows, input, Size(parameters, trained, head), meter)
 
 
@@ -161,7 +170,7 @@ def fit(
         recomputing(model, settings.gradient_checkpointing),
         compiled_layers(model, settings.compile),
         nullcontext(StandingGradients()) if by_autograd else standing_gradients(model) as standing,
-        torch.random.fork_rng(),
+        torch.random.fork_rng([model.device] if model.device.type == "cuda" else []),
     ):
         micro = settings.micro_batch_size or settings.batch_size
         stepper = Stepper(model, optimizer, standing, settings, precision, micro)

@@ -23,7 +23,7 @@ from torch.nn import functional
 class Slot:
     """Where one matrix's gradient is collected, and its copy in autocast's dtype.
 
-    `fresh`: nothing of this step is in the gradient yet; `stale`: the copy is of an earlier step.
+    `fresh`: nothing of this step is in the gradient yet; `stale`: the weight may have changed since it was copied.
     """
 
     weight: nn.Parameter
@@ -80,9 +80,11 @@ class StandingGradients:
     def hand_over(self) -> None:
         """After the last backward pass of a step: gradients become `parameter.grad`; an unused matrix has none.
 
-        What autograd brought (a matrix used beside its layer's forward, as in a norm of weights) is added.
+        What autograd brought (a matrix used beside its layer's forward, as in a norm of weights) is added. What follows
+        changes the weights, and a validation may see them before the next step begins.
         """
         for parameter, slot in self.slots.items():
+            slot.stale = True
             if slot.fresh:
                 continue
             if parameter.grad is not None:

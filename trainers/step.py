@@ -13,9 +13,10 @@ import torch
 from harness.errors import MissingExtra, TrainingFailed
 from harness.records.rows import LossRow
 from harness.records.settings import OptimizerName, TrainSettings
-from trainers.distributed import sum_gradients, sum_over_all, turns, world
+from trainers.distributed import rank, sum_gradients, sum_over_all, turns, world
 from trainers.eight_bit import eight_bit_adamw
 from trainers.masking import EncodedRow
+from trainers.memory import is_out_of_memory
 from trainers.methods import trained_parameters
 from trainers.neftune import noisy_embeddings
 from trainers.packing import weighted_loss
@@ -63,7 +64,7 @@ class Stepper:
         """Loss of the batch, its gradients in place."""
         while True:
             try:
-                torch.manual_seed(seed)
+                torch.manual_seed(seed + rank())  # each process draws for its own rows
                 return self._forward_and_backward(batch)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -120,11 +121,6 @@ def make_optimizer(
     for group in optimizer.param_groups:  # as its first step would; a resumed training has its first step behind it
         group["setup"], group["step"] = True, torch.tensor(0, dtype=torch.int32)
     return optimizer  # type: ignore[no-any-return]
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, on an accelerator or on the CPU (whose allocator raises a plain RuntimeError)."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _too_large(step: int, batch: Sequence[NamedRow]) -> TrainingFailed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -16,13 +17,16 @@ from harness.records.seal import TrainFacts
 from trainers.distributed import rank
 from trainers.sft import train_variant
 
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for one another: one alone loads and saves a large model while the others stand by."""
+
 
 def main(path: Path) -> int:
     """Train what the job file says. Every process computes its share; rank 0 alone writes."""
     job = TrainJob.model_validate_json(path.read_bytes())
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     try:
         facts = _train(job)
     except HarnessError as e:

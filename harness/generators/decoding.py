@@ -127,7 +127,11 @@ def stored_attention(  # noqa: PLR0913 - the signature that transformers' regist
     sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention of every token to its own row; returns (1, T, heads, D)."""
+    """Causal attention of every token to its own row; returns (1, T, heads, D).
+
+    Under autocast, positions leave queries and keys in float32; they are kept and used in the values' dtype.
+    """
+    query, key = query.to(value.dtype), key.to(value.dtype)
     found, old = [], store.old
     if old:
         newest = query[:, :, :old], key[:, :, :old], value[:, :, :old]

@@ -35,10 +35,15 @@ from harness.records.rows import Generation
 from harness.records.settings import GenerateSettings, ReferenceLength
 from trainers.checkpoints import load_variant
 from trainers.masking import encode_prompt
+from trainers.memory import running_out_is
 from trainers.models import LoadedModel
 from trainers.packing import padding_free
 from trainers.precision import autocast, device, resolve
 
+NO_ROOM = ModelError(
+    "out of memory while answering",
+    hint="lower generate.batch_size (memory grows with it) or generate.max_new_tokens, or take a smaller model",
+)
 PIECE = 8
 """A piece of the work is this many batches: what a kill may lose, and how seldom the batch runs empty."""
 
@@ -78,10 +83,12 @@ def generate_variant(
     """
     if not input.settings.force_style:
         refuse_another_style(weights_folder or base_folder, style)
-    model = load_variant(weights_folder, base_folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
-    model.model.to(device())
-    tests = (split_example.example for split_example in examples if split_example.split == "test")
-    yield from generate(model, [prompt_of(each, style, model.tokenizer) for each in tests], input.settings, style, done)
+    with running_out_is(NO_ROOM):
+        model = load_variant(weights_folder, base_folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
+        model.model.to(device())
+        tests = [split_example.example for split_example in examples if split_example.split == "test"]
+        prompts = [prompt_of(each, style, model.tokenizer) for each in tests]
+        yield from generate(model, prompts, input.settings, style, done)
 
 
 def prompt_of(example: Example, style: PromptStyle, tokenizer: Any) -> Prompt:

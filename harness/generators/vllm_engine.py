@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -19,17 +19,22 @@ from harness.records.data import SplitExample
 from harness.records.inputs import GenerateInput
 from harness.records.rows import Generation
 from harness.records.settings import GenerateSettings
+from trainers.memory import release
 from trainers.models import load_tokenizer
 from trainers.precision import resolve
+from trainers.quantised import FILE
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM takes for the highest rank of adapters."""
 MOST_SEED = 2**31
+ROOM = 512
+"""The longest row counts as a multiple of this many tokens, so that variants of like lengths share an engine."""
+INSTEAD = "set `generate.engine: transformers`"
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an engine is made for; `rank`: of the adapters that it can take, 0 for none."""
+    """What an engine is made for. `context`: tokens of the longest row; `rank`: of its adapters, 0 for none."""
 
     folder: Path
     context: int
@@ -40,7 +45,8 @@ class Wanted:
 
     def served_by(self, other: Wanted) -> bool:
         """Whether an engine made for `other` will do."""
-        return self.rank <= other.rank and replace(self, rank=other.rank) == other
+        fits = self.rank <= other.rank and self.context <= other.context
+        return fits and replace(self, rank=other.rank, context=other.context) == other
 
 
 @dataclass(slots=True)
@@ -77,7 +83,9 @@ class VllmEngine:
         check_room(tasks, context)
         ends = Endings(tokenizer, _generation_config(folder), style)
         dtype = "bfloat16" if resolve(settings.precision) == "bf16" else "float32"
-        wanted = Wanted(folder, context, dtype, settings.batch_size, trust_remote_code, _rank(adapter))
+        longest = max(len(task.ids) + task.limit for task in tasks)
+        room = min(context, ROOM * math.ceil(longest / ROOM))
+        wanted = Wanted(folder, room, dtype, settings.batch_size, trust_remote_code, _rank(adapter))
         for piece in pieces(tasks, settings.batch_size):
             left = [task for task in piece if (task.example_id, task.sample) not in done]
             if left:
@@ -89,11 +97,7 @@ class VllmEngine:
         if self._open is None:
             return
         self._open = None
-        gc.collect()  # the engine's processes end with the last reference to it
-        import torch
-
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release()  # the engine's processes end with the last reference to it
 
     def _answer(  # noqa: PLR0913 - one call of the engine
         self, wanted: Wanted, adapter: Path | None, tasks: Sequence[Task], settings: GenerateSettings,
@@ -125,6 +129,7 @@ class VllmEngine:
     def _llm(self, wanted: Wanted) -> Any:
         if self._open is None or not wanted.served_by(self._open[0]):
             self.close()
+            release()  # what a training has left: the engine wants nearly the whole GPU
             self._open = wanted, _opened(wanted)
         return self._open[1]
 
@@ -170,12 +175,14 @@ def _rank(adapter: Path | None) -> int:
         return 0
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     if config.get("use_dora"):
-        raise ModelError("vLLM takes no DoRA adapters", where=str(adapter), hint="set `generate.engine: transformers`")
+        raise ModelError("vLLM takes no DoRA adapters", where=str(adapter), hint=INSTEAD)
+    if (adapter / FILE).is_file():
+        raise ModelError("vLLM has not the 4-bit base of this adapter", where=str(adapter), hint=INSTEAD)
     rank = next((rank for rank in RANKS if rank >= config["r"]), None)
     if rank is None:
         raise ModelError(
             f"vLLM takes adapters up to rank {RANKS[-1]}, and this has {config['r']}", where=str(adapter),
-            hint="set `generate.engine: transformers`",
+            hint=INSTEAD,
         )  # fmt: skip
     return rank
 

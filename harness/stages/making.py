@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.data.split import PARTS
 from harness.records.inputs import (
     AskInput,
@@ -22,17 +20,13 @@ from harness.records.inputs import (
 )
 from harness.records.plan import PlannedStage
 from harness.records.seal import Facts
-from harness.store import ObjectWriter
-
-if TYPE_CHECKING:
-    pass
-
 from harness.stages.data import make_audit, make_base, make_data
 from harness.stages.judging import make_contest, make_judgments, make_probe, make_replies
 from harness.stages.responses import make_responses
 from harness.stages.scores import make_scores
 from harness.stages.training import make_tokens, make_training
 from harness.stages.workshop import Workshop
+from harness.store import ObjectWriter
 
 
 def make(workshop: Workshop, planned: PlannedStage, writer: ObjectWriter) -> Facts | None:  # noqa: C901, PLR0911 - one a stage

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import DataError
 from harness.records.data import Example
 from harness.records.inputs import (
@@ -15,12 +13,8 @@ from harness.records.inputs import (
 from harness.records.rows import Generation
 from harness.records.seal import ImportFacts
 from harness.resolved import ResolvedServed
-from harness.store import ObjectWriter
-
-if TYPE_CHECKING:
-    pass
-
 from harness.stages.workshop import Workshop
+from harness.store import ObjectWriter
 
 
 def make_responses(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.loss_curve import loss_curve
 from harness.records.base import digest
@@ -16,13 +16,9 @@ from harness.records.inputs import (
 )
 from harness.records.rows import LossRow
 from harness.records.seal import Facts
-from harness.store import ObjectWriter
-
-if TYPE_CHECKING:
-    pass
-
 from harness.stages.scores import usable_cores
 from harness.stages.workshop import Workshop
+from harness.store import ObjectWriter
 
 CURVE_UPDATES = 200
 """How often a training's loss curve is drawn anew."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -18,9 +18,6 @@ from harness.records.rows import Generation
 from harness.records.seal import DataFacts
 from harness.resolved import Resolved, ResolvedJudge
 from harness.store import Store
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)

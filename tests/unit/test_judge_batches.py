@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from harness.errors import JudgeError
+from harness.errors import BudgetSpent, JudgeError
 from harness.records.rows import NoReply, Reply, ReplyRow
 from harness.records.settings import AskLimits, Price
 from judges import openai_batches
 from judges.ask import ask
 from judges.base import deciding_options
-from judges.budget import Budget, BudgetSpent
+from judges.budget import Budget
 from tests.servers.chaos import completion
 from tests.servers.loopback import serve
 from tests.servers.openai_batch import BatchServer

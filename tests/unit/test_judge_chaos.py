@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from harness.errors import JudgeError
+from harness.errors import BudgetSpent, JudgeError
 from harness.records.rows import NoReply, Reply, ReplyRow
 from harness.records.settings import AskLimits, Price
 from judges.ask import ask
 from judges.base import Request
 from judges.bill import bill
-from judges.budget import Budget, BudgetSpent, Spent, cost_of, listed_price
+from judges.budget import Budget, Spent, cost_of, listed_price
 from judges.pace import Pace
 from judges.parse import parse
 from judges.questions import PlannedRequest, pending

@@ -208,3 +208,18 @@ def test_generate_variant_answers_the_test_part_only(tiny_folder: Path, n: int) 
     rows = flat(generate_variant(stage, None, tiny_folder, examples, STYLES["phi"]))
     assert set(rows) == {str(i) for i in range(n)}
     assert not list(generate_variant(stage, None, tiny_folder, examples, STYLES["phi"], {(name, 0) for name in rows}))
+
+
+@pytest.mark.parametrize("arch", FLAT_ARCHITECTURES)
+def test_bfloat16_gives_near_likeliest_tokens(arch: str) -> None:
+    """Position embeddings leave keys in float32 there; values come in bfloat16."""
+    model = loaded(arch)
+    tasks = [Task(each.example_id, 0, tuple(encode_prompt(model.tokenizer, each.segments)), 6) for each in prompts(6)]
+    made = list(responses(model, tasks, settings(precision="bf16"), Until(frozenset())))
+    rows = [row for finished in made for row in finished]
+    assert [len(row.ids) for row in rows] == [6] * 6
+    for row in rows:
+        with torch.inference_mode():
+            logits = model.model(torch.tensor([[*row.prompt, *row.ids]])).logits[0, len(row.prompt) - 1 : -1]
+        chosen = logits.gather(1, torch.tensor(row.ids)[:, None])[:, 0]
+        assert (logits.max(1).values - chosen).max() < 0.05 * logits.std()

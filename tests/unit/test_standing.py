@@ -136,3 +136,19 @@ def test_the_padding_entry_of_an_embedding_does_not_learn() -> None:
         slots.hand_over()
     assert embedding.weight.grad is not None
     assert embedding.weight.grad.sum(1).tolist() == [3.0, 0.0, 0.0, 0.0, 3.0]
+
+
+def test_a_validation_after_a_step_sees_the_new_weights() -> None:
+    """Under autocast the low-precision copies are of the step before until they are made anew."""
+    model = tiny_model()
+    with standing_gradients(model) as slots, torch.autocast("cpu"):
+        slots.begin_step(model.parameters())
+        model(input_ids=IDS, labels=IDS).loss.backward()
+        slots.hand_over()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.5)
+            ours = model(input_ids=IDS, labels=IDS).loss
+    with torch.no_grad(), torch.autocast("cpu"):
+        theirs = model(input_ids=IDS, labels=IDS).loss
+    torch.testing.assert_close(ours, theirs)

@@ -19,6 +19,7 @@ from harness.records.rows import Generation
 from harness.records.settings import GenerateSettings
 from tests.servers.offline_vllm import installed_vllm
 from tests.tiny import save_tiny_folder
+from trainers.quantised import FILE
 
 ROWS = [
     SplitExample(split="test", index=i, example=Example(id=str(i), instruction=text, output="o"))
@@ -99,6 +100,13 @@ def test_adapters_that_it_does_not_take(changes: dict[str, Any], said: str, tiny
     path = adapter(tmp_path, tiny_folder, 4, 0) / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with installed_vllm(), pytest.raises(ModelError, match=said):
+        answers(VllmEngine().generate_variant, stage(), tmp_path, tiny_folder)
+
+
+def test_an_adapter_over_four_bits_is_not_put_on_the_whole_base(tiny_folder: Path, tmp_path: Path) -> None:
+    adapter(tmp_path, tiny_folder, 4, 0)
+    (tmp_path / FILE).write_text("{}")
+    with installed_vllm(), pytest.raises(ModelError, match="4-bit base"):
         answers(VllmEngine().generate_variant, stage(), tmp_path, tiny_folder)
 
 
