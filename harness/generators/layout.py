@@ -1,4 +1,4 @@
-"""How weights lie in memory while a model answers: on the CPU, column by column."""
+"""How weights lie in memory while a model answers: in the dtype of its products and, on the CPU, column by column."""
 
 from __future__ import annotations
 
@@ -6,6 +6,23 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from trainers.precision import Precision
+
+
+@torch.no_grad()
+def keep_low(model: Any, precision: Precision) -> None:
+    """For bfloat16, give linear layers the weights that autocast would make anew in every step; values stay.
+
+    Embeddings and norms stay as they are: a head that is tied to the embedding has weights of its own afterwards.
+    """
+    if precision != "bf16":
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Linear | Conv1D):
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                setattr(module, name, nn.Parameter(parameter.to(torch.bfloat16), requires_grad=False))
 
 
 @torch.no_grad()

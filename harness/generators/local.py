@@ -20,7 +20,7 @@ from harness.errors import ModelError
 from harness.generators.choosing import Chooser, Row, dice_of
 from harness.generators.decoding import ATTENTION, start_decoding
 from harness.generators.endings import Endings
-from harness.generators.layout import lay_by_columns
+from harness.generators.layout import keep_low, lay_by_columns
 from harness.prompts import (
     PromptStyle,
     Segment,
@@ -85,6 +85,7 @@ def generate_variant(
         refuse_another_style(weights_folder or base_folder, style)
     with running_out_is(NO_ROOM):
         model = load_variant(weights_folder, base_folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
+        keep_low(model.model, resolve(input.settings.precision))
         model.model.to(device())
         tests = [split_example.example for split_example in examples if split_example.split == "test"]
         prompts = [prompt_of(each, style, model.tokenizer) for each in tests]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.generators.layout import lay_by_columns
+from harness.generators.layout import keep_low, lay_by_columns
 from harness.generators.likelihood import item_bits, reference_bits
 from harness.metrics.base import ItemScore, NoScore
 from harness.prompts import STYLES, inference_prompt, render
@@ -70,3 +70,13 @@ def test_another_layout_holds_the_same_values(tied: bool) -> None:
     assert model.model.embed_tokens.weight.is_contiguous() != tied
     ids = torch.tensor([[5, 9, 40, 7]])
     torch.testing.assert_close(model(ids).logits, same(ids).logits)
+
+
+@pytest.mark.parametrize("arch", ["llama", "gpt2", "gemma3_text"])
+def test_low_precision_weights_are_those_that_autocast_makes(arch: str) -> None:
+    model, same, ids = tiny_model(arch), tiny_model(arch), torch.tensor([[5, 9, 40, 7]])
+    keep_low(model, "bf16")
+    assert model.lm_head.weight.dtype == torch.bfloat16
+    assert model.get_input_embeddings().weight.dtype == torch.float32
+    with torch.no_grad(), torch.autocast("cpu"):
+        assert torch.equal(model(ids).logits, same(ids).logits)

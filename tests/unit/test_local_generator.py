@@ -210,7 +210,7 @@ def test_generate_variant_answers_the_test_part_only(tiny_folder: Path, n: int) 
     assert not list(generate_variant(stage, None, tiny_folder, examples, STYLES["phi"], {(name, 0) for name in rows}))
 
 
-@pytest.mark.parametrize("arch", FLAT_ARCHITECTURES)
+@pytest.mark.parametrize("arch", [*FLAT_ARCHITECTURES, "gpt_neox"])
 def test_bfloat16_gives_near_likeliest_tokens(arch: str) -> None:
     """Position embeddings leave keys in float32 there; values come in bfloat16."""
     model = loaded(arch)
