@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,32 @@ def test_served_imported_and_sampled_variants_stand_on_one_board(tmp_path: Path)
     refused = place.harness("plan", "matrix.yaml")
     assert refused.returncode == 2 and "Traceback" not in refused.stderr
     assert "of 52 test items have no response here" in refused.stderr
+
+
+def test_a_server_that_hangs_up_costs_nothing_that_does_not_need_it(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "p")
+    place.edit("method: [none, full, lora]", "method: [none]")
+    good = [True]
+
+    def hangs_up(asked: Asked) -> Said:
+        return echo(asked) if good[0] or len(server.asked) < 10 else Said.of({"error": {"message": "gone"}}, 503)
+
+    with serve(hangs_up) as server:
+        served = [
+            f"{{served: {{backend: openai, model: {name}, options: {{base_url: '{server.address}/v1'}},"
+            " limits: {retries: 0, concurrency: 2}}}"
+            for name in ("m", "other")
+        ]
+        place.edit("train: {epochs", f"include: [{', '.join(served)}]\ntrain: {{epochs")
+        place.edit("judges: [", "judges: [{backend: scripted, name: second, items: 10}, ")
+        good[0] = False
+        broken = place.harness("run", "matrix.yaml")
+        assert broken.returncode == 2 and "Traceback" not in broken.stderr, broken.stderr
+        assert "what was answered is kept" in broken.stderr
+        stages = Counter(path.parent.parent.name for path in place.folder.glob("runs/objects/*/*/seal.json"))
+        assert stages["generate"] == 2, "both local ones"
+        assert stages["judge"] >= 4 + 2, "two judges of two variants, and of their probes"
+        good[0] = True
+        done = place.harness("run", "matrix.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(Result.model_validate_json(place.comparison()).rows) == 4
