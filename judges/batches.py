@@ -32,12 +32,16 @@ State = Literal["running", "ended", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of one request. `again`: it failed in a way that another batch may mend."""
+    """What became of one request. `again`: it failed in a way that another batch may mend.
+
+    `learned`: the service refused a parameter that is left out from now on, which is no failure of the request.
+    """
 
     custom_id: str
     answer: Answer | None
     reason: str = ""
     again: bool = False
+    learned: bool = False
 
 
 class Batches(Protocol):
@@ -204,7 +208,7 @@ def _take(  # noqa: PLR0913 - one batch needs its whole surroundings
         attempt = left.attempts[result.custom_id]
         if result.answer is not None:
             on_reply(reply_row(planned, result.answer, attempt, seconds=0.0))
-        elif result.again and attempt <= retries:
+        elif result.learned or (result.again and attempt <= retries):
             continue
         else:
             on_reply(NoReply(**place(planned), reason=redact(result.reason)[:MOST_REASON], attempts=attempt))

@@ -108,12 +108,15 @@ def _about(
 
 
 def request_of(rubric: Rubric, message: str, options: Mapping[str, str | int | float | bool], turn: int) -> Request:
-    """What is sent. `turn`: which repeat it is; each has the next seed."""
+    """What is sent. `turn`: which repeat it is; each has the next seed.
+
+    The option `max_completion_tokens` gives a model that thinks more room than the rubric's reply needs.
+    """
     return Request(
         system=rubric.system,
         user=message,
         schema=rubric.schema_,
-        max_tokens=rubric.max_tokens,
+        max_tokens=int(options.get("max_completion_tokens", rubric.max_tokens)),
         temperature=float(options.get("temperature", 0.0)),
         seed=int(options.get("seed", 0)) + turn,
     )

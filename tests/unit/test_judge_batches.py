@@ -73,12 +73,13 @@ def test_what_expired_or_failed_goes_into_the_next_batch_and_at_last_has_a_reaso
     assert (len(rows), tally.calls) == (20, 20 + 7 + 1)
 
 
-def test_a_parameter_that_is_refused_is_left_out_of_the_next_batch(open_judge: Open) -> None:
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_parameter_that_is_refused_is_left_out_of_the_next_batch(status: int, open_judge: Open) -> None:
     def respond(body: dict[str, Any], nth: int) -> Any:
-        return (400, {"error": {"message": "logprobs are not supported"}}) if "logprobs" in body else GOOD
+        return (status, {"error": {"message": "logprobs are not allowed"}}) if "logprobs" in body else GOOD
 
     server = BatchServer(respond)
-    rows, _ = run(server, open_judge)
+    rows, _ = run(server, open_judge, limits=AskLimits(retries=0))
     assert all(isinstance(row, Reply) for row in rows)
     assert len(server.batches) == 2
 

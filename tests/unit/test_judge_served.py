@@ -14,6 +14,7 @@ from harness.errors import HarnessError, JudgeError, ModelError
 from judges.base import Busy, Judge, RequestFailed, deciding_options, identity, load_judge, preflight
 from judges.contract import CHECKS, Trial, question
 from judges.parse import parse
+from judges.questions import request_of
 from judges.rubric import load_rubric
 from tests.servers.chaos import completion
 from tests.servers.engine import needs_engine
@@ -106,6 +107,31 @@ def test_what_a_server_refuses_is_left_out_and_learned_once(openai_judge: Open) 
         assert judge.answer(question("Oslo")).text == '{"score": 4}'
         assert len(server.asked) == asked + 1
         assert server.asked[-1].body.keys() == {"model", "messages", "max_completion_tokens"}
+
+
+FORBIDDEN = {"error": {"message": "You are not allowed to request logprobs from this model."}}
+
+
+def test_a_model_that_forbids_log_probabilities_is_asked_without(openai_judge: Open) -> None:
+    """As OpenAI's reasoning models do, by 403."""
+    good, forbidden = Said.of(completion("4")), Said.of(FORBIDDEN, 403)
+    with serve(lambda asked: forbidden if "logprobs" in asked.body else good) as server:
+        assert openai_judge(server).answer(question()).text == "4"
+    with (
+        serve(lambda asked: Said.of({"error": {"message": "no access"}}, 403)) as server,
+        pytest.raises(JudgeError, match="refuses the key"),
+    ):
+        openai_judge(server).answer(question())
+
+
+def test_a_model_that_thinks_is_given_room_and_told_how_long(openai_judge: Open) -> None:
+    options = {"max_completion_tokens": 4000, "reasoning_effort": "low"}
+    asked = request_of(RUBRIC, "Grade.", options, 0)
+    with serve(refusing("max_tokens")) as server:
+        openai_judge(server, **options).answer(asked)
+        body = server.asked[-1].body
+    assert (body["max_completion_tokens"], body["reasoning_effort"]) == (4000, "low")
+    assert request_of(RUBRIC, "Grade.", {}, 0).max_tokens == RUBRIC.max_tokens
 
 
 def test_a_schema_falls_back_to_json_and_then_to_words(openai_judge: Open) -> None:
