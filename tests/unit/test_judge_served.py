@@ -125,7 +125,7 @@ def test_a_model_that_forbids_log_probabilities_is_asked_without(openai_judge: O
 
 
 def test_a_model_that_thinks_is_given_room_and_told_how_long(openai_judge: Open) -> None:
-    options = {"max_completion_tokens": 4000, "reasoning_effort": "low"}
+    options: dict[str, Any] = {"max_completion_tokens": 4000, "reasoning_effort": "low"}
     asked = request_of(RUBRIC, "Grade.", options, 0)
     with serve(refusing("max_tokens")) as server:
         openai_judge(server, **options).answer(asked)
