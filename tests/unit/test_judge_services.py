@@ -82,6 +82,28 @@ def test_what_anthropics_statuses_mean(said: Said, error: type[Exception], match
         open_judge("anthropic", "m", {"base_url": server.address}).answer(question())
 
 
+@pytest.mark.parametrize(
+    ("stop_reason", "finish_reason"),
+    [
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("max_tokens", "length"),
+        ("refusal", "content_filter"),
+        (None, "stop"),
+    ],
+)
+def test_anthropics_ends_of_a_reply_have_the_names_by_which_replies_are_read(
+    stop_reason: str | None, finish_reason: str, open_judge: Open
+) -> None:
+    message = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": stop_reason,
+        "content": [{"type": "text", "text": "4"}], "usage": {"input_tokens": 3, "output_tokens": 1},
+    }  # fmt: skip
+    with serve(lambda asked: Said.of(message)) as server:
+        answer = open_judge("anthropic", "m", {"base_url": server.address}).answer(question())
+    assert (answer.text, answer.finish_reason) == ("4", finish_reason)
+
+
 def test_anthropic_itself_needs_a_key_and_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     for call in (load_judge, preflight):
