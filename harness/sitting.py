@@ -41,12 +41,14 @@ class Sitting:
 
     def keep(self, question: Question, text: str, seconds: float) -> None:
         """Write a rating wherever it belongs and is not yet; it is on disk when this returns."""
+        from harness.raters import keep_rubric
         from judges.questions import pending
         from judges.ratings import reply_of
 
         for place, request in self._unrated(question):
             with self.store.making(planned(self.objects[place])) as writer:
                 if pending([request], writer.kept_rows(ROW)):
+                    keep_rubric(writer.folder, self.rubric)
                     writer.append([reply_of(request, text, seconds)])
             self.rated[place].add(request.key)
 
