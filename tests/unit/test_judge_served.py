@@ -13,6 +13,7 @@ import pytest
 from harness.errors import HarnessError, JudgeError, ModelError
 from judges.base import Busy, Judge, RequestFailed, deciding_options, identity, load_judge, preflight
 from judges.contract import CHECKS, Trial, question
+from judges.ollama_judge import OllamaOptions, _host
 from judges.parse import parse
 from judges.questions import request_of
 from judges.rubric import load_rubric
@@ -228,6 +229,23 @@ def test_a_missing_model_names_the_pull_line_before_and_while_asking() -> None:
             assert f"OLLAMA_HOST={server.address} ollama pull llama3.2" in str(caught.value)
         assert identity("ollama", MODEL, {"host": server.address}) == f"ollama:{DIGEST[:12]}"
         assert identity("ollama", "x", {"host": "nowhere", "digest": "sha256:abc"}) == "ollama:abc"
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "0.0.0.0", "gpu-box", ":11500", "gpu-box:80/", "gpu-box/path/", "http://1.2.3.4", "https://h:1/p/", "[::1]"],
+)
+def test_an_address_means_what_it_means_to_the_official_client(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ollama._client import _parse_host
+
+    monkeypatch.setenv("OLLAMA_HOST", given)
+    assert _parse_host(_host(OllamaOptions())) == _parse_host(given)
+
+
+@pytest.mark.parametrize("given", ["http://localhost:abc", "http://my host", "localhost:99999"])
+def test_what_is_no_address_is_told(given: str) -> None:
+    with pytest.raises(JudgeError):
+        preflight("ollama", "m", {"host": given})
 
 
 def test_an_ollama_that_is_not_there_says_how_to_start_it() -> None:
