@@ -122,7 +122,12 @@ def request_of(rubric: Rubric, message: str, options: Mapping[str, str | int | f
     )
 
 
+def row_key(row: ReplyRow) -> RequestKey:
+    """The key of the request that a row answers."""
+    return (row.request_digest, row.example_id, row.sample, row.repeat)
+
+
 def pending(requests: Iterable[PlannedRequest], done: Iterable[ReplyRow]) -> list[PlannedRequest]:
     """The requests that have no row yet. A request that ended without a reply has one: it is an outcome."""
-    keys = {(row.request_digest, row.example_id, row.sample, row.repeat) for row in done}
+    keys = {row_key(row) for row in done}
     return [each for each in requests if each.key not in keys]
