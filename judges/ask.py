@@ -17,7 +17,7 @@ from judges.batches import ask_in_batches
 from judges.budget import Budget, cost_of
 from judges.pace import Pace
 from judges.questions import PlannedRequest
-from judges.rows import CHARACTERS_A_TOKEN, no_reply_row, place, reply_row
+from judges.rows import no_reply_row, place, prompt_tokens, reply_row
 from judges.window import Window
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
@@ -288,7 +288,7 @@ class _Crew:
 
     def _call(self, request: Request) -> Answer | None:
         """One call within pace and budget; None where the crew was stopped while it waited for its turn."""
-        booked = (len(request.system) + len(request.user)) / CHARACTERS_A_TOKEN
+        booked = prompt_tokens(request)
         waits = [pace.book(cost) for pace, cost in self._paces(booked + request.max_tokens)]
         if any(waits) and self._stop.wait(max(waits)):
             return None

@@ -21,7 +21,7 @@ from harness.records.settings import Price
 from judges.base import Answer, Busy, Request
 from judges.budget import Budget, cost_of
 from judges.questions import PlannedRequest
-from judges.rows import CHARACTERS_A_TOKEN, MOST_REASON, place, reply_row
+from judges.rows import MOST_REASON, place, prompt_tokens, reply_row
 
 MOST_FAILED_LOOKS = 12
 """So many looks in a row that found no service: it is gone."""
@@ -161,8 +161,7 @@ def _affordable(left: _Left, budget: Budget, price: Price | None) -> tuple[dict[
     """
     chosen: dict[str, float] = {}
     for key, planned in left.requests.items():
-        asked = len(planned.request.system) + len(planned.request.user)
-        worst = cost_of(price, round(asked / CHARACTERS_A_TOKEN), planned.request.max_tokens)
+        worst = cost_of(price, round(prompt_tokens(planned.request)), planned.request.max_tokens)
         try:
             budget.open_call(worst, wait=False)
         except BudgetSpent as limit:

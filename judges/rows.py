@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.credentials import redact
 from harness.records.rows import NoReply, Reply
-from judges.base import Answer, Busy, RequestFailed
+from judges.base import Answer, Busy, Request, RequestFailed
 from judges.questions import PlannedRequest
 
 MOST_CHARACTERS = 100_000
@@ -16,8 +16,8 @@ MOST_TOKENS = 64
 MOST_REASON = 2_000
 """Characters of a reason."""
 
-CHARACTERS_A_TOKEN = 3.0
-"""For bookings before a call: few enough that they rather err upwards."""
+BYTES_A_TOKEN = 3.0
+"""Of UTF-8, for bookings before a call: few enough that they rather err upwards, in Chinese too."""
 
 
 def place(planned: PlannedRequest) -> dict[str, str | int]:
@@ -28,6 +28,11 @@ def place(planned: PlannedRequest) -> dict[str, str | int]:
         "sample": planned.sample,
         "repeat": planned.repeat,
     }
+
+
+def prompt_tokens(request: Request) -> float:
+    """What to book for a question before its call tells, in tokens."""
+    return len((request.system + request.user).encode(errors="replace")) / BYTES_A_TOKEN
 
 
 def reply_row(planned: PlannedRequest, answer: Answer, attempts: int, seconds: float) -> Reply:

@@ -30,6 +30,7 @@ from judges.rubric import load_rubric
 from judges.window import Window
 from tests.servers.chaos import chaos, completion, fault_of
 from tests.servers.loopback import Asked, Loopback, Said, serve
+from tests.servers.openai_batch import BatchServer
 from tests.unit.test_judge_ask import Programmed
 
 RUBRIC = load_rubric("correctness-5")
@@ -186,6 +187,21 @@ def test_a_limit_of_money_is_never_passed_even_with_many_calls_under_way(open_ju
         )
     assert budget.spent == Spent(len(rows), float(len(rows)))
     assert 20 - 3.2 < budget.spent.cost <= 20
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_limit_of_money_holds_in_chinese_too(batch: bool, open_judge: Open) -> None:
+    """A character is a token there, and not a third of one."""
+    asked = [PlannedRequest(Request("", "评" * 1000, None, 1), f"e{n}", 0, 0) for n in range(5)]
+    server = BatchServer(lambda body, nth: (200, completion("3", 1000)))
+    price = Price(input=1000.0, output=0)  # a question costs a dollar
+    with (
+        serve(server if batch else lambda asked: Said.of(completion("3", 1000))) as running,
+        pytest.raises(BudgetSpent, match=r"limit of \$0.9"),
+    ):
+        judge = judge_at(running, open_judge, batch=batch, batch_poll=0.005)
+        ask(judge, asked, on_reply=lambda row: None, price=price, budget=Budget(max_cost=0.9), name="object")
+    assert not [each for each in running.asked if each.path.endswith(("completions", "files"))]
 
 
 def test_prices_are_the_users_or_the_lists_and_unknown_ones_are_none() -> None:
