@@ -282,7 +282,7 @@ class _Crew:
                     return _Ended(no_reply_row(planned, e, attempt), passing)
             finally:
                 self._window.leave(number, trouble=trouble, hold=hold)
-            if hold is None and self._stop.wait(min(wait * dice.uniform(0.5, 1.0), LONGEST_WAIT)):
+            if not hold and self._stop.wait(min(wait * dice.uniform(0.5, 1.0), LONGEST_WAIT)):
                 return None
             wait, attempt = wait * 2, attempt + 1
 
