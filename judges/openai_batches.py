@@ -71,7 +71,7 @@ class OpenAIBatches:
         for file in (found.output_file_id, found.error_file_id):
             if file:
                 text = self._call(lambda client, wanted=file: client.files.content(wanted).text)
-                yield from filter(None, (self._result(line, version) for line in text.splitlines()))
+                yield from filter(None, (self._result(line, version) for line in text.split("\n")))
 
     def _files(self, requests: Mapping[str, Request]) -> Iterator[bytes]:
         lines: list[bytes] = []

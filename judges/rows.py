@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from harness.credentials import redact
-from harness.records.rows import NoReply, Reply
+from harness.records.rows import NoReply, Reply, ReplyToken
 from judges.base import Answer, Busy, Request, RequestFailed
 from judges.questions import PlannedRequest
 
@@ -43,10 +45,16 @@ def reply_row(planned: PlannedRequest, answer: Answer, attempts: int, seconds: f
         finish_reason=answer.finish_reason,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
-        tokens=answer.tokens[-MOST_TOKENS:],
+        tokens=tuple(map(_possible, answer.tokens[-MOST_TOKENS:])),
         attempts=attempts,
         seconds=seconds,
     )
+
+
+def _possible(token: ReplyToken) -> ReplyToken:
+    """Without candidates of probability 0: JSON has no number for their logarithm."""
+    kept = tuple(each for each in token.candidates if math.isfinite(each.logprob))
+    return token if len(kept) == len(token.candidates) else token.model_copy(update={"candidates": kept})
 
 
 def no_reply_row(planned: PlannedRequest, error: Exception, attempts: int) -> NoReply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import sys
@@ -16,16 +17,16 @@ import pytest
 from pydantic import TypeAdapter
 
 from harness.errors import BudgetSpent, JudgeError
-from harness.records.rows import NoReply, Reply, ReplyRow
+from harness.records.rows import NoReply, Reply, ReplyRow, ReplyToken, TokenLogprob
 from harness.records.settings import AskLimits, Price
 from judges.ask import ask
-from judges.base import Request
+from judges.base import Answer, Request
 from judges.bill import bill
 from judges.budget import Budget, Spent, cost_of, listed_price
 from judges.pace import Pace
 from judges.parse import parse
 from judges.questions import PlannedRequest, pending
-from judges.rows import MOST_CHARACTERS
+from judges.rows import MOST_CHARACTERS, reply_row
 from judges.rubric import load_rubric
 from judges.window import Window
 from tests.servers.chaos import chaos, completion, fault_of
@@ -159,6 +160,14 @@ def test_an_outage_is_nobodys_verdict_and_the_next_run_goes_on(open_judge: Open)
         down.clear()
         ask(judge, pending(questions(300), rows), on_reply=rows.append, limits=limits, first_wait=0.001)
     assert len({row.example_id for row in rows}) == len(rows) == 300
+
+
+def test_an_impossible_candidate_leaves_a_row_that_can_be_read() -> None:
+    candidates = (TokenLogprob(token="3", logprob=0.0), TokenLogprob(token="4", logprob=-math.inf))
+    answer = Answer("3", "stop", 1, 1, (ReplyToken(text="3", candidates=candidates),))
+    row = reply_row(questions(1)[0], answer, 1, 0.0)
+    assert Reply.model_validate_json(row.model_dump_json()) == row
+    assert [each.token for each in row.tokens[0].candidates] == ["3"]
 
 
 # ---------------------------------------------------------------- limits
