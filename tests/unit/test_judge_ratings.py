@@ -191,6 +191,25 @@ def test_pairs_with_a_former_opponent_do_not_count(tmp_path: Path) -> None:
     assert set(found.scores.values()) == {(PAIR.scale.low + PAIR.scale.high) / 2}
 
 
+def test_going_back_to_what_was_skipped_takes_no_earlier_rating_away(tmp_path: Path) -> None:
+    """The same answer of another variant was rated in an earlier sitting."""
+    store = Store(tmp_path)
+    earlier = sitting(store, FIVE)
+    for question in earlier.left():
+        earlier.keep(question, '{"score": 4}', 1.0)
+    both = tuple(sheets("anna", "It is {}.")) * 2
+    objects = (*earlier.objects, rating_input("anna", FIVE, "another", "data", "rival"))
+    asked = tuple(questions(both, EXAMPLES, "anna", 3))
+    later = Sitting(store, FIVE, "anna", objects, both, asked, [*earlier.rated, set()])
+    plan, first = plan_of("It is {}.", "another"), later.left()[0]
+    later.drop(first)
+    assert len(ratings(plan, store)[0].scores) == 3
+    later.keep(first, '{"score": 2}', 1.0)
+    assert len(ratings(plan, store)[0].scores) == 4
+    later.drop(first)
+    assert len(ratings(plan, store)[0].scores) == 3
+
+
 def test_people_are_no_backend_of_a_matrix() -> None:
     with pytest.raises(Exception, match="harness rate"):
         load_judge("human", "anna", {})
