@@ -46,6 +46,7 @@ STRENGTH_RESAMPLES = 400
 def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVariant, ...]) -> CompareInputs:
     """Read every finished variant's scores and judgments, the judges' probes, and people's ratings."""
     from harness.raters import people_report
+    from harness.sitting import opponent_of
 
     finished = [each for each in plan.variants if store.sealed(each.generate) is not None]
     if not finished:
@@ -80,7 +81,7 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
         agreement=agreements(plan, variants),
         win_rates=win_rates(plan, finished, store, left_out),
         contests=contests(plan, store, left_out),
-        people=people_report(plan, store, left_out),
+        people=people_report(plan, store, left_out, opponent_of(spec, plan)),
         failed=failed,
         corpus_scores={name: metric.corpus_score for name, metric in metrics.items() if metric.corpus},
         settings=CompareSettings(

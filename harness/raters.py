@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -23,12 +24,19 @@ from harness.stats.kappa import Agreed
 from harness.stats.kappa import agreement as agree
 from harness.stats.prediction import corrected_mean
 from harness.store import PEOPLE, Store
+from harness.store.files import write_atomically
+
+if TYPE_CHECKING:
+    from judges.rubric import Rubric
 
 AnswerKey = tuple[str, str, int]
 """(variant, example, sample) of an answer."""
 
 MOST_LEVELS, FIFTHS = 11, 5
 """A scale of more points is cut into fifths: nobody means one of a hundred."""
+
+RUBRIC = "rubric.json"
+"""The file of an object of ratings that holds what was asked."""
 
 RESAMPLES, SEED = 2_000, 0
 FEWEST = 2
@@ -65,8 +73,31 @@ def whole_rows(path: Path) -> Iterator[ReplyRow]:
     return (row.validate_json(line) for line in lines)
 
 
-def ratings(plan: Plan, store: Store, left_out: frozenset[str] = frozenset()) -> list[Ratings]:
-    """Each rater's scores of the variants' answers, a rater a rubric, by name. Answers that are one text share them."""
+def keep_rubric(folder: Path, rubric: Rubric) -> None:
+    """Put the rubric beside the ratings that it asked for: it may be a file that no judge of a matrix uses."""
+    path = folder / RUBRIC
+    if not path.exists():
+        write_atomically(path, rubric.model_dump_json(by_alias=True))
+
+
+def kept_rubric(folder: Path) -> tuple[str, Rubric] | None:
+    """(name, rubric) beside some ratings; None where it was never kept."""
+    from judges.rubric import Rubric
+
+    path = folder / RUBRIC
+    if not path.exists():
+        return None
+    rubric = Rubric.model_validate_json(path.read_bytes())
+    return f"rubric {rubric.prompt_sha256[:8]}", rubric
+
+
+def ratings(
+    plan: Plan, store: Store, left_out: frozenset[str] = frozenset(), against: StageKey | None = None
+) -> list[Ratings]:
+    """Each rater's scores of the variants' answers, a rater a rubric, by name. Answers that are one text share them.
+
+    `against`: the opponent; ratings of pairs with another one do not count. None: all count.
+    """
     from judges.parse import parse
     from judges.ratings import rater_of
     from judges.rubric import known_rubrics, load_rubric
@@ -78,9 +109,11 @@ def ratings(plan: Plan, store: Store, left_out: frozenset[str] = frozenset()) ->
         variants[each.generate.digest].append(each.variant.name)
     found: dict[str, Ratings] = {}
     for key, asked in rated(store):
-        if asked.generations not in variants or asked.prompt_sha256 not in rubrics:
+        known = rubrics.get(asked.prompt_sha256) or kept_rubric(store.folder(key))
+        elsewhere = against is not None and asked.against not in (None, against.digest)
+        if asked.generations not in variants or known is None or elsewhere:
             continue
-        rubric_name, rubric = rubrics[asked.prompt_sha256]
+        rubric_name, rubric = known
         name, scale = f"{rater_of(asked)} ({rubric_name})", (float(rubric.scale.low), float(rubric.scale.high))
         mine = found.setdefault(name, Ratings(name, scale, rubric.levels, rubric.mode))
         for row in whole_rows(store.folder(key) / "rows.jsonl"):
@@ -100,9 +133,11 @@ def judge_ratings(judge: JudgePlan, variants: Sequence[VariantScores]) -> Rating
     return Ratings(judge.name, scale, rubric.levels, rubric.mode, item_scores(judge.name, variants))
 
 
-def people_report(plan: Plan, store: Store, left_out: frozenset[str] = frozenset()) -> PeopleReport | None:
-    """What ratings tell of judges and variants; None where nobody has rated."""
-    people = ratings(plan, store, left_out)
+def people_report(
+    plan: Plan, store: Store, left_out: frozenset[str] = frozenset(), against: StageKey | None = None
+) -> PeopleReport | None:
+    """What ratings tell of judges and variants; None where nobody has rated. `against`: see `ratings`."""
+    people = ratings(plan, store, left_out, against)
     if not people:
         return None
     finished = [each for each in plan.variants if all(store.sealed(key) for key in each.scores.values())]

@@ -34,6 +34,8 @@ class Sitting:
     questions: tuple[Question, ...]
     rated: list[set[RequestKey]] = field(default_factory=list)
     """Keys of the requests that have a rating, by sheet."""
+    given: set[tuple[int, RequestKey]] = field(default_factory=set)
+    """(sheet, key) of the ratings of this sitting."""
 
     def left(self) -> list[Question]:
         """What has no rating yet, in order."""
@@ -41,23 +43,29 @@ class Sitting:
 
     def keep(self, question: Question, text: str, seconds: float) -> None:
         """Write a rating wherever it belongs and is not yet; it is on disk when this returns."""
+        from harness.raters import keep_rubric
         from judges.questions import pending
         from judges.ratings import reply_of
 
         for place, request in self._unrated(question):
             with self.store.making(planned(self.objects[place])) as writer:
                 if pending([request], writer.kept_rows(ROW)):
+                    keep_rubric(writer.folder, self.rubric)
                     writer.append([reply_of(request, text, seconds)])
+                    self.given.add((place, request.key))
             self.rated[place].add(request.key)
 
     def drop(self, question: Question) -> None:
-        """Take a rating back. One that is sealed stays."""
+        """Take a rating of this sitting back. One that is sealed stays."""
         for place, request in question.places:
+            if (place, request.key) not in self.given:
+                continue
             with self.store.making(planned(self.objects[place])) as writer:
                 if writer.seal is None:
                     kept = writer.kept_rows(ROW)
                     writer.replace_rows(row for row in kept if row.request_digest != request.request.digest)
                     self.rated[place].discard(request.key)
+                    self.given.discard((place, request.key))
 
     def finish(self) -> None:
         """Seal the objects of which nothing is left to rate."""

@@ -18,6 +18,15 @@ from judges.base import Answer, BackendOptions, Busy, Options, Request, read_opt
 from judges.service import HALF_REPLIES, REFUSED, key_for, meaning
 
 ANTHROPIC = "https://api.anthropic.com"
+FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+}
+"""Anthropic's words, and those by which replies are read."""
+
 MOST_LISTED = 100
 """A range of integers up to this wide is spelled out in a schema."""
 
@@ -148,7 +157,7 @@ def _answer(reply: Any) -> Answer:
     cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
     return Answer(
         text="".join(block.text for block in reply.content if block.type == "text"),
-        finish_reason=reply.stop_reason or "stop",
+        finish_reason=FINISH_REASONS.get(reply.stop_reason, reply.stop_reason) or "stop",
         prompt_tokens=usage.input_tokens + cached,
         completion_tokens=usage.output_tokens,
     )

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from harness.errors import BudgetSpent, HarnessError, JudgeError
-from harness.records.rows import NoReply, ReplyRow, Same
+from harness.records.rows import NoReply, Reply, ReplyRow, Same
 from harness.records.settings import AskLimits, Price
 from judges.base import Answer, Busy, Judge, Request
 from judges.batches import ask_in_batches
 from judges.budget import Budget, cost_of
 from judges.pace import Pace
 from judges.questions import PlannedRequest
-from judges.rows import CHARACTERS_A_TOKEN, no_reply_row, place, reply_row
+from judges.rows import no_reply_row, place, prompt_tokens, reply_row
 from judges.window import Window
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
@@ -25,6 +25,9 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 
 OUTAGE = 12
 """So many requests in a row that got no answer after all retries: the judge is gone, not they."""
+
+PROBE = Request("Answer in one word.", "Is anybody there?", max_tokens=16)
+"""Asked where the last questions had no answer: they may be at fault, or the judge be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ def ask(  # noqa: PLR0913 - what is asked, of whom, and within which limits
     delivery = _Delivery(on_reply)
     try:
         crew.run(delivery)
+        if delivery.in_doubt and not crew.answers():
+            raise delivery.outage()
     except KeyboardInterrupt:
         crew.hand_over(delivery)
         raise
@@ -109,30 +114,44 @@ def ask(  # noqa: PLR0913 - what is asked, of whom, and within which limits
 class _Delivery:
     """Hands rows over. Requests that failed by an endpoint's trouble are held back until it answers again.
 
-    Were they handed over, an hour's outage would be sealed as the failure of every item.
+    Were they handed over, an hour's outage would be sealed as the failure of every item. Held back as well is what
+    fails from the start for one and the same reason: a closed account, say, of which the status does not tell.
     """
 
     def __init__(self, on_reply: Callable[[ReplyRow], None]) -> None:
         self.on_reply = on_reply
-        self._held: list[ReplyRow] = []
+        self.in_doubt = False
+        self._held: list[NoReply] = []
+        self._begun = False
 
     def take(self, ended: _Ended) -> None:
         """Raises JudgeError where the endpoint has stopped answering."""
-        if ended.passing:
-            self._held.append(ended.row)
+        row = ended.row
+        if isinstance(row, NoReply) and (ended.passing or self._as_from_the_start(row)):
+            self._held.append(row)
+            self.in_doubt |= ended.passing
             if len(self._held) >= OUTAGE:
-                reason = ended.row.reason if isinstance(ended.row, NoReply) else ""
-                raise JudgeError(
-                    f"the judge has left {OUTAGE} questions in a row unanswered; the last one: {reason}",
-                    hint="what was answered is kept; when the judge is back, the same command goes on",
-                )
+                raise self.outage()
             return
         self.flush()
-        self.on_reply(ended.row)
+        self.on_reply(row)
+        self._begun = True
+
+    def outage(self) -> JudgeError:
+        """What to raise where the endpoint is gone."""
+        return JudgeError(
+            f"the judge has left {len(self._held)} questions in a row unanswered; "
+            f"the last one: {self._held[-1].reason}",
+            hint="what was answered is kept; when the judge is back, the same command goes on",
+        )
 
     def flush(self) -> None:
         while self._held:
             self.on_reply(self._held.pop(0))
+        self.in_doubt = False
+
+    def _as_from_the_start(self, row: NoReply) -> bool:
+        return not self._begun and all(each.reason == row.reason for each in self._held)
 
 
 class _Crew:
@@ -194,6 +213,16 @@ class _Crew:
         finally:
             ended.heard.set()
 
+    def answers(self) -> bool:
+        """Whether the judge answers anything at all; any refusal of its own will do."""
+        try:
+            self._call(PROBE)
+        except HarnessError:
+            raise
+        except Exception as e:
+            return not _passing(e)
+        return True
+
     def end(self) -> None:
         """Send no further request."""
         self._stop.set()
@@ -207,7 +236,7 @@ class _Crew:
                 item = self._results.get_nowait()
             except Empty:
                 return
-            if isinstance(item, _Ended) and not item.passing:
+            if isinstance(item, _Ended) and isinstance(item.row, Reply):
                 delivery.on_reply(item.row)
 
     def _work(self) -> None:
@@ -253,13 +282,13 @@ class _Crew:
                     return _Ended(no_reply_row(planned, e, attempt), passing)
             finally:
                 self._window.leave(number, trouble=trouble, hold=hold)
-            if hold is None and self._stop.wait(min(wait * dice.uniform(0.5, 1.0), LONGEST_WAIT)):
+            if not hold and self._stop.wait(min(wait * dice.uniform(0.5, 1.0), LONGEST_WAIT)):
                 return None
             wait, attempt = wait * 2, attempt + 1
 
     def _call(self, request: Request) -> Answer | None:
         """One call within pace and budget; None where the crew was stopped while it waited for its turn."""
-        booked = (len(request.system) + len(request.user)) / CHARACTERS_A_TOKEN
+        booked = prompt_tokens(request)
         waits = [pace.book(cost) for pace, cost in self._paces(booked + request.max_tokens)]
         if any(waits) and self._stop.wait(max(waits)):
             return None

@@ -21,7 +21,7 @@ from harness.records.settings import Price
 from judges.base import Answer, Busy, Request
 from judges.budget import Budget, cost_of
 from judges.questions import PlannedRequest
-from judges.rows import CHARACTERS_A_TOKEN, MOST_REASON, place, reply_row
+from judges.rows import MOST_REASON, place, prompt_tokens, reply_row
 
 MOST_FAILED_LOOKS = 12
 """So many looks in a row that found no service: it is gone."""
@@ -32,12 +32,16 @@ State = Literal["running", "ended", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of one request. `again`: it failed in a way that another batch may mend."""
+    """What became of one request. `again`: it failed in a way that another batch may mend.
+
+    `learned`: the service refused a parameter that is left out from now on, which is no failure of the request.
+    """
 
     custom_id: str
     answer: Answer | None
     reason: str = ""
     again: bool = False
+    learned: bool = False
 
 
 class Batches(Protocol):
@@ -157,8 +161,7 @@ def _affordable(left: _Left, budget: Budget, price: Price | None) -> tuple[dict[
     """
     chosen: dict[str, float] = {}
     for key, planned in left.requests.items():
-        asked = len(planned.request.system) + len(planned.request.user)
-        worst = cost_of(price, round(asked / CHARACTERS_A_TOKEN), planned.request.max_tokens)
+        worst = cost_of(price, round(prompt_tokens(planned.request)), planned.request.max_tokens)
         try:
             budget.open_call(worst, wait=False)
         except BudgetSpent as limit:
@@ -204,7 +207,7 @@ def _take(  # noqa: PLR0913 - one batch needs its whole surroundings
         attempt = left.attempts[result.custom_id]
         if result.answer is not None:
             on_reply(reply_row(planned, result.answer, attempt, seconds=0.0))
-        elif result.again and attempt <= retries:
+        elif result.learned or (result.again and attempt <= retries):
             continue
         else:
             on_reply(NoReply(**place(planned), reason=redact(result.reason)[:MOST_REASON], attempts=attempt))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
@@ -65,8 +66,9 @@ def repeat_agreement(rows: Iterable[Judgment]) -> RepeatAgreement | None:
     if identical is None:
         return None
     within_df = sum(len(values) - 1 for values in repeated)
-    within = sum(float(np.var(values)) * len(values) for values in repeated) / within_df
-    means = [float(np.mean(values)) for values in repeated]
+    varied = [values for values in repeated if len(set(values)) > 1]  # equal ones would leave a rounding error
+    within = sum(float(np.var(values)) * len(values) for values in varied) / within_df
+    means = [fmean(values) for values in repeated]
     size = float(np.mean([len(values) for values in repeated]))
     between: float = max(0.0, float(np.var(means, ddof=1)) - within / size) if len(means) > 1 else 0.0
     total = within + between

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import threading
-import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -17,7 +18,8 @@ from harness.records.rows import ReplyToken, TokenLogprob
 from judges.base import Answer, BackendOptions, Busy, Options, Request, RequestFailed, read_options
 from judges.retry_after import retry_after
 
-DEFAULT_HOST = "http://127.0.0.1:11434"
+DEFAULT_PORT = 11434
+DEFAULT_HOST = f"http://127.0.0.1:{DEFAULT_PORT}"
 TOP_LOGPROBS = 20
 LOOK_SECONDS = 5.0
 """How long planning waits for the server to say which model it has."""
@@ -131,8 +133,16 @@ class OllamaJudge:
 
 
 def _host(options: OllamaOptions) -> str:
-    given = options.host or os.environ.get("OLLAMA_HOST") or DEFAULT_HOST
-    return (given if "://" in given else f"http://{given}").rstrip("/")
+    """The address, read as the official client does: Ollama's port where there is no scheme. Raises JudgeError."""
+    given = options.host or os.environ.get("OLLAMA_HOST") or ""
+    try:
+        split = urlsplit(given if "://" in given else f"http://{given}")
+        port = split.port or (None if "://" in given else DEFAULT_PORT)
+    except ValueError as e:
+        raise JudgeError(f"{given!r} is no address of an Ollama server: {e}", hint=f"e.g. {DEFAULT_HOST}") from None
+    host = split.hostname or "127.0.0.1"
+    host = f"[{host}]" if ":" in host else host
+    return f"{split.scheme}://{host}{f':{port}' if port else ''}{split.path.rstrip('/')}"
 
 
 def _digest(model: str, host: str) -> str:
@@ -145,7 +155,7 @@ def _digest(model: str, host: str) -> str:
         with urllib.request.urlopen(request, timeout=LOOK_SECONDS) as response:  # noqa: S310
             listed = json.load(response)["models"]
         found = {str(each.get("model") or each["name"]): str(each["digest"]) for each in listed}
-    except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+    except (HTTPException, OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise JudgeError(
             redact(f"no Ollama server answers at {host}: {getattr(e, 'reason', e)}"),
             hint="start it (`ollama serve`), or name it with the option `host` or OLLAMA_HOST",

@@ -16,7 +16,7 @@ from harness.errors import JudgeError
 from judges.base import Request, RequestFailed
 from judges.batches import BatchResult, State
 from judges.completion import answer_of
-from judges.service import HALF_REPLIES, REFUSED, Refused
+from judges.service import HALF_REPLIES, Refused, names_parameter
 
 if TYPE_CHECKING:
     from judges.openai_judge import OpenAIJudge
@@ -71,7 +71,7 @@ class OpenAIBatches:
         for file in (found.output_file_id, found.error_file_id):
             if file:
                 text = self._call(lambda client, wanted=file: client.files.content(wanted).text)
-                yield from filter(None, (self._result(line, version) for line in text.splitlines()))
+                yield from filter(None, (self._result(line, version) for line in text.split("\n")))
 
     def _files(self, requests: Mapping[str, Request]) -> Iterator[bytes]:
         lines: list[bytes] = []
@@ -117,9 +117,9 @@ class OpenAIBatches:
                 return BatchResult(key, None, f"not a chat completion: {type(e).__name__}", again=True)
         said = error.get("message") or str((response.get("body") or {}).get("error", {}).get("message", ""))
         code = error.get("code") or f"HTTP {status}"
-        learned = status in REFUSED and self._judge.features.give_up(said, version)
-        again = learned or code in AGAIN or status in (408, 409, 429) or (status or 0) >= 500
-        return BatchResult(key, None, f"{code}: {said}", again=again)
+        learned = names_parameter(status or 0, said) and self._judge.features.give_up(said, version)
+        again = code in AGAIN or status in (408, 409, 429) or (status or 0) >= 500
+        return BatchResult(key, None, f"{code}: {said}", again=again, learned=learned)
 
     def _completion(self, body: Any) -> Any:
         from openai.types.chat import ChatCompletion

@@ -18,7 +18,7 @@ from harness.errors import JudgeError, MissingExtra
 from judges.base import Answer, BackendOptions, Busy, Options, Request, read_options
 from judges.completion import answer_of
 from judges.openai_batches import OpenAIBatches
-from judges.service import HALF_REPLIES, REFUSED, Refused, key_for, meaning
+from judges.service import HALF_REPLIES, Refused, key_for, meaning, names_parameter
 
 OPENAI = "https://api.openai.com/v1"
 TOP_LOGPROBS = 20
@@ -36,6 +36,10 @@ class OpenAIOptions(BackendOptions):
         "schema", description="How a reply's form is asked for; what a server refuses is weakened by itself."
     )
     logprobs: bool = Field(True, description="Ask for log-probabilities (for expected scores).")
+    reasoning_effort: str | None = Field(None, description="How long a reasoning model thinks: minimal, low, …")
+    max_completion_tokens: int | None = Field(
+        None, ge=1, description="Longest thought and reply of a judge, in tokens; default: the rubric's max_tokens."
+    )
     timeout: float = Field(120.0, gt=0, description="Seconds that one call may take.")
     concurrency: int = Field(32, ge=1, le=512, description="Most requests at once; how many adapts.")
     batch: bool = Field(False, description="Ask by the Batch API: answers within a day, at half the price.")
@@ -92,7 +96,7 @@ class OpenAIJudge:
         except self._sdk.APIConnectionError as e:
             raise ConnectionError(redact(f"{e} {e.__cause__ or ''}".strip())) from None
         except self._sdk.APIStatusError as e:
-            if e.status_code in REFUSED:
+            if names_parameter(e.status_code, _message(e)):
                 raise Refused(_message(e), self._translated(e)) from None
             raise self._translated(e) from None
         except HALF_REPLIES as e:
@@ -139,6 +143,7 @@ class _Features:
     def __init__(self, options: OpenAIOptions) -> None:
         self._json = options.json_output
         self._logprobs = options.logprobs
+        self._effort = options.reasoning_effort
         self._length = "max_tokens"
         self._sent = {"temperature", "seed"}
         self._version = 0
@@ -153,6 +158,8 @@ class _Features:
                 self._length: request.max_tokens,
                 **{name: getattr(request, name) for name in sorted(self._sent)},
             }
+            if self._effort is not None:
+                body["reasoning_effort"] = self._effort
             if self._logprobs:
                 body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
             if request.schema is not None and self._json == "schema":

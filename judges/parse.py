@@ -26,6 +26,21 @@ FILTERED = "content_filter"
 """Finish reason by which a service says that it held the reply back."""
 
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_.])-?[0-9]+(?:\.[0-9]+)?(?![A-Za-z0-9_]|\.[0-9])")
+_END = r"[\s*_`]{0,5}(?P<%s>[0-9]{1,9}(?:\.[0-9]{1,9})?)(?![0-9]|[.,][0-9])"
+_TO = r"\s{0,3}(?:to|and|[-–—])\s{0,3}"
+_SCALE = re.compile(
+    rf"(?:/|\bout\s{{1,3}}of(?:\s{{1,3}}(?:an?|possible|maximum|total|of)\b){{0,4}}|满分[为是]?){_END % 'of'}"
+    rf"|\bscale\s{{1,3}}(?:(?:from|of|between)\s{{1,3}})?-?[0-9]{{1,9}}{_TO}{_END % 'to'}"
+    rf"|\bscale\s{{1,3}}(?:of|up\sto){_END % 'up_to'}"
+    rf"|(?<![0-9.])-?[0-9]{{1,9}}{_TO}{_END % 'named'}[\s-]{{1,3}}(?:point\s)?scale\b"
+    rf"|\b(?:where|and){_END % 'worth'}\s{{1,3}}(?:is|means|being)\s{{1,3}}(?:the\s)?"
+    r"(?:best|highest|top|perfect|maximum|worst|lowest|minimum)\b",
+    re.IGNORECASE,
+)
+"""What a reply says of its scale instead of on it. Each group is the scale's end."""
+
+_JOINED = re.compile(r"(?<![0-9])[0-9]+(?:,[0-9]+)+")
+_THOUGHT, _THOUGHT_END = "<think>", "</think>"
 _YES, _NO = {"yes", "true", "y"}, {"no", "false", "n"}
 
 
@@ -46,7 +61,7 @@ def parse(row: ReplyRow, rubric: Rubric, *, expected: bool = False) -> Judgment:
     verdict = read_verdict(row, rubric)
     if isinstance(verdict, Verdict):
         return Scored(**place, value=_own(_value(verdict, row, rubric, expected), row, rubric))
-    refusal = REFUSALS.search(row.text[-LOOK_AT:])
+    refusal = REFUSALS.search(_said(row))
     if refusal and verdict.reason.startswith("no "):
         return Refused(**place, reason=f"it says {refusal[0]!r}")
     return Unparsed(**place, reason=verdict.reason)
@@ -65,14 +80,21 @@ def _own(value: float, reply: Reply, rubric: Rubric) -> float:
 
 def read_verdict(reply: Reply, rubric: Rubric) -> Verdict | NoVerdict:
     """The last verdict in the reply, if it lies on the rubric's scale; what it quotes before that does not count."""
-    text = reply.text[-LOOK_AT:]
+    text = _said(reply)
     if not text.strip():
         return NoVerdict("empty reply")
+    if reply.text.rpartition(_THOUGHT_END)[2].lstrip().startswith(_THOUGHT):
+        return NoVerdict("its thoughts have no end")
     found = _found(text, rubric, cut_off=reply.finish_reason == "length")
     if isinstance(found, NoVerdict):
         return found
     moved = len(reply.text) - len(text)
     return Verdict(found.value, found.start + moved, found.end + moved)
+
+
+def _said(reply: Reply) -> str:
+    """The end of a reply, without the thoughts before it."""
+    return reply.text.rpartition(_THOUGHT_END)[2][-LOOK_AT:]
 
 
 def _found(text: str, rubric: Rubric, *, cut_off: bool) -> Verdict | NoVerdict:
@@ -135,13 +157,24 @@ def _value_span(text: str, found: _Object, key: str) -> tuple[int, int]:
 
 
 def _integer_verdict(text: str, scale: Scale, *, cut_off: bool) -> Verdict | NoVerdict:
-    out_of = re.compile(rf"(?<=\d)\s*(?:/|out of)\s*{scale.high}(?!\d)", flags=re.IGNORECASE)
-    bare = out_of.sub(lambda found: " " * len(found[0]), text)
+    elsewhere = [found.span() for found in _JOINED.finditer(text)]
+
+    def blank(phrase: re.Match[str]) -> str:
+        end = float(phrase[phrase.lastgroup]) if phrase.lastgroup else scale.high
+        if end == scale.high or (end == scale.low and phrase.lastgroup == "worth"):
+            return " " * len(phrase[0])
+        elsewhere.append(phrase.span())
+        return phrase[0]
+
+    own = re.compile(rf"(?<![0-9.]){scale.low}{_TO}{scale.high}(?![0-9]|[.,][0-9])", re.IGNORECASE)
+    bare = own.sub(blank, _SCALE.sub(blank, text))
     found = list(_NUMBER.finditer(bare))
     if not found:
         return NoVerdict(f"no number: {_excerpt(text)}")
     last = found[-1]
-    if cut_off and last.end() == len(bare.rstrip()) and bare == text:
+    if any(start <= last.start() < end for start, end in elsewhere):
+        return NoVerdict(f"not one number of this scale: {_excerpt(text[max(0, last.start() - 20) :])}")
+    if cut_off and last.end() == len(text.rstrip()):
         return NoVerdict(f"cut off within or after its number: {_excerpt(text)}")
     return Verdict(float(last[0]), *last.span())
 

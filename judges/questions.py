@@ -108,18 +108,26 @@ def _about(
 
 
 def request_of(rubric: Rubric, message: str, options: Mapping[str, str | int | float | bool], turn: int) -> Request:
-    """What is sent. `turn`: which repeat it is; each has the next seed."""
+    """What is sent. `turn`: which repeat it is; each has the next seed.
+
+    The option `max_completion_tokens` gives a model that thinks more room than the rubric's reply needs.
+    """
     return Request(
         system=rubric.system,
         user=message,
         schema=rubric.schema_,
-        max_tokens=rubric.max_tokens,
+        max_tokens=int(options.get("max_completion_tokens", rubric.max_tokens)),
         temperature=float(options.get("temperature", 0.0)),
         seed=int(options.get("seed", 0)) + turn,
     )
 
 
+def row_key(row: ReplyRow) -> RequestKey:
+    """The key of the request that a row answers."""
+    return (row.request_digest, row.example_id, row.sample, row.repeat)
+
+
 def pending(requests: Iterable[PlannedRequest], done: Iterable[ReplyRow]) -> list[PlannedRequest]:
     """The requests that have no row yet. A request that ended without a reply has one: it is an outcome."""
-    keys = {(row.request_digest, row.example_id, row.sample, row.repeat) for row in done}
+    keys = {row_key(row) for row in done}
     return [each for each in requests if each.key not in keys]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from harness.credentials import redact
-from harness.records.rows import NoReply, Reply
-from judges.base import Answer, Busy, RequestFailed
+from harness.records.rows import NoReply, Reply, ReplyToken
+from judges.base import Answer, Busy, Request, RequestFailed
 from judges.questions import PlannedRequest
 
 MOST_CHARACTERS = 100_000
@@ -16,8 +18,8 @@ MOST_TOKENS = 64
 MOST_REASON = 2_000
 """Characters of a reason."""
 
-CHARACTERS_A_TOKEN = 3.0
-"""For bookings before a call: few enough that they rather err upwards."""
+BYTES_A_TOKEN = 3.0
+"""Of UTF-8, for bookings before a call: few enough that they rather err upwards, in Chinese too."""
 
 
 def place(planned: PlannedRequest) -> dict[str, str | int]:
@@ -30,6 +32,11 @@ def place(planned: PlannedRequest) -> dict[str, str | int]:
     }
 
 
+def prompt_tokens(request: Request) -> float:
+    """What to book for a question before its call tells, in tokens."""
+    return len((request.system + request.user).encode(errors="replace")) / BYTES_A_TOKEN
+
+
 def reply_row(planned: PlannedRequest, answer: Answer, attempts: int, seconds: float) -> Reply:
     """The row of an answer, without keys and within bounds."""
     return Reply(
@@ -38,10 +45,16 @@ def reply_row(planned: PlannedRequest, answer: Answer, attempts: int, seconds: f
         finish_reason=answer.finish_reason,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
-        tokens=answer.tokens[-MOST_TOKENS:],
+        tokens=tuple(map(_possible, answer.tokens[-MOST_TOKENS:])),
         attempts=attempts,
         seconds=seconds,
     )
+
+
+def _possible(token: ReplyToken) -> ReplyToken:
+    """Without candidates of probability 0: JSON has no number for their logarithm."""
+    kept = tuple(each for each in token.candidates if math.isfinite(each.logprob))
+    return token if len(kept) == len(token.candidates) else token.model_copy(update={"candidates": kept})
 
 
 def no_reply_row(planned: PlannedRequest, error: Exception, attempts: int) -> NoReply:

@@ -16,6 +16,9 @@ NO_KEY = "no-key"
 REFUSED = (400, 415, 422, 501)
 """Statuses by which servers say that they do not know a parameter."""
 
+BROKE = "credit balance is too low"
+"""What Anthropic says, by 400, to an account without money."""
+
 OVERLOADED = (408, 429, 503, 504, 529)
 """Statuses that fewer requests at once would mend."""
 
@@ -51,6 +54,11 @@ def key_for(backend: str, name: str, base_url: str, official: str) -> str:
     return NO_KEY
 
 
+def names_parameter(status: int, message: str) -> bool:
+    """Whether a failed call may be about one parameter. OpenAI forbids a reasoning model's log-probabilities by 403."""
+    return status in REFUSED or (status == 403 and "logprob" in message.lower())
+
+
 def meaning(status: int, message: str, headers: Mapping[str, str], *, server: str, model: str, key: str) -> Exception:
     """What a failed call means for its request, or for the whole judge. Never carries the request: it has the key.
 
@@ -59,7 +67,7 @@ def meaning(status: int, message: str, headers: Mapping[str, str], *, server: st
     told = redact(f"HTTP {status}: {message}")[:MOST_MESSAGE]
     if status in (401, 403):
         return JudgeError(f"{server} refuses the key: {told}", hint=f"set {key}")
-    if status == 402:
+    if status == 402 or BROKE in message.lower():
         return JudgeError(f"{server}: {told}", hint="what was answered is kept; run again later")
     if status == 404:
         return JudgeError(f"{server} has no model {model!r}: {told}")

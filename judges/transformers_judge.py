@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from jinja2 import TemplateError
 from pydantic import Field
 
 from harness.records.rows import ReplyToken, TokenLogprob
@@ -101,8 +102,16 @@ class TransformersJudge:
         if not self._tokenizer.chat_template:
             plain: list[int] = self._tokenizer("\n\n".join(each["content"] for each in messages) + "\n\n").input_ids
             return plain
-        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return self._ids(text)
+        try:
+            return self._ids(self._chat(messages))
+        except TemplateError:  # Gemma's knows no system message
+            if not request.system:
+                raise
+        return self._ids(self._chat([{"role": "user", "content": f"{request.system}\n\n{request.user}"}]))
+
+    def _chat(self, messages: list[dict[str, str]]) -> str:
+        text: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return text
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False).input_ids

@@ -84,6 +84,7 @@ def conclude(spec: MatrixSpec, plan: Plan, store: Store, console: Any) -> None:
     """Tell how raters and judges agree; of a finished matrix, write its comparison and reports anew."""
     from harness import pipeline
     from harness.raters import people_report
+    from harness.sitting import opponent_of
     from reports.people import people_sections
     from reports.sections import print_section
 
@@ -91,7 +92,7 @@ def conclude(spec: MatrixSpec, plan: Plan, store: Store, console: Any) -> None:
     if before is not None:
         people = pipeline.conclude(spec, plan, store, before.failed).people
     else:
-        people = people_report(plan, store)
+        people = people_report(plan, store, against=opponent_of(spec, plan))
     for section in people_sections(people) if people is not None else ():
         print_section(section, console)
     if people is None:

@@ -45,7 +45,7 @@ def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> Ask
     from judges.questions import judge_requests, pending
     from judges.rubric import load_rubric
 
-    resolved = next(judge for judge in workshop.resolved.judges if asks_as(judge, ask))
+    resolved = asker(workshop, ask)
     rubric = load_rubric(resolved.rubric)
     generations = workshop.generations(ask.generations)
     requests = judge_requests(rubric, workshop.tests(ask.data), generations, ask, opponents(workshop, ask, generations))
@@ -85,16 +85,20 @@ def put_until_decided(  # noqa: PLR0913 - what is asked, of whom, and what ends 
     put: Callable[[Sequence[PlannedRequest]], None],
     writer: ObjectWriter,
 ) -> int:
-    """Ask round by round; how many questions were never put because the answer was there before."""
+    """Ask round by round; how many questions were never put because the answer was there before.
+
+    Decided is by whole rounds that this run has been through: a killed run left part of a further one.
+    """
     from harness.stages.stopping import Decision, rounds
-    from judges.questions import pending
+    from judges.questions import RequestKey, pending, row_key
 
     decision = Decision.of(workshop, rule, rubric, expected=resolved.spec.expected_score)
-    waiting = len(requests)
+    waiting, known = len(requests), set[RequestKey]()
     for questions in rounds(requests):
         put(pending(questions, writer.kept_rows(ReplyRow)))
         waiting -= len(questions)
-        if waiting and decision.made(writer.kept_rows(ReplyRow)):
+        known |= {each.key for each in questions}
+        if waiting and decision.made([row for row in writer.kept_rows(ReplyRow) if row_key(row) in known]):
             break
     return waiting
 
@@ -105,7 +109,11 @@ def make_contest(workshop: Workshop, contest: ContestInput, writer: ObjectWriter
     from judges.bill import bill
     from judges.contest import known_already
 
-    resolved = next(judge for judge in workshop.resolved.judges if asks_as(judge, contest))
+    resolved = next(
+        judge
+        for judge in workshop.resolved.judges
+        if asks_as(judge, contest) and judge.parser_sha256 == contest.parser_sha256
+    )
     games = contest_of(workshop.store, contest, resolved.rubric)
     known = given_replies(workshop.store, contest)
 
@@ -182,6 +190,17 @@ def asks_as(judge: ResolvedJudge, ask: AskInput | ContestInput) -> bool:
     """Whether this judge of the matrix is the one whose questions these are."""
     mine = (judge.spec.backend, judge.model_identity, judge.prompt_sha256, judge.options)
     return mine == (ask.backend, ask.model_identity, ask.prompt_sha256, ask.options)
+
+
+def asker(workshop: Workshop, ask: AskInput) -> ResolvedJudge:
+    """The judge of the matrix whose questions these are; where its verdicts end the asking, the one that reads so."""
+    mine = [judge for judge in workshop.resolved.judges if asks_as(judge, ask)]
+    if ask.stop is None:
+        return mine[0]
+    spec = workshop.store.folder(StageKey(stage="judge", digest=ask.stop.judged)) / "spec.json"
+    read = JudgeInput.model_validate_json(spec.read_bytes())
+    reading = (read.parser_sha256, read.expected_score)
+    return next(judge for judge in mine if (judge.parser_sha256, judge.spec.expected_score) == reading)
 
 
 def make_judgments(workshop: Workshop, judge: JudgeInput, writer: ObjectWriter) -> None:

@@ -115,4 +115,6 @@ class BatchServer:
         batch["status"] = self.ends.get(name, "expired" if late else "completed")
         for key, rows in (("output_file_id", good), ("error_file_id", bad)):
             if rows:
-                batch[key] = self._store("".join(json.dumps(row) + "\n" for row in rows).encode())["id"]
+                batch[key] = self._store("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())[
+                    "id"
+                ]

@@ -75,6 +75,17 @@ def always(error: Exception) -> Any:
     return does
 
 
+def only(planned: PlannedRequest, error: Exception) -> Any:
+    """Fails for this one question."""
+
+    def does(request: Request, nth: int) -> str:
+        if request.digest == planned.request.digest:
+            raise error
+        return "{}"
+
+    return does
+
+
 def test_every_request_ends_in_exactly_one_outcome_under_faults() -> None:
     faults = {"garbage": 7, "refuse": 8, "empty": 9, "busy": 3, "dead": 10, "crash": 11}
     rows: list[Any] = []
@@ -151,7 +162,7 @@ def test_passing_trouble_is_asked_again_and_lasting_trouble_is_not() -> None:
         return '{"score": 1}'
 
     rows: list[Any] = []
-    tally = ask(Programmed(twice_busy), planned(), on_reply=rows.append, limits=AskLimits(retries=2))
+    tally = ask(Programmed(twice_busy), planned(), on_reply=rows.append, limits=AskLimits(retries=2), first_wait=0.001)
     assert (tally.calls, tally.retries) == (150, 100)
     assert all(isinstance(row, Reply) for row in rows)
     for error, calls, reason in [
@@ -163,7 +174,7 @@ def test_passing_trouble_is_asked_again_and_lasting_trouble_is_not() -> None:
     ]:
         rows = []
         ask(
-            Programmed(always(error)),
+            Programmed(only(planned()[0], error)),
             planned()[:1],
             on_reply=rows.append,
             limits=AskLimits(retries=2),
@@ -172,24 +183,70 @@ def test_passing_trouble_is_asked_again_and_lasting_trouble_is_not() -> None:
         assert [(row.reason, row.attempts) for row in rows] == [(reason, calls)]
 
 
+@pytest.mark.parametrize("answered", [0, 45])
+def test_a_judge_that_is_down_when_asking_ends_leaves_no_outcome(answered: int) -> None:
+    """Too few questions are left for an outage to be seen by their number."""
+    rows: list[Any] = []
+    judge = Programmed(lambda request, nth: "{}")
+    if answered:
+        ask(judge, planned()[:answered], on_reply=rows.append)
+    with pytest.raises(JudgeError, match="left 5 questions in a row unanswered; the last one: 503"):
+        ask(
+            Programmed(always(Busy("503"))),
+            pending(planned()[: answered + 5], rows),
+            on_reply=rows.append,
+            limits=AskLimits(retries=1),
+            first_wait=0.001,
+        )
+    assert len(rows) == answered
+
+
+def test_one_reason_for_every_question_from_the_start_is_no_item_s_fault() -> None:
+    rows: list[Any] = []
+    for concurrency in (1, 16):
+        with pytest.raises(JudgeError, match="left 12 questions in a row unanswered; the last one: account closed"):
+            ask(
+                Programmed(always(RequestFailed("account closed")), concurrency),
+                planned(),
+                on_reply=rows.append,
+            )
+    assert not rows
+
+    def each_too_long(request: Request, nth: int) -> str:
+        raise RequestFailed(f"{len(request.user)} characters of {request.digest[:4]} are too many")
+
+    ask(Programmed(each_too_long), planned(), on_reply=rows.append)
+    assert len(rows) == 50
+    rows.clear()
+
+    def half(request: Request, nth: int) -> str:
+        if int(request.digest, 16) % 2:
+            raise RequestFailed("filtered")
+        return "{}"
+
+    ask(Programmed(half), planned(), on_reply=rows.append)
+    assert {row.kind for row in rows} == {"reply", "no_reply"}
+
+
 def test_it_waits_as_long_as_it_is_told_and_doubles_otherwise() -> None:
     started = time.perf_counter()
     ask(
-        Programmed(always(Busy("", retry_after=0.3))),
+        Programmed(only(planned()[0], Busy("", retry_after=0.3))),
         planned()[:1],
         on_reply=lambda row: None,
         limits=AskLimits(retries=1),
     )
     assert time.perf_counter() - started >= 0.3
-    started = time.perf_counter()
-    ask(
-        Programmed(always(TimeoutError())),
-        planned()[:1],
-        on_reply=lambda row: None,
-        limits=AskLimits(retries=3),
-        first_wait=0.1,
-    )
-    assert time.perf_counter() - started >= 0.35  # 0.1 + 0.2 + 0.4, each times 0.5 to 1
+    for error in (TimeoutError(), Busy("", retry_after=0.0)):
+        started = time.perf_counter()
+        ask(
+            Programmed(only(planned()[0], error)),
+            planned()[:1],
+            on_reply=lambda row: None,
+            limits=AskLimits(retries=3),
+            first_wait=0.1,
+        )
+        assert time.perf_counter() - started >= 0.35  # 0.1 + 0.2 + 0.4, each times 0.5 to 1
 
 
 def test_no_more_requests_at_once_than_the_judge_wants() -> None:

@@ -55,6 +55,14 @@ def test_all_questions_go_in_one_file_and_every_answer_is_kept(open_judge: Open)
     assert batch["metadata"] == {openai_batches.NAME: "object"}
 
 
+def test_a_line_of_a_result_ends_at_its_newline_only(open_judge: Open) -> None:
+    """JSON may hold U+2028 as it is."""
+    said = '{"why": "a\u2028b\x85c", "score": 3}'
+    rows, _ = run(BatchServer(lambda body, nth: (200, completion(said))), open_judge, limits=AskLimits(retries=0))
+    assert {row.text for row in rows if isinstance(row, Reply)} == {said}
+    assert len(rows) == 20
+
+
 def test_what_expired_or_failed_goes_into_the_next_batch_and_at_last_has_a_reason(open_judge: Open) -> None:
     def respond(body: dict[str, Any], nth: int) -> Any:
         item = int(body["messages"][1]["content"].split()[1])
@@ -73,12 +81,13 @@ def test_what_expired_or_failed_goes_into_the_next_batch_and_at_last_has_a_reaso
     assert (len(rows), tally.calls) == (20, 20 + 7 + 1)
 
 
-def test_a_parameter_that_is_refused_is_left_out_of_the_next_batch(open_judge: Open) -> None:
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_parameter_that_is_refused_is_left_out_of_the_next_batch(status: int, open_judge: Open) -> None:
     def respond(body: dict[str, Any], nth: int) -> Any:
-        return (400, {"error": {"message": "logprobs are not supported"}}) if "logprobs" in body else GOOD
+        return (status, {"error": {"message": "logprobs are not allowed"}}) if "logprobs" in body else GOOD
 
     server = BatchServer(respond)
-    rows, _ = run(server, open_judge)
+    rows, _ = run(server, open_judge, limits=AskLimits(retries=0))
     assert all(isinstance(row, Reply) for row in rows)
     assert len(server.batches) == 2
 

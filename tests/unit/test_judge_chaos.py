@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import sys
@@ -16,20 +17,21 @@ import pytest
 from pydantic import TypeAdapter
 
 from harness.errors import BudgetSpent, JudgeError
-from harness.records.rows import NoReply, Reply, ReplyRow
+from harness.records.rows import NoReply, Reply, ReplyRow, ReplyToken, TokenLogprob
 from harness.records.settings import AskLimits, Price
 from judges.ask import ask
-from judges.base import Request
+from judges.base import Answer, Request
 from judges.bill import bill
 from judges.budget import Budget, Spent, cost_of, listed_price
 from judges.pace import Pace
 from judges.parse import parse
 from judges.questions import PlannedRequest, pending
-from judges.rows import MOST_CHARACTERS
+from judges.rows import MOST_CHARACTERS, reply_row
 from judges.rubric import load_rubric
 from judges.window import Window
 from tests.servers.chaos import chaos, completion, fault_of
 from tests.servers.loopback import Asked, Loopback, Said, serve
+from tests.servers.openai_batch import BatchServer
 from tests.unit.test_judge_ask import Programmed
 
 RUBRIC = load_rubric("correctness-5")
@@ -160,6 +162,14 @@ def test_an_outage_is_nobodys_verdict_and_the_next_run_goes_on(open_judge: Open)
     assert len({row.example_id for row in rows}) == len(rows) == 300
 
 
+def test_an_impossible_candidate_leaves_a_row_that_can_be_read() -> None:
+    candidates = (TokenLogprob(token="3", logprob=0.0), TokenLogprob(token="4", logprob=-math.inf))
+    answer = Answer("3", "stop", 1, 1, (ReplyToken(text="3", candidates=candidates),))
+    row = reply_row(questions(1)[0], answer, 1, 0.0)
+    assert Reply.model_validate_json(row.model_dump_json()) == row
+    assert [each.token for each in row.tokens[0].candidates] == ["3"]
+
+
 # ---------------------------------------------------------------- limits
 
 
@@ -186,6 +196,21 @@ def test_a_limit_of_money_is_never_passed_even_with_many_calls_under_way(open_ju
         )
     assert budget.spent == Spent(len(rows), float(len(rows)))
     assert 20 - 3.2 < budget.spent.cost <= 20
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_limit_of_money_holds_in_chinese_too(batch: bool, open_judge: Open) -> None:
+    """A character is a token there, and not a third of one."""
+    asked = [PlannedRequest(Request("", "评" * 1000, None, 1), f"e{n}", 0, 0) for n in range(5)]
+    server = BatchServer(lambda body, nth: (200, completion("3", 1000)))
+    price = Price(input=1000.0, output=0)  # a question costs a dollar
+    with (
+        serve(server if batch else lambda asked: Said.of(completion("3", 1000))) as running,
+        pytest.raises(BudgetSpent, match=r"limit of \$0.9"),
+    ):
+        judge = judge_at(running, open_judge, batch=batch, batch_poll=0.005)
+        ask(judge, asked, on_reply=lambda row: None, price=price, budget=Budget(max_cost=0.9), name="object")
+    assert not [each for each in running.asked if each.path.endswith(("completions", "files"))]
 
 
 def test_prices_are_the_users_or_the_lists_and_unknown_ones_are_none() -> None:

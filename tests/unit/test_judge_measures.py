@@ -79,6 +79,13 @@ def test_agreement_brings_scales_together_and_knows_when_it_cannot_tell() -> Non
     assert agreement("a", "b", {"a": fine, "b": {}}, scales) is None
 
 
+def test_equal_repeats_are_no_noise_whatever_floats_make_of_their_mean() -> None:
+    for worths, share in (((2.7,), None), ((2.7, 2.7), None), ((2.7, 3.1), 0.0)):
+        found = repeat_agreement(scored(worth, f"e{i}", 0, r) for i, worth in enumerate(worths) for r in range(3))
+        assert found is not None
+        assert (found.sd, found.noise_share) == (0.0, share)
+
+
 def test_repeats_split_the_variance() -> None:
     """A simulated judge: answers differ by sd 2, repeats by sd 1, so that noise is a fifth of the variance."""
     dice = np.random.default_rng(5)

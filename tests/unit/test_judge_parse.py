@@ -97,6 +97,26 @@ def test_what_is_no_json_verdict(text: str, reason: str) -> None:
         ("score=55%", "stop", 55),
         ("得分：85", "stop", 85),
         ("得分85分", "stop", 85),
+        ("40 on a scale from 0 to 100", "stop", 40),
+        ("40 on a scale of 100", "stop", 40),
+        ("40 on a 0-100 scale", "stop", 40),
+        ("40 (0–100)", "stop", 40),
+        ("40 on a scale from 0 to 100, where 0 is the worst and 100 is the best score.", "stop", 40),
+        ("40 (out of 100)", "stop", 40),
+        ("40 points out of 100", "stop", 40),
+        ("**40** / **100**", "stop", 40),
+        ("90 out of a possible 100", "stop", 90),
+        ("90 out of a maximum of 100.", "stop", 90),
+        ("85分（满分100分）", "stop", 85),
+        ("5/10 for style, 70 in all", "stop", 70),
+        ("Points: 80, 90", "stop", 90),
+        ("8/10", "stop", None),
+        ("8 out of 10", "stop", None),
+        ("8 on a scale from 1 to 10", "stop", None),
+        ("82,5", "stop", None),
+        ("1,000", "stop", None),
+        ("on a scale from 0 to 100, where 100 is the best", "length", None),
+        ("On a scale from 0 to 100 it is 6", "length", None),
         ("1", "length", None),
         ("GPT4 is great, v2.x too", "stop", None),
         ("101", "stop", None),
@@ -106,6 +126,31 @@ def test_what_is_no_json_verdict(text: str, reason: str) -> None:
 def test_integer_verdicts(text: str, finish_reason: str, value: float | None) -> None:
     outcome = judged("book-100", text, finish_reason)
     assert outcome.value == value if value is not None else isinstance(outcome, Unparsed)
+
+
+THOUGHT = "<think>On a scale from 0 to 100, 20 would be low. I cannot say less than 30"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (f"{THOUGHT}.</think>\n\n45", 45),
+        (f"{THOUGHT}.</think>\n\n<think>Or 50?</think> 55", 55),
+        (f"{THOUGHT[7:]}.</think>45", 45),
+        (f"\n{THOUGHT}. Let me", None),
+        (f"{THOUGHT}.</think>", None),
+        (f"{THOUGHT}.</think><think>Or 50", None),
+        ("<think>" + "7 " * 20_000, None),
+    ],
+)
+def test_thoughts_are_no_verdict(text: str, value: float | None) -> None:
+    outcome = judged("book-100", text, "stop" if value is not None else "length")
+    assert outcome.value == value if value is not None else isinstance(outcome, Unparsed)
+
+
+def test_a_thought_s_verdict_is_not_the_reply_s() -> None:
+    assert judged("correctness-5", '<think>{"score": 1}</think>{"score": 4}').value == 4
+    assert isinstance(judged("correctness-5", '<think>{"score": 1}? No,'), Unparsed)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +166,10 @@ def test_a_request_without_reply_has_failed_and_says_why() -> None:
     assert parse(row, RUBRICS["book-100"]) == Failed(reason="timed out (after 5 attempts)", **PLACE)
 
 
-@pytest.mark.parametrize("text", ["{" * 1_000_000, '{"a":' * 200_000, "9" * 1_000_000, "[" * 1_000_000])
+@pytest.mark.parametrize(
+    "text",
+    ["{" * 1_000_000, '{"a":' * 200_000, "9" * 1_000_000, "[" * 1_000_000, "out of " * 99_999, "scale of " * 99_999],
+)
 def test_endless_replies_are_unreadable_not_endless_work(text: str) -> None:
     """Long enough that reading in quadratic time or by recursion would never end or break the stack."""
     for rubric in RUBRICS:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from harness.raters import ratings
 from harness.records.data import Example
+from harness.records.inputs import StageKey
+from harness.records.plan import Plan, VariantPlan
 from harness.records.rows import Generation, Reply
+from harness.records.variant import Variant
+from harness.sitting import Sitting
+from harness.store import Store
 from judges.base import load_judge
 from judges.parse import parse
 from judges.rating_desk import Desk
 from judges.ratings import Question, Sheet, choices, questions, rating_input, reply_of, sheet, typed
-from judges.rubric import known_rubrics, load_rubric
+from judges.rubric import Rubric, known_rubrics, load_rubric
 
 EXAMPLES = [Example(id=f"e{n}", instruction=f"Say {n}.", output=f"{n}") for n in range(30)]
 FIVE, PAIR = load_rubric("correctness-5"), load_rubric("pairwise")
@@ -141,6 +148,66 @@ def test_keys_rate_go_back_skip_and_leave() -> None:
 def test_a_terminal_that_is_closed_leaves_what_was_rated() -> None:
     kept, _ = sit(["4", "2"])
     assert len(kept) == 2
+
+
+def sitting(store: Store, rubric: Rubric, against: str = "rival") -> Sitting:
+    objects = (rating_input("anna", rubric, "It is {}.", "data", against),)
+    sheets_ = tuple(sheets("anna", "It is {}.", rubric=rubric, others=against))
+    return Sitting(store, rubric, "anna", objects, sheets_, tuple(questions(sheets_, EXAMPLES, "anna", 3)), [set()])
+
+
+def plan_of(*generations: str) -> Plan:
+    variants = tuple(
+        VariantPlan(
+            variant=Variant(model="m", prompt_style="alpaca", method="full", masking="prompt", seed=seed),
+            base=None, train=None, generate=StageKey(stage="generate", digest=digest),
+            scores={}, asks={}, judgments={},
+        )
+        for seed, digest in enumerate(generations)
+    )  # fmt: skip
+    data = StageKey(stage="data", digest="data")
+    return Plan(matrix="m", matrix_digest="d", data=data, stages=(), variants=variants, judges=())
+
+
+def test_ratings_by_a_rubric_that_no_judge_uses_count(tmp_path: Path) -> None:
+    mine = Rubric.model_validate({**FIVE.model_dump(by_alias=True), "system": "My own words."})
+    store = Store(tmp_path)
+    one = sitting(store, mine)
+    for question in one.left():
+        one.keep(question, '{"score": 4}', 1.0)
+    [found] = ratings(plan_of("It is {}."), store)
+    assert found.name == f"anna (rubric {mine.prompt_sha256[:8]})"
+    assert set(found.scores.values()) == {4.0}
+    assert len(found.scores) == 3
+
+
+def test_pairs_with_a_former_opponent_do_not_count(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for against, said in (("old", "A"), ("new", "tie")):
+        one = sitting(store, PAIR, against)
+        for question in one.left():
+            one.keep(question, f'{{"better": "{said}"}}', 1.0)
+    [found] = ratings(plan_of("It is {}."), store, against=StageKey(stage="generate", digest="new"))
+    assert set(found.scores.values()) == {(PAIR.scale.low + PAIR.scale.high) / 2}
+
+
+def test_going_back_to_what_was_skipped_takes_no_earlier_rating_away(tmp_path: Path) -> None:
+    """The same answer of another variant was rated in an earlier sitting."""
+    store = Store(tmp_path)
+    earlier = sitting(store, FIVE)
+    for question in earlier.left():
+        earlier.keep(question, '{"score": 4}', 1.0)
+    both = tuple(sheets("anna", "It is {}.")) * 2
+    objects = (*earlier.objects, rating_input("anna", FIVE, "another", "data", "rival"))
+    asked = tuple(questions(both, EXAMPLES, "anna", 3))
+    later = Sitting(store, FIVE, "anna", objects, both, asked, [*earlier.rated, set()])
+    plan, first = plan_of("It is {}.", "another"), later.left()[0]
+    later.drop(first)
+    assert len(ratings(plan, store)[0].scores) == 3
+    later.keep(first, '{"score": 2}', 1.0)
+    assert len(ratings(plan, store)[0].scores) == 4
+    later.drop(first)
+    assert len(ratings(plan, store)[0].scores) == 3
 
 
 def test_people_are_no_backend_of_a_matrix() -> None:

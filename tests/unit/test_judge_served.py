@@ -13,7 +13,9 @@ import pytest
 from harness.errors import HarnessError, JudgeError, ModelError
 from judges.base import Busy, Judge, RequestFailed, deciding_options, identity, load_judge, preflight
 from judges.contract import CHECKS, Trial, question
+from judges.ollama_judge import OllamaOptions, _host
 from judges.parse import parse
+from judges.questions import request_of
 from judges.rubric import load_rubric
 from tests.servers.chaos import completion
 from tests.servers.engine import needs_engine
@@ -106,6 +108,31 @@ def test_what_a_server_refuses_is_left_out_and_learned_once(openai_judge: Open) 
         assert judge.answer(question("Oslo")).text == '{"score": 4}'
         assert len(server.asked) == asked + 1
         assert server.asked[-1].body.keys() == {"model", "messages", "max_completion_tokens"}
+
+
+FORBIDDEN = {"error": {"message": "You are not allowed to request logprobs from this model."}}
+
+
+def test_a_model_that_forbids_log_probabilities_is_asked_without(openai_judge: Open) -> None:
+    """As OpenAI's reasoning models do, by 403."""
+    good, forbidden = Said.of(completion("4")), Said.of(FORBIDDEN, 403)
+    with serve(lambda asked: forbidden if "logprobs" in asked.body else good) as server:
+        assert openai_judge(server).answer(question()).text == "4"
+    with (
+        serve(lambda asked: Said.of({"error": {"message": "no access"}}, 403)) as server,
+        pytest.raises(JudgeError, match="refuses the key"),
+    ):
+        openai_judge(server).answer(question())
+
+
+def test_a_model_that_thinks_is_given_room_and_told_how_long(openai_judge: Open) -> None:
+    options: dict[str, Any] = {"max_completion_tokens": 4000, "reasoning_effort": "low"}
+    asked = request_of(RUBRIC, "Grade.", options, 0)
+    with serve(refusing("max_tokens")) as server:
+        openai_judge(server, **options).answer(asked)
+        body = server.asked[-1].body
+    assert (body["max_completion_tokens"], body["reasoning_effort"]) == (4000, "low")
+    assert request_of(RUBRIC, "Grade.", {}, 0).max_tokens == RUBRIC.max_tokens
 
 
 def test_a_schema_falls_back_to_json_and_then_to_words(openai_judge: Open) -> None:
@@ -202,6 +229,23 @@ def test_a_missing_model_names_the_pull_line_before_and_while_asking() -> None:
             assert f"OLLAMA_HOST={server.address} ollama pull llama3.2" in str(caught.value)
         assert identity("ollama", MODEL, {"host": server.address}) == f"ollama:{DIGEST[:12]}"
         assert identity("ollama", "x", {"host": "nowhere", "digest": "sha256:abc"}) == "ollama:abc"
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "0.0.0.0", "gpu-box", ":11500", "gpu-box:80/", "gpu-box/path/", "http://1.2.3.4", "https://h:1/p/", "[::1]"],
+)
+def test_an_address_means_what_it_means_to_the_official_client(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ollama._client import _parse_host
+
+    monkeypatch.setenv("OLLAMA_HOST", given)
+    assert _parse_host(_host(OllamaOptions())) == _parse_host(given)
+
+
+@pytest.mark.parametrize("given", ["http://localhost:abc", "http://my host", "localhost:99999"])
+def test_what_is_no_address_is_told(given: str) -> None:
+    with pytest.raises(JudgeError):
+        preflight("ollama", "m", {"host": given})
 
 
 def test_an_ollama_that_is_not_there_says_how_to_start_it() -> None:

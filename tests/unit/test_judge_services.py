@@ -68,6 +68,7 @@ def test_a_scale_is_spelled_out_and_an_overloaded_service_says_when(engine: str,
         (refusal(500, "api_error", "boom"), Busy, "HTTP 500"),
         (refusal(413, "request_too_large", "too large"), RequestFailed, "too large"),
         (refusal(400, "invalid_request_error", "prompt is too long"), RequestFailed, "too long"),
+        (refusal(400, "invalid_request_error", "Your credit balance is too low to access"), JudgeError, "balance"),
         (refusal(401, "authentication_error", "invalid x-api-key"), JudgeError, "refuses the key"),
         (refusal(402, "billing_error", "no credit"), JudgeError, "no credit"),
         (refusal(404, "not_found_error", "model: m"), JudgeError, "has no model 'm'"),
@@ -79,6 +80,28 @@ def test_a_scale_is_spelled_out_and_an_overloaded_service_says_when(engine: str,
 def test_what_anthropics_statuses_mean(said: Said, error: type[Exception], match: str | None, open_judge: Open) -> None:
     with serve(lambda asked: said) as server, pytest.raises(error, match=match):
         open_judge("anthropic", "m", {"base_url": server.address}).answer(question())
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "finish_reason"),
+    [
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("max_tokens", "length"),
+        ("refusal", "content_filter"),
+        (None, "stop"),
+    ],
+)
+def test_anthropics_ends_of_a_reply_have_the_names_by_which_replies_are_read(
+    stop_reason: str | None, finish_reason: str, open_judge: Open
+) -> None:
+    message = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": stop_reason,
+        "content": [{"type": "text", "text": "4"}], "usage": {"input_tokens": 3, "output_tokens": 1},
+    }  # fmt: skip
+    with serve(lambda asked: Said.of(message)) as server:
+        answer = open_judge("anthropic", "m", {"base_url": server.address}).answer(question())
+    assert (answer.text, answer.finish_reason) == ("4", finish_reason)
 
 
 def test_anthropic_itself_needs_a_key_and_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,22 @@ def test_a_question_beyond_the_context_fails_for_good(judge: Judge) -> None:
         judge.answer(question("word " * 3000))
 
 
+GEMMA = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% endfor %}<model>"
+)
+
+
+def test_a_template_without_system_messages_has_them_before_the_question(tiny_folder: Path) -> None:
+    loaded: Any = load_judge("transformers", str(tiny_folder), {})
+    loaded._tokenizer.chat_template = GEMMA
+    asked = Request("Be strict.", "Grade.", {"type": "boolean"}, 8)
+    ids = loaded._tokenizer("<user>Be strict.\n\nGrade.<model>", add_special_tokens=False).input_ids
+    assert loaded.answer(asked).prompt_tokens == len(ids)
+    assert loaded._prompt(asked) == ids
+    loaded.close()
+
+
 def test_what_can_be_spelled_out() -> None:
     form = spelled_out({"type": "object", "properties": {"a": {"type": "boolean"}, "b": {"enum": ["x", "y"]}}})
     assert form is not None
