@@ -130,7 +130,7 @@ class GenerateInput(Record):
 
     stage: Literal["generate"] = "generate"
     source: Literal["local"] = "local"
-    version: int = 3
+    version: int = 4
     weights: str
     base: str
     data: str
