@@ -121,7 +121,7 @@ def data_input(spec: MatrixSpec, data: Dataset, limits: RowLimits) -> DataInput:
     )
     leaks = bool(data.folds) and bool({"leaks", "near_leaks"} & set(kinds))
     return DataInput(
-        version=2 if leaks else 1,
+        version=2 if leaks or data.numbers else 1,
         sources=tuple(source.input for source in data.sources),
         fields=data.fields,
         bad_rows=data.bad_rows,

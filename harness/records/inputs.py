@@ -63,7 +63,7 @@ class DataInput(Record):
 
     `bad_rows`: how many broken rows `on_bad_rows: drop` left out. `split` is None where the sources are the parts.
     `folds`: those that are test sets, where not all are. `version` 2: leaks from folds that are always trained on are
-    dropped too; a split that this cannot change keeps 1.
+    dropped too, and numbers among a row's fields are kept as text; a split that this cannot change keeps 1.
     """
 
     stage: Literal["data"] = "data"

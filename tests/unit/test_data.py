@@ -145,11 +145,16 @@ def test_turns_before_the_last_exchange_are_history(tmp_path: Path) -> None:
 
 
 def test_field_map(tmp_path: Path) -> None:
-    path = jsonl(tmp_path / "a.jsonl", {"task": "q", "text": "i", "gold": "a", "sys": "s", "lang": "en", "n": 3})
+    path = jsonl(
+        tmp_path / "a.jsonl", {"task": "q", "text": "i", "gold": "a", "sys": "s", "lang": "en", "n": 3, "l": [1]}
+    )
     [found] = entries_of(path, instruction="task", input="text", output="gold", system="sys")
     assert (found.instruction, found.input, found.output) == ("q", "i", "a")
     assert found.history == (Turn(role="system", text="s"),)
-    assert found.meta == {"lang": "en"}
+    assert found.meta == {"lang": "en", "n": "3"}
+    numbered = jsonl(tmp_path / "n.jsonl", *({"instruction": "q", "output": "a", "n": n} for n in (1, "1", 2.5, True)))
+    assert [each.meta["n"] for each in entries_of(numbered)] == ["1", "1", "2.5", "True"]
+    assert scanned(numbered).numbers and not scanned(jsonl(path, *[{"instruction": "q", "output": "a"}] * 2)).numbers
     [chat] = entries_of(jsonl(tmp_path / "b.jsonl", {"chat": [["x"]]} | {"chat": [
         {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}), messages="chat")  # fmt: skip
     assert chat.output == "a"
