@@ -128,7 +128,7 @@ def dimensions(
             cell,
             _following(answers, sources.following),
             _quality(answers, tests, trained, sources),
-            _stability([each.sampled or each for each in answers], sources, embed),
+            _stability([each.sampled or each for each in answers], tests, sources, embed),
         )
         for cell, answers in cells.items()
     ]
@@ -173,8 +173,10 @@ def _quality(
 ) -> Quality:
     rows = [row for each in answers for row in each.generations]
     copies = sum(copied(row.text, tests[row.example_id], trained) for row in rows)
-    figures = [_bleu(each.scores, sources.bleu) for each in answers]
-    bleus = [figure for figure in figures if figure is not None]
+    seeds: dict[int | None, list[VariantScores]] = defaultdict(list)  # folds of one are parts of one test set
+    for each in answers:
+        seeds[each.scores.variant.seed].append(each.scores)
+    bleus = [figure for folds in seeds.values() if (figure := _bleu(folds, sources.bleu)) is not None]
     copies_rate = rate(copies, len(rows), len({row.example_id for row in rows}))
     low, high = sources.quality_scale
     judged = [
@@ -186,27 +188,29 @@ def _quality(
     return Quality(fmean(bleus) / 100 if bleus else None, copies_rate, fmean(judged) if judged else None)
 
 
-def _bleu(scores: VariantScores, column: str | None) -> float | None:
-    rows = scores.metrics.get(column, ()) if column else ()
+def _bleu(folds: Sequence[VariantScores], column: str | None) -> float | None:
+    rows = [row for each in folds for row in each.metrics.get(column or "", ())]
     scored = [ItemScore(row.value, row.counts) for row in rows if isinstance(row, MetricRow)]
     return corpus_figure(load_metric("bleu"), scored)
 
 
-def _stability(answers: Sequence[Answers], sources: Sources, embed: Embed | None) -> Stability | None:
+def _stability(
+    answers: Sequence[Answers], tests: Mapping[str, Example], sources: Sources, embed: Embed | None
+) -> Stability | None:
     """None unless every prompt has two responses or more."""
     prompts: list[list[Generation]] = []
-    values: list[list[float]] = []
+    values: list[tuple[str, list[float]]] = []
     for each in answers:
         texts: dict[str, list[Generation]] = defaultdict(list)
         for row in each.generations:
             texts[row.example_id].append(row)
         prompts += texts.values()
-        values += _sampled(each.scores, sources.primary)
+        values += [(name, found) for name, found in _sampled(each.scores, sources.primary) if name in tests]
     fewest = min((len(texts) for texts in prompts), default=0)
     if fewest < 2:
         return None
-    several = [found for found in values if len(found) > 1]
-    items = max(1, round(len(several) / len(answers)))
+    several = [found for _, found in values if len(found) > 1]
+    items = len({name for name, found in values if len(found) > 1})
     low, high = sources.primary_scale
     passing = low + (high - low) * PASS / 100
     return Stability(
@@ -218,8 +222,8 @@ def _stability(answers: Sequence[Answers], sources: Sources, embed: Embed | None
     )
 
 
-def _sampled(scores: VariantScores, measure: str) -> list[list[float]]:
-    """The primary measure's values of each prompt, one a sample."""
+def _sampled(scores: VariantScores, measure: str) -> list[tuple[str, list[float]]]:
+    """(example id, the primary measure's values, one a sample) of each prompt."""
     found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in scores.metrics.get(measure, ()):
         if isinstance(row, MetricRow):
@@ -227,7 +231,7 @@ def _sampled(scores: VariantScores, measure: str) -> list[list[float]]:
     for judgment in scores.judgments.get(measure, ()):
         if isinstance(judgment, Scored):
             found[judgment.example_id][judgment.sample].append(judgment.value)
-    return [[fmean(values) for values in samples.values()] for samples in found.values()]
+    return [(name, [fmean(values) for values in samples.values()]) for name, samples in found.items()]
 
 
 def likeness(prompts: Sequence[Sequence[Generation]], embed: Embed) -> float:

@@ -119,7 +119,9 @@ def data_input(spec: MatrixSpec, data: Dataset, limits: RowLimits) -> DataInput:
         similarity=spec.audit.similarity if {"near_repeats", "near_leaks"} & set(kinds) else None,
         limits=limits if "truncated" in kinds else None,
     )
+    leaks = bool(data.folds) and bool({"leaks", "near_leaks"} & set(kinds))
     return DataInput(
+        version=2 if leaks or data.numbers else 1,
         sources=tuple(source.input for source in data.sources),
         fields=data.fields,
         bad_rows=data.bad_rows,

@@ -69,6 +69,7 @@ def resolve(spec: MatrixSpec, matrix: Path) -> Resolved:
         except HarnessError as e:
             problems.append(_located(e, matrix, f"judges[{index}]"))
     served, imported = resolve_included(spec, data, matrix, problems)
+    problems += [_located(e, matrix, "compare.clusters") for e in _unclustered(spec.compare.clusters, data)]
     problems += [_located(e, matrix, "train") for e in _untrainable(spec, chosen, data)]
     problems += [_located(e, matrix, place) for place, e in _missing_packages(spec)]
     metrics = resolve_metrics(spec, known_references(spec, data), matrix, problems)
@@ -160,6 +161,20 @@ def _untrainable(spec: MatrixSpec, chosen: list[Variant], data: Dataset | None) 
             "sharding: fsdp splits floating-point weights, not those of method qlora",
             hint="leave sharding out (each device then holds the 4-bit weights), or use method lora",
         )
+
+
+def _unclustered(field: str | None, data: Dataset | None) -> Iterator[HarnessError]:
+    """A refusal of a field that no test example has, which comparing would find out last."""
+    if field is None or data is None:
+        return
+    known: set[str] = set()
+    for row in data:
+        if row.split == "test":
+            if field in row.example.meta:
+                return
+            known.update(row.example.meta)
+    fields = ", ".join(sorted(known)) or "none besides the texts"
+    yield HarnessError(f"no test example has the field {field!r}", hint=f"fields: {fields}")
 
 
 def _installed(*packages: str) -> bool:

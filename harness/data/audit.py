@@ -50,14 +50,20 @@ class Found:
     detail: str = ""
     in_part: bool = True
     """False for a repeat of another part's entry only: dropping is then the leak's business."""
-    folded: bool = False
-    """A leak between folds, each of which is train for the other: the first entry stays."""
 
-    def victims(self) -> Iterable[int]:
-        """The rows that `drop` leaves out: the later of two, the train copy of a leak, all sharers but the first."""
-        if self.kind in ("leaks", "near_leaks", "identical_outputs"):
-            return [int(other) for other in self.others if not self.folded or other > self.row]
-        return [self.row] if self.in_part else []
+    def victims(self, parts: npt.NDArray[np.int8]) -> list[int]:
+        """The rows that `drop` leaves out: the later of two, the train copy of a leak, all sharers but the first.
+
+        `parts`: each row's code. Two folds are train for each other: there the first entry stays.
+        """
+        if self.kind not in ("leaks", "near_leaks", "identical_outputs"):
+            return [self.row] if self.in_part else []
+        folded = parts[[self.row, *self.others]] > LEFT_OUT
+        return [
+            int(other)
+            for other, in_fold in zip(self.others, folded[1:], strict=True)
+            if not (folded[0] and in_fold) or other > self.row
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +88,9 @@ def to_drop(
 ) -> dict[int, AuditKind]:
     """Row number -> the first kind of finding that costs the row its place. `rows` is iterated up to twice."""
     dropped: dict[int, AuditKind] = {}
-    for found in examine(rows, kinds, threshold, limits)[1]:
-        for row in found.victims():
+    columns, findings = examine(rows, kinds, threshold, limits)
+    for found in findings:
+        for row in found.victims(columns.part):
             dropped.setdefault(row, found.kind)
     return dropped
 
@@ -146,7 +153,7 @@ def leaks(columns: Columns) -> Iterator[Found]:
         for row, part in zip(group.tolist(), parts.tolist(), strict=True):
             others = group[trained_beside(parts, part)]
             if len(others):
-                yield Found("leaks", row, others, folded=part > LEFT_OUT)
+                yield Found("leaks", row, others)
 
 
 def trained_beside(parts: npt.NDArray[np.int8], part: int) -> npt.NDArray[np.bool_]:
@@ -213,8 +220,7 @@ def near(rows: Iterable[SplitExample], columns: Columns, threshold: float) -> It
         others = np.sort(np.concatenate([members.of(other) for _, other in partners]))
         in_part = any(columns.part[other] == columns.part[row] for _, other in partners)
         for each in members.of(row).tolist():
-            folded = bool(columns.part[row] > LEFT_OUT)
-            yield Found(kind, each, others, similarity=max(partners)[0], in_part=in_part, folded=folded)
+            yield Found(kind, each, others, similarity=max(partners)[0], in_part=in_part)
 
 
 class Members:

@@ -25,7 +25,8 @@ class Dataset:
 
     `codes`: a byte an entry, its part's place in PARTS or the code of its fold; `rejected`: broken rows left out, the
     first hundred; `bad_rows`: how many there are. `split`: None where the sources are the parts. `folds`: the folds
-    that are test sets, where the matrix names them; rows of the others are always trained on.
+    that are test sets, where the matrix names them; rows of the others are always trained on. `numbers`: whether any
+    row has a number among its fields.
     """
 
     sources: tuple[Source, ...]
@@ -35,6 +36,7 @@ class Dataset:
     bad_rows: int = 0
     rejected: tuple[str, ...] = ()
     folds: tuple[int, ...] = ()
+    numbers: bool = False
 
     @property
     def name(self) -> str:
@@ -84,6 +86,7 @@ class _Scan:
     rejected: list[str] = field(default_factory=list)
     bad_rows: int = 0
     n: int = 0
+    numbers: bool = False
 
 
 def dataset(spec: DataSpec, split: SplitSettings, beside: Path, folds: tuple[int, ...] = ()) -> Dataset:
@@ -122,7 +125,7 @@ def scan(found: Sequence[Source], fields: FieldMap, split: SplitSettings | None,
         check_parts(seen.n, {name: codes.count(code) for code, name in enumerate(PARTS)})
     else:
         codes = assign(seen.n, seen.keys, split)
-    return Dataset(tuple(found), fields, split, codes, seen.bad_rows, tuple(seen.rejected))
+    return Dataset(tuple(found), fields, split, codes, seen.bad_rows, tuple(seen.rejected), numbers=seen.numbers)
 
 
 def whole(found: Sequence[Source], fields: FieldMap) -> Dataset:
@@ -141,6 +144,7 @@ def _read_all(found: Sequence[Source], fields: FieldMap, split: SplitSettings | 
                 seen.rejected.append(row.reason)
             continue
         seen.n += 1
+        seen.numbers = seen.numbers or row.numbers
         if row.key is not None:
             seen.keys.append(numbers.setdefault(row.key, len(numbers)))
         if row.part is not None:

@@ -20,12 +20,16 @@ UNKNOWN = Shape(ALPACA)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An entry. `index`: 0-based row in its source; `part`: its source's; `key`: the value that the split goes by."""
+    """An entry. `index`: 0-based row in its source; `part`: its source's; `key`: the value that the split goes by.
+
+    `numbers`: whether a field of the row is a number or a truth value.
+    """
 
     part: SplitName | None
     index: int
     entry: Entry
     key: str | None
+    numbers: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def read(sources: Sequence[Source], fields: FieldMap, by: str | None = None) -> 
             except BadRow as e:
                 yield Rejected(f"{source.name}:{where}: {e}")
             else:
-                yield Row(source.input.part, index, found, key)
+                yield Row(source.input.part, index, found, key, any(isinstance(v, int | float) for v in raw.values()))
 
 
 def split_key(row: dict[str, Any], by: str) -> str:

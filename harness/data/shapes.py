@@ -28,6 +28,10 @@ ROLES: dict[str, Role] = {
 }  # fmt: skip
 
 
+PLAIN = str | int | float | bool
+"""What is kept of a row's further fields, as text."""
+
+
 class BadRow(Exception):
     """A row that is no entry; its text says why."""
 
@@ -81,7 +85,7 @@ def entry(row: Any, shape: Shape) -> Entry:
     for name in shape.required:
         if row.get(name) is None:
             raise BadRow(f"no key `{name}`; the row has: {', '.join(map(str, row)) or 'none'}")
-    meta = {str(k): v for k, v in row.items() if k not in shape.named and isinstance(v, str)}
+    meta = {str(k): str(v) for k, v in row.items() if k not in shape.named and isinstance(v, PLAIN)}
     system = text(row, fields.system) if fields.system else ""
     opening = (Turn(role="system", text=system),) if system.strip() else ()
     if fields.messages is not None:

@@ -44,6 +44,15 @@ class Source:
         """How messages call it."""
         return str(self.path) + (f"[{self.own_part}]" if self.own_part else "")
 
+    def raise_if_changed(self) -> None:
+        """Raises DataError where the file or folder no longer holds what it was found with."""
+        if self.input.format == "hub":  # a commit stays what it is
+            return
+        arrow = self.input.format == "arrow"
+        now = tables.arrow_identity(self.path, self.own_part) if arrow else file_source(self.path).input.identity
+        if now != self.input.identity:
+            raise DataError("has changed since this run began", where=self.name, hint="run again")
+
     def rows(self) -> Iterator[RawRow]:  # noqa: PLR0911 - one a format
         """Its rows as they stand there, in order. Raises DataError for a file that breaks off."""
         match self.input.format:

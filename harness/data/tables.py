@@ -54,13 +54,20 @@ def is_arrow_folder(folder: Path) -> bool:
 
 
 def arrow_identity(folder: Path, part: str | None) -> str:
-    """sha256 over the order and bytes of the Arrow files; what else lies there names only when and how they came."""
+    """sha256 over the order and bytes of the Arrow files; what else lies there names only when and how they came.
+
+    Raises DataError where a file is missing.
+    """
     own = folder / part if part else folder
-    names = [file["filename"] for file in json.loads((own / "state.json").read_text(encoding="utf-8"))["_data_files"]]
     digest = hashlib.sha256()
-    for name in names:
-        with (own / name).open("rb") as f:
-            digest.update(hashlib.file_digest(f, "sha256").digest())
+    try:
+        state = json.loads((own / "state.json").read_text(encoding="utf-8"))
+        for file in state["_data_files"]:
+            with (own / file["filename"]).open("rb") as f:
+                digest.update(hashlib.file_digest(f, "sha256").digest())
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise DataError(f"not a data set that can be read: {first_line(e)}", where=str(own),
+                        hint="write it anew with `save_to_disk`") from e  # fmt: skip
     return digest.hexdigest()
 
 

@@ -219,9 +219,14 @@ def _response(row: Mapping[str, Any], field: str | None, where: str) -> Response
 def _plain_row(row: Mapping[str, Any], field: str | None, where: str) -> Response:
     asked = next((str(row[name]) for name in PROMPT_FIELDS if isinstance(row.get(name), str)), None)
     if field is None:
-        field = next((name for name in RESPONSE_FIELDS if name in row), None)
-    if field is None and "generator" in row:
-        field = "output"  # AlpacaEval
+        known = [name for name in RESPONSE_FIELDS if name in row] or ["output"] * ("generator" in row)  # AlpacaEval
+        if len(known) > 1:
+            raise DataError(
+                f"several fields may hold the response: {', '.join(known)}",
+                where=where,
+                hint="say which with `field:`; another may be the reference answer",
+            )
+        field = next(iter(known), None)
     text = row.get(field) if field is not None else None
     if asked is None or not isinstance(text, str):
         what = "prompt" if asked is None else f"response in {field!r}" if field else "field known to hold a response"
@@ -262,9 +267,10 @@ def _inspect_sample(row: Mapping[str, Any], where: str) -> Response:
     """Inspect: `input` is a text or messages, `output.choices[0]` the answer and why it ended."""
     asked, output = row["input"], row["output"]
     if isinstance(asked, list):
-        asked = next((_content(m) for m in reversed(asked) if isinstance(m, dict) and m.get("role") == "user"), "")
-    choice: dict[str, Any] = next(iter(output.get("choices") or ()), {})
-    text = _content(choice.get("message") or {}) if choice else output.get("completion")
+        asked = next((_content(m) for m in reversed(asked) if isinstance(m, dict) and m.get("role") == "user"), None)
+    choices = output.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    text = _content(choice.get("message")) if choice else output.get("completion")
     if not isinstance(asked, str) or not isinstance(text, str):
         raise DataError("an Inspect sample without a text as input or output", where=where)
     reasons: dict[str, FinishReason] = {"stop": "eos", "max_tokens": "length"}
@@ -278,10 +284,12 @@ def _inspect_sample(row: Mapping[str, Any], where: str) -> Response:
     )
 
 
-def _content(message: Mapping[str, Any]) -> str:
-    content = message.get("content", "")
+def _content(message: Any) -> str | None:
+    """A message's text, that of its text parts joined; "" where it has no content; None for what is no message."""
+    if not isinstance(message, dict):
+        return None
+    content = message.get("content")
     if isinstance(content, list):
-        return "".join(
-            part.get("text", "") for part in content if isinstance(part, dict) and part.get("type") == "text"
-        )
-    return str(content)
+        parts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
+        return "".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else "" if content is None else None

@@ -50,7 +50,6 @@ def item_bits(model: LoadedModel, example: Example, style: PromptStyle) -> Outco
     row = encode(model.tokenizer, segments, ANSWER_ALONE, where=f"example {example.id}")
     if len(row.ids) > model.context_length:
         return NoScore(f"prompt and reference are longer than the model's context of {model.context_length} tokens")
-    answer = next(segment.text for segment in reversed(segments) if segment.role == "response")
     bits = float(weighted_loss(model.model, [row])) / math.log(2)
-    size = len(answer.encode())
+    size = len(example.output.encode())  # whatever a style puts around it, so that styles compare
     return ItemScore(bits / size, (bits, float(size)))

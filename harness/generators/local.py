@@ -117,7 +117,7 @@ def generate(
     for piece in pieces(tasks, settings.batch_size):
         if not all((task.example_id, task.sample) in done for task in piece):
             for rows in responses(model, piece, settings, ends):
-                yield [generation(model.tokenizer, style, piece[row.number], row, ends) for row in rows]
+                yield [generation(style, piece[row.number], row, ends) for row in rows]
 
 
 def tasks_of(tokenizer: Any, prompts: Sequence[Prompt], settings: GenerateSettings) -> list[Task]:
@@ -185,11 +185,12 @@ def check_room(tasks: Sequence[Task], context_length: int) -> None:
             )
 
 
-def generation(tokenizer: Any, style: PromptStyle, task: Task, row: Row, ends: Endings) -> Generation:
+def generation(style: PromptStyle, task: Task, row: Row, ends: Endings) -> Generation:
     """The row as it is kept: the answer inside its text, and how it came."""
     kept = row.ids[:-1] if row.ids[-1] in ends.tokens else row.ids
     own = ends.without_header(kept)
-    found = answer(style, tokenizer.decode(own, skip_special_tokens=True))
+    found = answer(style, ends.text(own))
+    cuts = ("stop", *found.cuts) if row.ids[-1] in ends.stops and "stop" not in found.cuts else found.cuts
     return Generation(
         example_id=task.example_id,
         sample=task.sample,
@@ -197,5 +198,5 @@ def generation(tokenizer: Any, style: PromptStyle, task: Task, row: Row, ends: E
         finish_reason=ends.reason(row) or "length",
         tokens=len(row.ids),
         seconds=row.seconds,
-        cuts=found.cuts if len(own) == len(kept) else (*found.cuts, "template"),
+        cuts=cuts if len(own) == len(kept) else (*cuts, "template"),
     )

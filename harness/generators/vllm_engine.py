@@ -90,7 +90,7 @@ class VllmEngine:
             left = [task for task in piece if (task.example_id, task.sample) not in done]
             if left:
                 rows = self._answer(wanted, adapter, left, settings, style, ends)
-                yield [generation(tokenizer, style, left[row.number], row, ends) for row in rows]
+                yield [generation(style, left[row.number], row, ends) for row in rows]
 
     def close(self) -> None:
         """Give the GPU's memory back."""

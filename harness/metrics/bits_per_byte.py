@@ -13,8 +13,9 @@ from harness.metrics.base import FloatArray, Item, MetricOptions, Options, Outco
 class BitsPerByte:
     """Negative log-likelihood of the first reference under the variant, given its prompt, over the UTF-8 bytes of it.
 
-    Other than a loss a token it compares models of different tokenizers. The end of the answer is not counted. It is
-    asked of weights, not of responses: `harness.generators.likelihood` computes the items.
+    Other than a loss a token it compares models of different tokenizers. The end of the answer is not counted; what a
+    style puts around every answer counts in bits, and not in bytes. It is asked of weights, not of responses:
+    `harness.generators.likelihood` computes the items.
     """
 
     name = "bits_per_byte"
@@ -29,7 +30,7 @@ class BitsPerByte:
 
     def signature(self) -> str:
         """What is counted."""
-        return "bits_per_byte|first-reference|bytes:utf-8|end:no|version:1"
+        return "bits_per_byte|first-reference|bytes:utf-8|end:no|version:2"
 
     def rows(self, items: Sequence[Item]) -> list[Outcome]:
         """Raises HarnessError where there are any: a text alone tells no likelihood."""

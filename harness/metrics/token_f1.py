@@ -41,7 +41,7 @@ class TokenF1(MeanMetric):
         """The normalisation, and whether each item has its own language."""
         language = self._references.language if self._references.given else "auto"
         return (
-            f"token_f1|{self._references.number}|lang:{language}|en:squad,else:unicode-words,cjk-characters|version:1"
+            f"token_f1|{self._references.number}|lang:{language}|en:squad,else:unicode-words,cjk-characters|version:2"
         )
 
     def rows(self, items: Sequence[Item]) -> list[Outcome]:
@@ -51,9 +51,11 @@ class TokenF1(MeanMetric):
     def _one(self, item: Item) -> Outcome:
         tokenize = squad_words if item.language == "en" else words
         predicted = tokenize(item.response)
-        targets = [target for target in map(tokenize, item.references) if target]
-        if not targets:
+        if not any(map(words, item.references)):
             return NoScore("the reference has no words")
+        targets = [target for target in map(tokenize, item.references) if target] or [[]]
+        if not item.response.strip():  # which SQuAD 2.0 takes for a right answer to a reference without words
+            return ItemScore(0.0)
         return ItemScore(100 * max(_f1(predicted, target) for target in targets))
 
 
@@ -63,6 +65,8 @@ def squad_words(text: str) -> list[str]:
 
 
 def _f1(predicted: list[str], target: list[str]) -> float:
+    if not predicted or not target:  # as in SQuAD 2.0's script; the answer A, say, is an article
+        return float(predicted == target)
     common = (Counter(predicted) & Counter(target)).total()
     if not common:
         return 0.0

@@ -49,20 +49,28 @@ def render_chat_template(example: Example, tokenizer: Any) -> tuple[Segment, ...
     return tuple(template.segments)
 
 
-def around_answer(tokenizer: Any) -> tuple[Segment, Segment]:
-    """(what the template puts before an answer, what closes it); empty where it takes no plain question.
-
-    Raises ModelError as `render_chat_template`.
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a template puts around an answer. `lead`: what training lets a model say before each, such as an empty
+    `<think>` block.
     """
+
+    header: Segment
+    lead: Segment
+    end: Segment
+
+
+def around_answer(tokenizer: Any) -> Around:
+    """All empty where the template takes no plain question. Raises ModelError as `render_chat_template`."""
     asked = Example(id="probe", instruction="Name a colour.", output="Red.")
     introduced = asked.model_copy(update={"history": (Turn(role="system", text="Be brief."),)})
     for example in (asked, introduced):  # some templates demand a system message
         try:
-            header, _, closing = render_chat_template(example, tokenizer)[-3:]
+            header, response, end = render_chat_template(example, tokenizer)[-3:]
         except DataError:
             continue
-        return header, closing
-    return Segment("", "header"), Segment("", "end")
+        return Around(header, Segment(response.text.partition(asked.output)[0], "response"), end)
+    return Around(Segment("", "header"), Segment("", "response"), Segment("", "end"))
 
 
 @dataclass(frozen=True, slots=True)

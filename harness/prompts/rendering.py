@@ -37,7 +37,8 @@ def stop_strings(style: PromptStyle) -> tuple[str, ...]:
     """Strings at which a response has ended."""
     if isinstance(style, ChatTemplateStyle):
         return ()
-    return tuple(dict.fromkeys(text for text in (style.end.strip(), *style.stop) if text))
+    end = style.end.rstrip() or style.end  # white space before it may tell it from an answer's own words
+    return tuple(dict.fromkeys(text for text in (end, *style.stop) if text))
 
 
 LEAST_HEADER = 6

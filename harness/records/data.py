@@ -28,7 +28,7 @@ class Example(Record):
     history: tuple[Turn, ...] = ()
     """Turns before `instruction`, oldest first: an optional system message, then user and assistant in turn."""
     meta: dict[str, str] = {}
-    """Any further text fields of the source row (family, language, …), for slices."""
+    """Any further fields of the source row that are texts or, as text, numbers (family, language, …), for slices."""
 
     @property
     def references(self) -> tuple[str, ...]:

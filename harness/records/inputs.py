@@ -62,7 +62,8 @@ class DataInput(Record):
     """Resolved input of the data stage: which bytes, read how, cut how, and what was dropped.
 
     `bad_rows`: how many broken rows `on_bad_rows: drop` left out. `split` is None where the sources are the parts.
-    `folds`: those that are test sets, where not all are.
+    `folds`: those that are test sets, where not all are. `version` 2: leaks from folds that are always trained on are
+    dropped too, and numbers among a row's fields are kept as text; a split that this cannot change keeps 1.
     """
 
     stage: Literal["data"] = "data"
@@ -129,7 +130,7 @@ class GenerateInput(Record):
 
     stage: Literal["generate"] = "generate"
     source: Literal["local"] = "local"
-    version: int = 3
+    version: int = 4
     weights: str
     base: str
     data: str
@@ -160,7 +161,7 @@ class ImportedInput(Record):
 
     stage: Literal["generate"] = "generate"
     source: Literal["imported"] = "imported"
-    version: int = 1
+    version: int = 2
     data: str
     file_sha256: str
     field: str | None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.data.split import PARTS, check_folds, check_parts
+from harness.errors import ModelError
 from harness.records.base import digest
 from harness.records.data import SplitExample, SplitName
 from harness.records.inputs import (
@@ -27,7 +28,10 @@ from harness.stages.workshop import SealedSplit, Workshop
 
 
 def make_data(workshop: Workshop, given: DataInput, writer: ObjectWriter) -> DataFacts:
-    """Write the split, without what the audit is to drop. Raises DataError where a part loses all its entries."""
+    """Write the split, without what the audit is to drop.
+
+    Raises DataError where a part loses all its entries, and where a source has changed since it was planned.
+    """
     data = workshop.resolved.data
     dropped: dict[int, AuditKind] = {}
     if given.dropping is not None:
@@ -47,6 +51,8 @@ def make_data(workshop: Workshop, given: DataInput, writer: ObjectWriter) -> Dat
                 yield row
 
     writer.replace_rows(kept())
+    for source in data.sources:
+        source.raise_if_changed()
     if folds:
         check_folds(len(data.codes), folds)
     else:
@@ -87,8 +93,11 @@ def token_limits(workshop: Workshop, given: RowLimits) -> list[TokenLimit]:
 
 
 def make_base(workshop: Workshop, base: BaseInput, writer: ObjectWriter) -> None:
-    """Convert a base model into safetensors, once."""
+    """Convert a base model into safetensors, once. Raises ModelError where it has changed since it was planned."""
     from trainers.models import convert, locate
 
     name = next(model.name for model in workshop.resolved.models.values() if model.input == base)
-    convert(locate(name, trust_remote_code=base.trust_remote_code), writer.weights)
+    found = locate(name, trust_remote_code=base.trust_remote_code)
+    if found.identity != base.identity:
+        raise ModelError("has changed since this run began", where=name, hint="run again")
+    convert(found, writer.weights)

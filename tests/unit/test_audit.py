@@ -248,5 +248,9 @@ def test_a_prompt_in_two_folds_is_a_leak_and_dropping_keeps_the_first() -> None:
     assert spots(findings(split, "near_leaks")) == [("test", 0), ("test", 3)], "each is train for the other's fold"
     assert spots(findings(split, "leaks")) == [("test", 1), ("test", 4), ("validation", 0)]
     assert to_drop(split, ["leaks", "near_leaks"], 0.95) == {4: "leaks", 2: "leaks", 3: "near_leaks"}
+    with_train = [SplitExample(split="train", index=0, example=FILLER[1]), split[2], split[1]]
+    nearly = [SplitExample(split="train", index=0, example=near), split[2], split[0]]
+    assert to_drop(with_train, ["leaks"], 1.0) == {0: "leaks"}, "a fold that is always trained on, before the test's"
+    assert to_drop(nearly, ["near_leaks"], 0.95) == {0: "near_leaks"}
     same_fold = [SplitExample(split="test", index=i, example=FILLER[0], fold=1) for i in range(2)]
     assert not findings(same_fold, "leaks") and spots(findings(same_fold, "repeats")) == [("test", 1)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -17,11 +19,14 @@ from pyarrow import parquet
 from harness.data import catalog, formats
 from harness.data.dataset import dataset, scan
 from harness.data.load import Row, example, read
-from harness.data.source import file_source
-from harness.errors import DataError
+from harness.data.source import arrow_source, file_source
+from harness.errors import DataError, ModelError
 from harness.records.data import Example, Turn
+from harness.records.inputs import BaseInput, DataInput
 from harness.records.settings import FieldMap, SplitSettings
 from harness.spec.data import DataSpec
+from harness.stages.data import make_base, make_data
+from trainers.models import folder_sha256
 
 HALVES = SplitSettings(train=0.5, test=0.5)
 
@@ -145,11 +150,16 @@ def test_turns_before_the_last_exchange_are_history(tmp_path: Path) -> None:
 
 
 def test_field_map(tmp_path: Path) -> None:
-    path = jsonl(tmp_path / "a.jsonl", {"task": "q", "text": "i", "gold": "a", "sys": "s", "lang": "en", "n": 3})
+    path = jsonl(
+        tmp_path / "a.jsonl", {"task": "q", "text": "i", "gold": "a", "sys": "s", "lang": "en", "n": 3, "l": [1]}
+    )
     [found] = entries_of(path, instruction="task", input="text", output="gold", system="sys")
     assert (found.instruction, found.input, found.output) == ("q", "i", "a")
     assert found.history == (Turn(role="system", text="s"),)
-    assert found.meta == {"lang": "en"}
+    assert found.meta == {"lang": "en", "n": "3"}
+    numbered = jsonl(tmp_path / "n.jsonl", *({"instruction": "q", "output": "a", "n": n} for n in (1, "1", 2.5, True)))
+    assert [each.meta["n"] for each in entries_of(numbered)] == ["1", "1", "2.5", "True"]
+    assert scanned(numbered).numbers and not scanned(jsonl(path, *[{"instruction": "q", "output": "a"}] * 2)).numbers
     [chat] = entries_of(jsonl(tmp_path / "b.jsonl", {"chat": [["x"]]} | {"chat": [
         {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}), messages="chat")  # fmt: skip
     assert chat.output == "a"
@@ -257,6 +267,37 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     jsonl(tmp_path / "a.jsonl", row, row, row)
     with pytest.raises(DataError, match="changed while it was read"):
         list(found)
+
+
+def test_another_file_of_as_many_rows_is_not_taken_for_the_one_that_was_planned(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "a.jsonl", {"instruction": "a", "output": "b"})
+    folder = tmp_path / "set"
+    datasets.Dataset.from_list([{"instruction": "a", "output": "b"}]).save_to_disk(str(folder))
+    file, arrow = file_source(path), arrow_source(folder, None, None)
+    file.raise_if_changed()
+    arrow.raise_if_changed()
+    jsonl(path, {"instruction": "a", "output": "c"})
+    next(folder.glob("*.arrow")).unlink()
+    with pytest.raises(DataError, match=r"a.jsonl: has changed since this run began"):
+        file.raise_if_changed()
+    with pytest.raises(DataError, match="not a data set that can be read"):
+        arrow.raise_if_changed()
+
+
+def test_stages_refuse_what_has_changed_since_the_plan(tmp_path: Path, tiny_folder: Path) -> None:
+    data = scanned(jsonl(tmp_path / "a.jsonl", *[{"instruction": "a", "output": "b"}] * 2))
+    model = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+    base = BaseInput(kind="folder", identity=folder_sha256(model))
+    (model / "config.json").write_text("{}")
+    jsonl(tmp_path / "a.jsonl", *[{"instruction": "a", "output": "c"}] * 2)
+    resolved = SimpleNamespace(data=data, models={"m": SimpleNamespace(name=str(model), input=base)})
+    workshop: Any = SimpleNamespace(resolved=resolved)
+    writer: Any = SimpleNamespace(replace_rows=list)
+    given = DataInput(sources=tuple(source.input for source in data.sources), split=HALVES)
+    with pytest.raises(DataError, match="has changed since this run began"):
+        make_data(workshop, given, writer)
+    with pytest.raises(ModelError, match="has changed since this run began"):
+        make_base(workshop, base, writer)
 
 
 # ---------------------------------------------------------------- names

@@ -10,7 +10,7 @@ import pytest
 from harness.generators.choosing import Row
 from harness.generators.endings import Endings
 from harness.generators.local import Task, generation
-from harness.prompts import STYLES, render
+from harness.prompts import STYLES, PromptStyle, TextStyle, render
 from harness.records.data import Example
 from tests.small_tokenizers import CHATML, LOSSLESS, Kind, tokenizer_of
 from trainers.tokens import encoder_of
@@ -25,15 +25,17 @@ def written(tokenizer: Any, roles: tuple[str, ...]) -> list[int]:
     return [id for role in roles for id in encoder_of(tokenizer).ids(segments[role], begins=False)]
 
 
-def kept(tokenizer: Any, ids: list[int], limit: int = 99) -> tuple[str, str, tuple[str, ...]]:
+def kept(
+    tokenizer: Any, ids: list[int], limit: int = 99, style: PromptStyle = STYLE
+) -> tuple[str, str, tuple[str, ...]]:
     """Text, finish reason and cuts of a response that went as far as these ids, or ended before."""
-    ends = Endings(tokenizer, None, STYLE)
+    ends = Endings(tokenizer, None, style)
     row = Row(0, (), limit, None)
     for id in ids:
         row.ids.append(id)
         if ends.reason(row) is not None:
             break
-    found = generation(tokenizer, STYLE, Task("e", 0, (), limit), row, ends)
+    found = generation(style, Task("e", 0, (), limit), row, ends)
     return found.text.strip(), found.finish_reason, tuple(found.cuts)
 
 
@@ -51,6 +53,27 @@ def test_a_header_that_is_repeated_is_cut_and_counted(kind: Kind) -> None:
     assert kept(tokenizer, written(tokenizer, ("header", "response", "end"))) == ("A cat", "eos", ("template",))
     words = tokenizer.encode("assistant: a cat", add_special_tokens=False)
     assert kept(tokenizer, words, limit=len(words))[2] == (), "the word alone is the answer's own"
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+@pytest.mark.parametrize("lead", ["<think>\n\n</think>\n\n", "<think></think> ", "<s>final<s>"])
+def test_what_a_template_puts_before_every_answer_is_no_part_of_one(lead: str, kind: Kind) -> None:
+    tokenizer = deepcopy(tokenizer_of(kind))
+    said = "{% if m['role'] == 'assistant' %}" + lead.replace("\n", "{{ '\\n' }}") + "{% endif %}{{ m['content'] }}"
+    tokenizer.chat_template = CHATML.replace("{{ m['content'] }}", said)
+    assert kept(tokenizer, written(tokenizer, ("response", "end"))) == ("A cat", "eos", ())
+    assert kept(tokenizer, written(tokenizer, ("header", "response", "end"))) == ("A cat", "eos", ("template",))
+    words = tokenizer.encode("final cat", add_special_tokens=False)
+    assert kept(tokenizer, words, limit=len(words))[0] == "final cat", "the answer's own word"
+
+
+def test_a_stop_string_that_is_one_token_is_a_stop_too() -> None:
+    tokenizer = tokenizer_of("byte-level")
+    style = TextStyle(user="{instruction}{input}", assistant="A:", stop=("<|im_start|>", "</s>"))
+    cat = tokenizer.encode("A cat", add_special_tokens=False)
+    stop, eos = tokenizer.convert_tokens_to_ids(["<|im_start|>", "</s>"])
+    assert kept(tokenizer, [*cat, stop, *cat], style=style) == ("A cat", "eos", ("stop",))
+    assert kept(tokenizer, [*cat, eos], style=style) == ("A cat", "eos", ())
 
 
 @pytest.mark.parametrize("demand", ["messages[0]['role'] != 'system'", "messages|length < 9"])

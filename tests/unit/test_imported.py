@@ -123,6 +123,35 @@ def test_a_sample_that_broke_off_is_no_empty_response(tmp_path: Path) -> None:
     assert ([row.example_id for row in found.rows], found.missing) == (["a"], ("b",))
 
 
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"role": "assistant", "content": None}, ""),  # a message of tool calls alone
+        ({"role": "assistant", "content": [{"type": "text", "text": None}, {"type": "text", "text": "A"}]}, "A"),
+        ("A", None),
+        ({"role": "assistant", "content": 3}, None),
+        (None, None),
+    ],
+)
+def test_inspect_messages_without_a_text(message: Any, text: str | None, tmp_path: Path) -> None:
+    sample = inspect_sample("Name a colour.", "", "Red.") | {"output": {"choices": [{"message": message}]}}
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps({"samples": [sample]}))
+    if text is None:
+        with pytest.raises(DataError, match="an Inspect sample without a text as input or output"):
+            read_responses(path)
+    else:
+        assert [each.text for each in read_responses(path)] == [text]
+
+
+def test_a_reference_is_not_taken_for_the_response(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps([{"prompt": "Name a colour.", "completion": "Red.", "prediction": "Green."}]))
+    with pytest.raises(DataError, match="row 1: several fields may hold the response: completion, prediction"):
+        read_responses(path)
+    assert [each.text for each in read_responses(path, "prediction")] == ["Green."]
+
+
 def test_several_responses_to_a_prompt_are_its_samples(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text(json.dumps([{"prompt": "Name a colour.", "said": text} for text in ("x", "y", "z")]))

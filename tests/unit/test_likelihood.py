@@ -48,6 +48,10 @@ def test_bits_are_transformers_loss_over_the_answers_tokens(arch: str, example: 
     assert isinstance(found, ItemScore)
     assert found.counts == pytest.approx((nats / math.log(2), size), rel=1e-5)
     assert found.value == pytest.approx(nats / math.log(2) / size, rel=1e-5)
+    around = style.model_copy(update={"response": " «{output}»"})
+    with torch.no_grad(), padding_free(model):
+        padded = item_bits(LoadedModel(model, tokenizer, 512), example, around)
+    assert isinstance(padded, ItemScore) and padded.counts[1] == size, "the reference's bytes, in every style"
 
 
 def test_all_items_of_a_variant_and_those_that_do_not_fit(tiny_folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -292,6 +293,25 @@ track: wandb
         resolve(parse_spec(sharded, "m.yaml"), Path("m.yaml"))
     assert "compile: true needs a C++ compiler" in said
     resolve(parse_spec(matrix.replace("[none, qlora]", "none").replace("track: wandb\n", ""), "m.yaml"), Path("m.yaml"))
+
+
+def test_clusters_by_a_field_that_no_test_example_has_are_refused_while_planning(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    rows = [{"instruction": f"q{i}", "output": "a", "talk": i // 2, "text": "t"} for i in range(8)]
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    matrix = f"""\
+name: m
+data: d.jsonl
+split: {{train: 4, test: 4}}
+axes: {{model: {tiny_folder}, prompt_style: alpaca, method: none}}
+compare: {{clusters: talk}}
+"""
+    resolve(parse_spec(matrix, "m.yaml"), tmp_path / "m.yaml")
+    with pytest.raises(
+        SpecError, match=r"(?s)compare.clusters: no test example has the field 'talks'.*fields: talk, text"
+    ):
+        resolve(parse_spec(matrix.replace("clusters: talk", "clusters: talks"), "m.yaml"), tmp_path / "m.yaml")
 
 
 # ---------------------------------------------------------------- folds, and training settings as axes

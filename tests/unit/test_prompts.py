@@ -110,6 +110,9 @@ def test_an_answer_ends_at_a_stop_string_and_loses_the_styles_surroundings() -> 
     assert stop_strings(style) == ("<end>", "Q:")
     assert answer(style, " a cat!<end>\nQ: more") == answer(style, " a cat!Q: more<end>") == Answer("a cat", ("stop",))
     assert answer(style, "a cat") == Answer("a cat")
+    blank, hashes = (style.model_copy(update={"response": "{output}", "end": end}) for end in ("\n\n", "\n###"))
+    assert answer(blank, "a cat\n\nA dog") == Answer("a cat", ("stop",))
+    assert answer(hashes, "see ### one\n###\n") == Answer("see ### one", ("stop",))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from harness.align import VariantScores
 from harness.compare import compare
-from harness.dimensions import Answers, Sources, before, dimensions, likeness
+from harness.dimensions import Answers, Sources, before, dimensions, likeness, rate
 from harness.errors import HarnessError
 from harness.metrics.health import Health, health, loops, plain
 from harness.records.data import Example
@@ -259,6 +259,28 @@ def test_stability_is_of_the_responses_made_for_it_where_there_are_any() -> None
     assert replace(found.stability, embedding=None) == alone.stability
     texts = [[generation("a", ""), generation("a", "", sample=1)], [generation("b", ""), generation("b", "blue")]]
     assert likeness(texts, lambda _: vectors) == 50
+
+
+def test_folds_are_parts_of_one_test_set_and_items_left_out_count_nowhere() -> None:
+    """BLEU is that of one corpus (6 of 8 words right, …), by hand, and an interval is one of two items."""
+    tests = {name: Example(id=name, instruction="Which colour?", output=name) for name in "ab"}
+    whole = answers(True)
+    bleu = {
+        "a": MetricRow(example_id="a", sample=0, value=0, counts=(4, 4, 4, 3, 2, 1, 4, 3, 2, 1)),
+        "b": MetricRow(example_id="b", sample=0, value=0, counts=(4, 4, 2, 1, 1, 1, 4, 3, 2, 1)),
+    }
+
+    def part(fold: int, name: str) -> Answers:
+        rows = [row for row in whole.scores.metrics["rougeL"] if row.example_id == name]
+        mine = TUNED.model_copy(update={"fold": fold})
+        scores = VariantScores(mine, {"rougeL": rows, "bleu": [bleu[name]]}, {})
+        return Answers(scores, [row for row in whole.generations if row.example_id == name])
+
+    [found] = dimensions([part(1, "a"), part(2, "b")], tests, set(), SOURCES)
+    assert found.stability is not None and found.stability.all_pass == rate(1, 2, 2)
+    assert found.quality.bleu == pytest.approx((6 / 8 * 4 / 6 * 3 / 4 * 2 / 2) ** (1 / 4))
+    [left] = dimensions([whole], {"b": tests["b"]}, set(), SOURCES)
+    assert left.stability is not None and left.stability.spread == 25 and left.stability.all_pass == rate(0, 1, 1)
 
 
 def test_a_task_is_the_instructions_first_word() -> None:
