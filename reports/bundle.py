@@ -32,7 +32,7 @@ NEEDED = (
 """Distributions that a leaderboard imports; no torch among them."""
 FROM_WEIGHTS = ("masks.json", "prompt_style.json", "chat_template.jinja", "tokenizer_config.json")
 """What a leaderboard reads beside the weights."""
-WITH_TEXTS = frozenset({"probe", "generate", "ask", "judge"})
+WITH_TEXTS = frozenset({"probe", "generate", "ask", "contest", "judge"})
 """Stages, besides data and its audit, whose rows hold texts of items, responses or replies."""
 APP = '''"""The leaderboard of one published run: `streamlit run app.py`."""
 

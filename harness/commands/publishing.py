@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from harness.store import MatrixRun, Store
 
 FORMATS = ("tables", "cards", "alpaca-eval", "lm-eval", "inspect")
+TEXTS = ("alpaca-eval", "inspect")
+"""Formats that hold texts and nothing without them."""
 HUB = "hf:"
 
 
@@ -43,6 +45,7 @@ def publish_run(arguments: argparse.Namespace) -> int:
     from reports.bundle import bundle
     from reports.hub import upload
 
+    _require_possible(arguments)
     store, run = _found(arguments)
     if arguments.form != "app":
         return _write(arguments, store, run)
@@ -55,6 +58,21 @@ def publish_run(arguments: argparse.Namespace) -> int:
     print(f"Leaderboard  streamlit run {folder / 'app.py'}")
     print(f"Static site  {folder / 'site' / 'index.html'}")
     return 0
+
+
+def _require_possible(arguments: argparse.Namespace) -> None:
+    from harness.errors import HarnessError
+
+    if arguments.form in TEXTS and arguments.without_texts:
+        raise HarnessError(
+            f"{arguments.form} files are made of texts",
+            where="--without-texts",
+            hint="leave it out, or publish figures: --as tables or --as lm-eval",
+        )
+    if arguments.form != "app" and arguments.to.startswith(HUB):
+        raise HarnessError(
+            f"a Space is an app; --as {arguments.form} writes files here", where="--to", hint="name a folder"
+        )
 
 
 def _write(arguments: argparse.Namespace, store: Store, run: MatrixRun) -> int:

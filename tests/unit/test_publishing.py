@@ -8,18 +8,21 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
 
 from harness.cli import main
-from harness.store import MatrixRun, Store
+from harness.records.inputs import ContestInput
+from harness.store import MatrixRun, Store, planned
 from reports import tables
+from reports.bundle import bundle
 from reports.evaluation_card import cards
 from reports.interchange import alpaca_eval, inspect_log, lm_eval
 from tests.ugly import CELLS, ITEMS, MEASURES, SCRIPT, TEST, all_values, result
-from tests.ugly_store import ugly_store
+from tests.ugly_store import replies, ugly_store
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +191,37 @@ def test_publish_without_texts_holds_no_text(root: Path, tmp_path: Path) -> None
     for text in (ITEMS[5][0], ITEMS[3][2], SCRIPT, "Good enough.", "a.jsonl"):
         assert not any(text in each for each in told), text
     assert any('"value"' in each for each in told), "figures by item stay"
+
+
+def test_a_contest_s_replies_are_texts(run: MatrixRun, store: Store, tmp_path: Path) -> None:
+    asked = ContestInput(contestants=(("a",), ("b",)), data="d", backend="x", model_identity="m", prompt_sha256="p",
+                         parser_sha256="q", design="all", games=1)  # fmt: skip
+    stage = planned(asked)
+    with store.making(stage) as writer:
+        writer.append(replies("contest"))
+        writer.finish()
+    more = run.plan.model_copy(update={"stages": (*run.plan.stages, stage)})
+    bundle(store, replace(run, plan=more), tmp_path / "out", texts=False)
+    published = Store(tmp_path / "out" / "store").folder(stage.key)
+    assert (published / "seal.json").exists() and not (published / "rows.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--as", "alpaca-eval", "--without-texts"], "made of texts"),
+        (["--as", "inspect", "--without-texts"], "made of texts"),
+        (["--as", "tables", "--to", "hf:a/b"], "a Space is an app"),
+    ],
+)
+def test_what_no_format_can_do_is_refused(
+    root: Path, tmp_path: Path, options: list[str], said: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(["publish", "starter-ablation", "--store", str(root), "--to", "out", *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_publish_overwrites_nothing(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
