@@ -63,7 +63,7 @@ def slice_fields(items: pd.DataFrame) -> dict[str, list[str]]:
 
 def sentence(comparison: Comparison, measure: MeasureInfo, a: str, b: str) -> str:
     """What the pair comes to, in one sentence; `a`, `b`: how the cells are called."""
-    digits = places(measure)
+    digits = places(measure, comparison.interval)
     gap = f"{figure(abs(comparison.delta), digits)} {measure.label} points"
     interval = f", 95 % interval {span(comparison.interval, digits)}" if comparison.interval else ""
     p = "" if comparison.p_adjusted is None else f", {p_words(comparison.p_adjusted)} after correction"

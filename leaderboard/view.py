@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness.records.data import AuditFinding, Example
 from harness.records.plan import VariantPlan
-from harness.records.result import BoardRow, CellScore, FactorEffect, MeasureInfo, Result
+from harness.records.result import BoardRow, CellScore, FactorEffect, Interval, MeasureInfo, Result
 from harness.records.rows import NoReply, Reply, ReplyRow, Same, Scored
 from harness.records.seal import AskFacts
 from harness.store import MatrixRun, Store
@@ -93,7 +93,7 @@ def table(
     out = rows[["ranks", *axes]].copy()
     out["seeds"] = [str(len(found)) if found else None for found in rows["seeds"]]  # an untuned model has none
     out[shown.name] = rows["mean"]
-    decimals = places(shown)
+    decimals = places(shown, *_intervals(rows))
     out["interval"] = [
         None if pd.isna(low) else f"{figure(low, decimals)} to {figure(high, decimals)}"
         for low, high in zip(rows["low"], rows["high"], strict=True)
@@ -105,6 +105,11 @@ def table(
     if unscored.any():
         out["unscored"] = unscored
     return _with_seeds(out, frame, axes) if seeds else out
+
+
+def _intervals(rows: pd.DataFrame) -> list[Interval]:
+    ends = rows[["low", "high"]].dropna().itertuples(index=False)
+    return [Interval(low=low, high=high) for low, high in ends]
 
 
 def _with_seeds(out: pd.DataFrame, frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
@@ -131,7 +136,6 @@ def effects(result: Result, measure: str) -> pd.DataFrame:
 
 def _effect_record(effect: FactorEffect) -> dict[str, object]:
     c = effect.comparison
-    words = verdict(c).replace("a better", f"{effect.a} better").replace("b better", f"{effect.b} better")
     return {
         "label": f"{axis_name(effect.axis)}: {effect.a} − {effect.b}",
         "delta": c.delta,
@@ -140,7 +144,7 @@ def _effect_record(effect: FactorEffect) -> dict[str, object]:
         "p": c.p_adjusted,
         "mde": c.mde,
         "pairs": effect.pairs,
-        "verdict": words,
+        "verdict": {"better": f"{effect.a} better", "worse": f"{effect.b} better"}.get(c.verdict, verdict(c)),
         "shown": c.verdict in ("better", "worse"),
     }
 

@@ -10,7 +10,7 @@ from harness.records.seal import TrainFacts
 from harness.records.variant import Variant
 from harness.store import MatrixRun, Store
 from reports.markdown_table import escape, table
-from reports.wording import count, duration, figure, places, span
+from reports.wording import count, duration, figure, places_in, span
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -51,7 +51,10 @@ def card(result: Result, variant: Variant, facts: TrainFacts) -> str:
         tags=["sft", "sft-harness"],
         eval_results=[_evaluated(result, m, s) for m, s in scores],
     )
-    rows = [[escape(m.label), f"{figure(s.mean, places(m))} {span(s.interval, places(m))}"] for m, s in scores]
+    rows = [
+        [escape(m.label), f"{figure(s.mean, places_in(result, m))} {span(s.interval, places_in(result, m))}"]
+        for m, s in scores
+    ]
     told = [
         f"# {escape(variant.name)}",
         f"{escape(variant.model)}, fine-tuned on {escape(result.data_name)} as one variant of the matrix "

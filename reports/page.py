@@ -140,7 +140,7 @@ def board_columns(result: Result) -> tuple[BoardColumn, ...]:
         for end in (s.interval.low, s.interval.high)
     ]
     x = Scale(min(ends), max(ends), 5, 115) if ends and max(ends) > min(ends) else None
-    return tuple(BoardColumn(m, wording.places(m), x if m.name == result.primary else None) for m in ordered)
+    return tuple(BoardColumn(m, wording.places_in(result, m), x if m.name == result.primary else None) for m in ordered)
 
 
 def score_of(row: BoardRow, measure: str) -> CellScore | None:

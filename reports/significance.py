@@ -16,7 +16,7 @@ from reports.wording import (
     axis_name,
     figure,
     narrower,
-    places,
+    places_in,
     ranks,
     signed,
     span,
@@ -28,7 +28,7 @@ from reports.wording import (
 def print_pair(result: Result, comparison: Comparison, console: Console) -> None:
     """Everything that is known of one pair on one measure."""
     measure = _measure(result, comparison.measure)
-    digits = places(measure)
+    digits = places_in(result, measure)
     table = _grid()
     for name, text in pair_lines(comparison, digits):
         table.add_row(name, visible(text))
@@ -81,7 +81,7 @@ def print_ranking(result: Result, strengths: Sequence[Strength], console: Consol
         score = next(score for score in row.scores if score.measure == measure.name)
         strength = by_cell.get(row.cell.name)
         chance = "" if strength is None else f"{figure(strength.chance, 2)} {span(strength.interval, 2)}"
-        mean = f"{figure(score.mean, places(measure))} {span(score.interval, places(measure))}"
+        mean = f"{figure(score.mean, places_in(result, measure))} {span(score.interval, places_in(result, measure))}"
         table.add_row(ranks(score), visible(row.cell.name), mean, chance or NONE)
     console.print(table)
     if strengths:
@@ -92,7 +92,7 @@ def print_ranking(result: Result, strengths: Sequence[Strength], console: Consol
 def print_effects(result: Result, console: Console) -> None:
     """Main effects, interactions, and where the uncertainty comes from, on the primary measure."""
     measure = _measure(result, result.primary)
-    digits = places(measure)
+    digits = places_in(result, measure)
     effects = [effect for effect in result.effects if effect.measure == measure.name]
     table = _table(f"effect on {measure.label}", "difference [95 %]", "p, corrected", "verdict")
     for effect in effects:

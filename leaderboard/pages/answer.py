@@ -13,7 +13,7 @@ from leaderboard.next_steps import next_steps
 from leaderboard.session import choose_measure, choose_run, narrow, note, offer, plot, unmarked
 from reports.page_plots import effect_curve
 from reports.vega import effect_plot, share_plot
-from reports.wording import axis_name, curve_words, figure, narrower, p_value, places, signed, span, variance_shares
+from reports.wording import axis_name, curve_words, figure, narrower, p_value, places_in, signed, span, variance_shares
 
 
 def show(root: Path) -> None:
@@ -34,7 +34,7 @@ def show(root: Path) -> None:
             _curve(result, curve)
     for table in result.variances:
         if table.measure == measure.name:
-            _variance(result.matrix, table, measure)
+            _variance(result, table, measure)
     steps = next_steps(result)
     if steps:
         st.subheader("What to do next")
@@ -56,7 +56,7 @@ def _effects(result: Result, measure: MeasureInfo) -> None:
         " to be real. Right of the dashed line the first level scores higher; hollow marks: no difference is shown, or"
         " the judge is untrusted."
     )
-    digits = places(measure)
+    digits = places_in(result, measure)
     table = pd.DataFrame(
         {
             "choice": rows["label"],
@@ -89,7 +89,7 @@ def _effects(result: Result, measure: MeasureInfo) -> None:
 def _interactions(result: Result, measure: MeasureInfo) -> None:
     if not result.interactions:
         return
-    digits = places(measure)
+    digits = places_in(result, measure)
     st.subheader("Does one choice depend on another?")
     shown = sum(i.shown for i in result.interactions)
     st.caption(
@@ -120,8 +120,8 @@ def _curve(result: Result, curve: Curve) -> None:
     offer(f"{result.matrix}-{curve.axis}", lambda: rows, drawn)
 
 
-def _variance(matrix: str, found: VarianceTable, measure: MeasureInfo) -> None:
-    digits = places(measure)
+def _variance(result: Result, found: VarianceTable, measure: MeasureInfo) -> None:
+    digits = places_in(result, measure)
     st.subheader("Where chance comes from")
     largest = max(variance_shares(found), key=lambda pair: pair[1])
     unknown = "" if found.seeds is not None else " What training seeds add is not known: each cell has one."
@@ -142,4 +142,4 @@ def _variance(matrix: str, found: VarianceTable, measure: MeasureInfo) -> None:
             for p in found.purchases
         )
         st.dataframe(offers, hide_index=True, height="content")
-    offer(f"{matrix}-variance", lambda: pd.DataFrame(shares), drawn)
+    offer(f"{result.matrix}-variance", lambda: pd.DataFrame(shares), drawn)

@@ -17,7 +17,7 @@ from leaderboard.outcome import stamp
 from leaderboard.session import choose_measure, choose_run, narrow, note, offer, plot, unmarked
 from reports.vega import cost_plot, interval_plot
 from reports.vega_parts import Spec
-from reports.wording import AXES, axis_name, data_audit, leak_badge, places, shared_levels, varies
+from reports.wording import AXES, axis_name, data_audit, leak_badge, places_in, shared_levels, varies
 
 MOST_DRAWN = 40
 """Cells of the interval plot, unless the reader asks for all; the table shows every cell."""
@@ -131,7 +131,7 @@ def _greyed(table: pd.DataFrame, result: Result) -> Any:
     grey: list[Hashable] = [name for name, m in by_name.items() if not m.trusted]
     if not grey:
         return table
-    formats: dict[Any, Any] = {name: f"{{:.{places(m)}f}}" for name, m in by_name.items()}
+    formats: dict[Any, Any] = {name: f"{{:.{places_in(result, m)}f}}" for name, m in by_name.items()}
     table = table.reset_index(drop=True)  # pandas styles no rows of one name, as a cell's and its seeds' are
     return table.style.format(formats, na_rep="–").map(lambda _: "color: #8a9199; font-style: italic", subset=grey)
 
@@ -155,7 +155,7 @@ def _columns(result: Result, shown: MeasureInfo, table: pd.DataFrame) -> dict[st
     for m in result.measures:
         label = m.label if m.trusted else f"{m.label} (untrusted)"
         said = f"{m.unit}. {m.signature}" if m.trusted else m.untrusted_reason
-        config[m.name] = st.column_config.NumberColumn(label, help=unmarked(said), format=f"%.{places(m)}f")
+        config[m.name] = st.column_config.NumberColumn(label, help=unmarked(said), format=f"%.{places_in(result, m)}f")
     return config
 
 

@@ -53,7 +53,8 @@ def show(root: Path) -> None:
     frame = pairs.differences(values, items, measure.name, a, b)
     _distribution(result.matrix, frame, comparison, measure)
     _tests(comparison, measure)
-    _moved(frame, texts, items, measure, (a, b), (names[a], names[b]))
+    digits = places(measure, comparison.interval)
+    _moved(frame, texts, items, measure, digits, (a, b), (names[a], names[b]))
 
 
 def _choose_pair(result: Result, names: dict[str, str]) -> tuple[str, str]:
@@ -83,14 +84,14 @@ def _distribution(matrix: str, frame: pd.DataFrame, comparison: Comparison, meas
     corpus = " The figure is formed from summed counts, so it is not the mean of these." if measure.corpus else ""
     st.caption(
         f"A scores higher on {up} items, B on {len(frame) - up - same}, and {same} are equal; seeds are averaged first."
-        f" Diamond and bar: the difference {signed(comparison.delta, places(measure))} with its 95 % interval.{corpus}"
+        f" Diamond and bar: the difference {signed(comparison.delta, places(measure, comparison.interval))} with its 95 % interval.{corpus}"
     )
     offer(f"{matrix}-differences", lambda: frame.drop(columns="meta"), drawn)
 
 
 def _tests(comparison: Comparison, measure: MeasureInfo) -> None:
     with st.expander("Everything that is known of this pair, and the other tests"):
-        digits = places(measure)
+        digits = places(measure, comparison.interval)
         st.dataframe(
             pd.DataFrame(pair_lines(comparison, digits), columns=["what", "value"]),
             hide_index=True,
@@ -119,6 +120,7 @@ def _moved(
     texts: pd.DataFrame,
     items: pd.DataFrame,
     measure: MeasureInfo,
+    digits: int,
     cells: tuple[str, str],
     names: tuple[str, str],
 ) -> None:
@@ -142,12 +144,12 @@ def _moved(
     if moved.empty:
         st.info("No item is left by these filters.")
         return
-    mean = signed(float(left["delta"].mean()), places(measure))
+    mean = signed(float(left["delta"].mean()), digits)
     st.caption(f"{len(left)} of {len(frame)} items are left; their mean difference is {mean} points. "
                "Marked words stand in one response only: solid line in A, dashed in B.")  # fmt: skip
     st.html(f"<style>{word_diff.CSS}</style>")
     for _, item in moved.iterrows():
-        _item(item, texts, measure, cells, names)
+        _item(item, texts, digits, cells, names)
 
 
 def _choose_slices(items: pd.DataFrame) -> dict[str, list[str]]:
@@ -164,9 +166,8 @@ def _choose_slices(items: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _item(
-    item: pd.Series[Any], texts: pd.DataFrame, measure: MeasureInfo, cells: tuple[str, str], names: tuple[str, str]
+    item: pd.Series[Any], texts: pd.DataFrame, digits: int, cells: tuple[str, str], names: tuple[str, str]
 ) -> None:
-    digits = places(measure)
     answers = [_first(texts, item["example_id"], cell) for cell in cells]
     with st.container(border=True):
         figures = f"A {figure(item['a'], digits)}, B {figure(item['b'], digits)}"

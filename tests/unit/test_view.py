@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from harness.errors import HarnessError
 from harness.store import MatrixRun, Store
@@ -139,6 +140,24 @@ def test_effects_name_the_better_level() -> None:
     frame = view.effects(result(), "rougeL").set_index("label")
     assert frame.loc["method: full − none", "verdict"] == "full better"
     assert not frame.loc["masking: prompt − none", "shown"]
+
+
+def test_a_level_s_name_is_never_taken_for_a_verdict() -> None:
+    effect = next(e for e in result().effects if e.comparison.verdict == "better")
+    named = effect.model_copy(update={"a": "google/gemma-2b", "b": "qwen2-0.5"})
+    frame = view.effects(result().model_copy(update={"effects": (named,)}), effect.measure)
+    assert list(frame["verdict"]) == ["google/gemma-2b better"]
+
+
+def test_an_unreadable_comparison_is_said_once(tmp_path: Path) -> None:
+    store = ugly_store(tmp_path / "runs")
+    (store.matrices()[0].folder / "comparison.json").write_text("{")
+    script = (
+        f"from pathlib import Path\nfrom leaderboard.pages.runs import show\nshow(Path({str(tmp_path / 'runs')!r}))"
+    )
+    page = AppTest.from_string(script, default_timeout=60).run()
+    assert not page.exception
+    assert "cannot be read" in page.warning[0].value
 
 
 def test_command_binds_to_this_machine_only(tmp_path: Path) -> None:
