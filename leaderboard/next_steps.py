@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from harness.records.result import MeasureInfo, Result
 from reports.wording import axis_name, figure, narrower, places_in
@@ -11,13 +12,9 @@ from reports.wording import axis_name, figure, narrower, places_in
 def next_steps(result: Result) -> tuple[str, ...]:
     """A sentence each. Empty where the run leaves nothing open."""
     info = next(m for m in result.measures if m.name == result.primary)
-    return (
-        *_failures(result),
-        *_judges(result),
-        *_leaks(result),
-        *_open_questions(result, info),
-        *_winner(result, info),
-    )
+    digits = places_in(result, info)
+    steps = (_failures(result), _judges(result), _leaks(result), _open_questions(result, info), _winner(result, digits))
+    return tuple(chain.from_iterable(steps))
 
 
 def _failures(result: Result) -> Iterator[str]:
@@ -63,9 +60,9 @@ def _open_questions(result: Result, info: MeasureInfo) -> Iterator[str]:
             yield f"What narrows intervals most: {best.what} (±{half} points, {narrower(best)})."
 
 
-def _winner(result: Result, info: MeasureInfo) -> Iterator[str]:
+def _winner(result: Result, digits: int) -> Iterator[str]:
     if result.winner is not None and result.winner.optimism > 0:
         yield (
             f"Before you quote {result.winner.cell}'s score, test it on items that did not pick it: being the best of"
-            f" {result.winner.out_of} flatters it by about {figure(result.winner.optimism, places_in(result, info))} points."
+            f" {result.winner.out_of} flatters it by about {figure(result.winner.optimism, digits)} points."
         )

@@ -16,7 +16,7 @@ from harness.records.rows import NoReply, Reply, ReplyRow, Same, Scored
 from harness.records.seal import AskFacts
 from harness.store import MatrixRun, Store
 from reports.ledger import LedgerRow
-from reports.samples import generations, item_values, judgments, sealed_rows
+from reports.samples import generations, item_values, judgments, panel_of, sealed_rows
 from reports.tables import inert
 from reports.wording import AXES, axis_name, figure, labels, places, ranks, varies, verdict, visible
 
@@ -152,23 +152,24 @@ def _effect_record(effect: FactorEffect) -> dict[str, object]:
 # ---------------------------------------------------------------- items, responses, values
 
 
-def values(plans: Iterable[VariantPlan], store: Store) -> pd.DataFrame:
+def values(plans: Iterable[VariantPlan], store: Store, result: Result | None = None) -> pd.DataFrame:
     """One row a variant, item and measure (VALUE_COLUMNS). `outcome`: scored, unparsed, refused or failed; `value` is
-    the mean over samples and repeats, missing where nothing was scored; `reason` says why not.
+    the mean over samples and repeats, missing where nothing was scored; `reason` says why not. `result`: for panels.
     """
-    rows = [record for plan in plans for record in _values_of(plan, store)]
+    rows = [record for plan in plans for record in _values_of(plan, store, result)]
     return pd.DataFrame(rows, columns=VALUE_COLUMNS).astype({"value": float})
 
 
-def _values_of(plan: VariantPlan, store: Store) -> list[dict[str, object]]:
+def _values_of(plan: VariantPlan, store: Store, result: Result | None) -> list[dict[str, object]]:
     records, place = [], _place(plan)
-    for measure in (*plan.scores, *plan.judgments):
+    panels = [m.name for m in result.measures if panel_of(result, m.name)] if result else []
+    for measure in (*plan.scores, *plan.judgments, *panels):
         found: dict[str, tuple[float | None, str, str]] = {
             row.example_id: (None, row.kind, row.reason)
-            for row in judgments(plan, store, measure)
+            for row in judgments(plan, store, measure, result)
             if not isinstance(row, Scored)
         }
-        found |= {item: (value, "scored", "") for item, value in item_values(plan, store, measure).items()}
+        found |= {item: (value, "scored", "") for item, value in item_values(plan, store, measure, result).items()}
         records += [
             place | {"example_id": item, "measure": measure, "value": value, "outcome": outcome, "reason": reason}
             for item, (value, outcome, reason) in found.items()

@@ -72,6 +72,8 @@ def places(measure: MeasureInfo, *known: Interval | None) -> int:
 
 def places_in(result: Result, measure: MeasureInfo) -> int:
     """Decimals that suit everything that a result says of the measure."""
+    if re.search(r"\d", measure.unit):
+        return places(measure)
     scores = [score.interval for row in result.rows for score in row.scores if score.measure == measure.name]
     effects = [effect.comparison.interval for effect in result.effects if effect.measure == measure.name]
     return places(measure, *scores, *effects)

@@ -23,6 +23,7 @@ from leaderboard.session import (
     unmarked,
     verbatim,
 )
+from reports.samples import left_out
 from reports.significance import pair_lines
 from reports.vega import difference_plot
 from reports.wording import NONE, figure, labels, places, signed, span
@@ -50,6 +51,7 @@ def show(root: Path) -> None:
         note("Untrusted judge.", [measure.untrusted_reason], kind="warning")
     texts, values = rows_of(run, store, (a, b))
     items = items_of(run, store, measure.name, stamp(run.folder))
+    items = items[~items["example_id"].isin(left_out(result, len(items)))]
     frame = pairs.differences(values, items, measure.name, a, b)
     _distribution(result.matrix, frame, comparison, measure)
     _tests(comparison, measure)
@@ -80,11 +82,12 @@ def _distribution(matrix: str, frame: pd.DataFrame, comparison: Comparison, meas
     title = f"A − B, {measure.label} points"
     drawn = difference_plot(pairs.histogram(frame["delta"]), title, comparison.delta, low, high)
     plot(drawn, "How many items differ by how much between A and B")
+    gap = signed(comparison.delta, places(measure, comparison.interval))
     up, same = int((frame["delta"] > 0).sum()), int((frame["delta"] == 0).sum())
     corpus = " The figure is formed from summed counts, so it is not the mean of these." if measure.corpus else ""
     st.caption(
         f"A scores higher on {up} items, B on {len(frame) - up - same}, and {same} are equal; seeds are averaged first."
-        f" Diamond and bar: the difference {signed(comparison.delta, places(measure, comparison.interval))} with its 95 % interval.{corpus}"
+        f" Diamond and bar: the difference {gap} with its 95 % interval.{corpus}"
     )
     offer(f"{matrix}-differences", lambda: frame.drop(columns="meta"), drawn)
 

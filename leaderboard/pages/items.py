@@ -201,11 +201,19 @@ def _answer(label: str, answer: pd.Series[Any], result: Result, values: pd.DataF
     seed = "" if pd.isna(answer["seed"]) else f" #{int(answer['seed'])}"
     st.markdown(f"**{unmarked(label + seed)}**")
     st.code(visible(answer["text"], LONGEST_SHOWN) or "(empty)", language=None, wrap_lines=True)
-    ending = "cut off at the longest length" if answer["finish_reason"] == "length" else "ended by itself"
-    st.caption(f"{answer['tokens']} tokens, {ending}")
+    st.caption(ending_words(answer["finish_reason"], int(answer["tokens"])))
     by_measure = {row["measure"]: row for _, row in values.iterrows()}
     lines = "".join(_score_line(m, by_measure.get(m.name), places_in(result, m)) for m in result.measures)
     st.html(f"<table style='width:100%;border-collapse:collapse;font-size:.875rem'>{lines}</table>")
+
+
+def ending_words(reason: str, tokens: int) -> str:
+    """How a response ended; of one that was made elsewhere that, and often its length, is not known."""
+    counted = f"{tokens} tokens" if tokens else "tokens not counted"
+    if reason == "unknown":
+        return f"{counted}, how it ended is not known"
+    ending = "cut off at the longest length" if reason == "length" else "ended by itself"
+    return f"{tokens} tokens, {ending}"
 
 
 def _replies(replies: list[tuple[str, str]]) -> None:

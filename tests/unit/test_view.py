@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,11 +14,16 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from harness.errors import HarnessError
+from harness.records.data import AuditSummary
+from harness.records.result import Result
 from harness.store import MatrixRun, Store
 from leaderboard import view
 from leaderboard.launch import ADDRESS, command, require_free
+from leaderboard.pages.items import ending_words
 from leaderboard.spread import cell_means, spread_of
+from reports.interchange import inspect_log
 from reports.ledger import ledger
+from reports.samples import left_out, samples
 from tests.ugly import CELLS, FAILED, LONG, MEASURES, TEST, all_values, result
 from tests.ugly_store import ugly_store
 
@@ -97,6 +104,49 @@ def test_values_are_the_store_s_and_name_every_outcome(values: pd.DataFrame) -> 
     unscored = judged[judged["outcome"] != "scored"]
     assert unscored["value"].isna().all() and (unscored["reason"] != "").all()
     assert FAILED.variant not in set(values["variant"])
+
+
+def with_a_panel() -> Result:
+    """The ugly result, and a panel of its two judges as the primary measure."""
+    judges = [m for m in MEASURES if m.kind == "judge"]
+    signature = "mean of " + " + ".join(m.signature for m in judges)
+    panel = judges[1].model_copy(update={"name": "both", "label": "panel both", "signature": signature})
+    return result().model_copy(update={"measures": (*MEASURES, panel), "primary": "both"})
+
+
+def test_a_panel_s_values_are_made_of_its_judges(run: MatrixRun, store: Store) -> None:
+    told = replace(run, result=with_a_panel())
+    cell = CELLS[3].name
+    frame = view.values(run.plan.variants, store, told.result)
+    mine = frame[(frame["cell"] == cell) & (frame["measure"] == "both") & (frame["seed"] == 124)]
+    of_judges = [all_values()[judge][cell][1] for judge in ("smollm2-judge", "keyword-judge")]
+    expected = [(a + b) / 2 for a, b in zip(*of_judges, strict=True)]
+    assert list(mine["value"]) == pytest.approx(expected)
+    means = cell_means(told, store, "both")
+    assert len(means) == len(TEST) and means.loc[TEST[0].id, cell] == pytest.approx(
+        frame[(frame["cell"] == cell) & (frame["measure"] == "both") & (frame["example_id"] == TEST[0].id)][
+            "value"
+        ].mean()
+    )
+    answers = [response for sample in samples(told, store) for response in sample.responses]
+    assert any(response.value is not None for response in answers)
+    log = json.loads(next(iter(inspect_log(told, store).values())))
+    assert "both" in log["samples"][1]["scores"]
+
+
+def test_leaked_items_that_are_left_out_count_nowhere(run: MatrixRun, store: Store) -> None:
+    leaked = {TEST[2].id, TEST[3].id}
+    audit = AuditSummary(found={}, leaked=tuple(leaked))
+    without = result().model_copy(update={"audit": audit, "n_test": len(TEST) - 2})
+    assert left_out(without, len(TEST)) == leaked
+    assert not left_out(without.model_copy(update={"n_test": len(TEST)}), len(TEST))
+    log = json.loads(next(iter(inspect_log(replace(run, result=without), store).values())))
+    assert len(log["samples"]) == len(TEST) - 2 and not leaked & {sample["id"] for sample in log["samples"]}
+
+
+def test_how_a_response_ended_may_not_be_known() -> None:
+    assert ending_words("unknown", 0) == "tokens not counted, how it ended is not known"
+    assert ending_words("eos", 12) == "12 tokens, ended by itself"
 
 
 def test_items_spread_is_the_range_of_cell_means(run: MatrixRun, store: Store, values: pd.DataFrame) -> None:
