@@ -73,6 +73,7 @@ def report_html(
         budget_notes=budget_notes(result.effects, ledger),
         pairs=pairs(result, ledger, columns),
         samples=samples,
+        families=families(result),
         judge_sections=judge_sections(result),
         masks=cards(masks, 0) if masks else "",
         mask_css=Markup(CSS),  # noqa: S704 - our own constant
@@ -189,6 +190,12 @@ def _curve(row: LedgerRow) -> Curve:
     stride = max(1, len(losses) // CURVE_POINTS)
     points = tuple((float(r.step), loss) for r, loss in zip(row.curve, losses, strict=True))
     return Curve(row.variant.name, points[::stride])
+
+
+def families(result: Result) -> tuple[str, ...]:
+    """What the p of effects and pairs are corrected by, and over how many: `Holm over 66 pairs`."""
+    comparisons = (*(effect.comparison for effect in result.effects), *result.comparisons)
+    return tuple(dict.fromkeys(c.family for c in comparisons if c.family))
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,9 +51,10 @@ def _effects(result: Result, measure: MeasureInfo) -> None:
     drawn = effect_plot(view.records(rows), f"difference in {measure.label} points", narrow=narrow())
     plot(drawn, f"Differences in {measure.label} by choice, with their 95 % intervals")
     shown = int(rows["shown"].sum())
+    real = "shown to be real" if measure.name == result.primary else "shown, exploratory only: not the primary measure"
     st.caption(
-        f"One choice changed, all else equal: {shown} of {len(rows)} differences on {unmarked(measure.label)} are shown"
-        " to be real. Right of the dashed line the first level scores higher; hollow marks: no difference is shown, or"
+        f"One choice changed, all else equal: {shown} of {len(rows)} differences on {unmarked(measure.label)} are"
+        f" {real}. Right of the dashed line the first level scores higher; hollow marks: no difference is shown, or"
         " the judge is untrusted."
     )
     digits = places_in(result, measure)

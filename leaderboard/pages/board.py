@@ -71,7 +71,8 @@ def _ranking(result: Result, frame: pd.DataFrame, bills: pd.DataFrame) -> None:
         st.info("No cell is left by these filters.")
         return
     if not measure.trusted:
-        note("Untrusted judge.", [f"Left out of ranking and answer: {measure.untrusted_reason}"], kind="warning")
+        place = "Ranks all the same, as the matrix wishes" if measure.ranks else "Left out of ranking and answer"
+        note("Untrusted judge.", [f"{place}: {measure.untrusted_reason}"], kind="warning")
     drawn = _plot(kept, measure)
     _table(result, kept, measure)
     offer(f"{result.matrix}-leaderboard", lambda: kept, drawn)

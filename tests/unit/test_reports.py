@@ -383,6 +383,23 @@ def test_a_scale_without_ends_shows_as_many_digits_as_its_intervals_tell() -> No
     assert "0.934 [0.921, 0.947]" in report_markdown(told, ())
 
 
+def test_the_page_names_corrections_directions_and_what_ranks(bill: tuple[LedgerRow, ...]) -> None:
+    lower = result().measures[0].model_copy(update={"higher_is_better": False})
+    judges = [m.model_copy(update={"ranks": True}) for m in result().measures[1:]]
+    effect = result().effects[0]
+    explored = effect.comparison.model_copy(update={"family": "Benjamini–Hochberg over 7 effects"})
+    told = result().model_copy(
+        update={
+            "measures": (lower, *judges),
+            "effects": (effect.model_copy(update={"comparison": explored}), *result().effects[1:]),
+        }
+    )
+    page = " ".join(report_html(told, bill, ()).split())
+    assert "Benjamini–Hochberg over 7 effects" in page and "exploratory" in page
+    assert "Left of the dashed line the first level is better" in page
+    assert "ranks all the same" in page and "is left out of the ranking" not in page
+
+
 def test_p_shows_on_which_side_of_005_it_is() -> None:
     assert [p_value(p) for p in (0.0496, 0.0504, 0.0004, 0.021, 0.43, None)] == [
         "0.0496", "0.0504", "< 0.001", "0.021", "0.43", "–",

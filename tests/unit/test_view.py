@@ -15,11 +15,12 @@ from streamlit.testing.v1 import AppTest
 
 from harness.errors import HarnessError
 from harness.records.data import AuditSummary
-from harness.records.result import Result
+from harness.records.result import Interval, Result
 from harness.store import MatrixRun, Store
 from leaderboard import view
 from leaderboard.launch import ADDRESS, command, require_free
 from leaderboard.pages.items import ending_words
+from leaderboard.pairs import sentence
 from leaderboard.spread import cell_means, spread_of
 from reports.interchange import inspect_log
 from reports.ledger import ledger
@@ -142,6 +143,19 @@ def test_leaked_items_that_are_left_out_count_nowhere(run: MatrixRun, store: Sto
     assert not left_out(without.model_copy(update={"n_test": len(TEST)}), len(TEST))
     log = json.loads(next(iter(inspect_log(replace(run, result=without), store).values())))
     assert len(log["samples"]) == len(TEST) - 2 and not leaked & {sample["id"] for sample in log["samples"]}
+
+
+def test_a_pair_in_words_faces_the_way_of_its_gap() -> None:
+    pair = next(c for c in result().comparisons if c.measure == "rougeL")
+
+    def said(**told: object) -> str:
+        return sentence(pair.model_copy(update={"p_adjusted": 0.74, **told}), MEASURES[0], "A", "B")
+
+    behind = {"delta": -3.0, "interval": Interval(low=-5.0, high=-1.0)}
+    assert "B is better than A by 3.0 ROUGE-L points, 95 % interval [1.0, 5.0]" in said(verdict="worse", **behind)
+    assert "A and B have the same mean" in said(verdict="not shown", delta=0.0)
+    same = said(verdict="equivalent", margin=2.0, p_equivalent=0.003, delta=-0.5, interval=Interval(low=-1, high=0.1))
+    assert "interval [−1.0, 0.1], p = 0.003 after correction" in same
 
 
 def test_how_a_response_ended_may_not_be_known() -> None:
