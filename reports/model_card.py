@@ -104,7 +104,8 @@ def _results(result: Result, row: BoardRow) -> str:
         "|---|---:|---:|---:|",
     ]
     for measure, score in _scores(result, row):
-        note = "" if measure.ranks else f" (does not rank: {visible(measure.untrusted_reason)})"
+        why = "it describes" if measure.descriptive else visible(measure.untrusted_reason)
+        note = "" if measure.ranks else f" (does not rank: {why})"
         shown = places_in(result, measure)
         lines.append(
             f"| {visible(measure.label)} ({measure.unit}){note} | {figure(score.mean, shown)} |"

@@ -107,6 +107,9 @@ def ranks(score: CellScore) -> str:
     return str(low) if low == high else f"{low}–{high}"
 
 
+DESCRIBES = "describes the responses and does not rank: neither more nor less of it is better"
+
+
 def p_value(p: float | None) -> str:
     """`< 0.001`, `0.021`, `0.43`, as `p_words` has it; a dash for None."""
     return NONE if p is None else p_words(p).removeprefix("p ").removeprefix("= ")

@@ -13,7 +13,18 @@ from leaderboard.next_steps import next_steps
 from leaderboard.session import choose_measure, choose_run, narrow, note, offer, plot, unmarked
 from reports.page_plots import effect_curve
 from reports.vega import effect_plot, share_plot
-from reports.wording import axis_name, curve_words, figure, narrower, p_value, places_in, signed, span, variance_shares
+from reports.wording import (
+    DESCRIBES,
+    axis_name,
+    curve_words,
+    figure,
+    narrower,
+    p_value,
+    places_in,
+    signed,
+    span,
+    variance_shares,
+)
 
 
 def show(root: Path) -> None:
@@ -44,6 +55,9 @@ def show(root: Path) -> None:
 def _effects(result: Result, measure: MeasureInfo) -> None:
     rows = view.effects(result, measure.name)
     st.subheader("What each choice does")
+    if measure.descriptive:
+        st.info(unmarked(f"{measure.label} {DESCRIBES}, so no choice is tested on it."))
+        return
     if rows.empty:
         st.info("No axis of this matrix has two levels that can be set against each other.")
         return

@@ -17,7 +17,7 @@ from leaderboard.outcome import stamp
 from leaderboard.session import choose_measure, choose_run, narrow, note, offer, plot, unmarked
 from reports.vega import cost_plot, interval_plot
 from reports.vega_parts import Spec
-from reports.wording import AXES, axis_name, data_audit, leak_badge, places_in, shared_levels, varies
+from reports.wording import AXES, DESCRIBES, axis_name, data_audit, leak_badge, places_in, shared_levels, varies
 
 MOST_DRAWN = 40
 """Cells of the interval plot, unless the reader asks for all; the table shows every cell."""
@@ -63,7 +63,9 @@ def _ranking(result: Result, frame: pd.DataFrame, bills: pd.DataFrame) -> None:
     """Plot, table and costs: a fragment, so that a choice in it draws these anew and nothing else."""
     measure, levels = _choices(result, frame)
     kept = view.chosen(frame, levels)
-    st.subheader(f"Ranked by {unmarked(measure.label)}")
+    st.subheader(f"{'By' if measure.descriptive else 'Ranked by'} {unmarked(measure.label)}")
+    if measure.descriptive:
+        st.caption(unmarked(f"{measure.label} {DESCRIBES}."))
     wanted = "; ".join(f"{axis_name(axis)} {', '.join(names)}" for axis, names in levels.items() if names)
     if wanted:
         st.caption(unmarked(f"{kept['cell'].nunique()} of {len(result.rows)} cells are left: {wanted}."))
@@ -76,7 +78,8 @@ def _ranking(result: Result, frame: pd.DataFrame, bills: pd.DataFrame) -> None:
     drawn = _plot(kept, measure)
     _table(result, kept, measure)
     offer(f"{result.matrix}-leaderboard", lambda: kept, drawn)
-    _costs(result, kept, bills, measure)
+    if not measure.descriptive:
+        _costs(result, kept, bills, measure)
 
 
 def _choices(result: Result, frame: pd.DataFrame) -> tuple[MeasureInfo, dict[str, list[str]]]:

@@ -26,7 +26,7 @@ from leaderboard.session import (
 from reports.samples import left_out
 from reports.significance import pair_lines
 from reports.vega import difference_plot
-from reports.wording import NONE, figure, labels, places, signed, span
+from reports.wording import DESCRIBES, NONE, figure, labels, places, signed, span
 
 MOST = (5, 10, 25)
 """How many items the list shows."""
@@ -40,6 +40,9 @@ def show(root: Path) -> None:
     names = labels(row.cell for row in result.rows)
     if len(names) < 2:
         st.info("This matrix has one cell; there is nothing to compare it with.")
+        return
+    if measure.descriptive:
+        st.info(unmarked(f"{measure.label} {DESCRIBES}, so no pair is compared on it."))
         return
     a, b = _choose_pair(result, names)
     comparison = None if a == b else pair_of(run.folder, measure.name, a, b)

@@ -224,6 +224,21 @@ def test_an_unreadable_comparison_is_said_once(tmp_path: Path) -> None:
     assert "cannot be read" in page.warning[0].value
 
 
+def test_a_description_is_neither_ranked_nor_compared(tmp_path: Path) -> None:
+    store = ugly_store(tmp_path / "runs")
+    length = MEASURES[0].model_copy(update={"descriptive": True, "ranks": False})
+    told = result().model_copy(update={"measures": (length, *MEASURES[1:]), "effects": (), "comparisons": ()})
+    store.write_result(store.matrices()[0].plan, told)
+    for name in ("board", "answer", "compare"):
+        where = str(tmp_path / "runs")
+        script = f"from pathlib import Path\nfrom leaderboard.pages.{name} import show\nshow(Path({where!r}))"
+        page = AppTest.from_string(script, default_timeout=60).run()
+        assert not page.exception
+        words = " ".join(each.value for each in (*page.info, *page.caption, *page.subheader))
+        assert "does not rank" in words, name
+        assert not any(wrong in words for wrong in ("Ranked by", "Pareto", "share no item", "No axis")), name
+
+
 def test_command_binds_to_this_machine_only(tmp_path: Path) -> None:
     line = command(tmp_path, 8600)
     assert line[line.index("--server.address") + 1] == ADDRESS == "127.0.0.1"
