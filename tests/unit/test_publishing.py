@@ -15,7 +15,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from harness.cli import main
-from harness.records.inputs import ContestInput
+from harness.records.inputs import ContestInput, ServedInput
+from harness.records.people import Estimate, PeopleReport, RaterAgreement
 from harness.store import MatrixRun, Store, planned
 from reports import tables
 from reports.bundle import bundle
@@ -222,6 +223,35 @@ def test_what_no_format_can_do_is_refused(
     assert main(["publish", "starter-ablation", "--store", str(root), "--to", "out", *options]) == 2
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("texts", [True, False])
+def test_what_is_published_names_no_folder_and_without_texts_no_person(
+    run: MatrixRun, store: Store, tmp_path: Path, texts: bool
+) -> None:
+    assert run.result is not None
+    rubric, model = "/home/someone/secret/mine.yaml", "/home/someone/secret/judge.gguf"
+    judges = (run.plan.judges[0].model_copy(update={"rubric": rubric, "model": model}), *run.plan.judges[1:])
+    served = ServedInput(data="d", backend="openai", model_identity="served:m@http://10.0.0.7:8000/v1",
+                         options={"base_url": "http://10.0.0.7:8000/v1", "temperature": 0.5}, system="Be secretive.",
+                         max_new_tokens=9, temperature=0.0, samples=1, seed=1)  # fmt: skip
+    signed = run.result.measures[0].model_copy(update={"signature": f"llamacpp|{model}|{rubric}|prompt:1"})
+    known = Estimate(value=0.5, low=0.4, high=0.6)
+    met = RaterAgreement(a="Ada Byron", b="smollm2-judge", judge=True, n=5, items=5, levels=5, kappa=known,
+                         weighted=known, spearman=known, alpha=0.5)  # fmt: skip
+    people = PeopleReport(agreement=(met,), corrected=())
+    told = replace(
+        run,
+        plan=run.plan.model_copy(update={"judges": judges, "stages": (*run.plan.stages, planned(served))}),
+        result=run.result.model_copy(update={"measures": (signed, *run.result.measures[1:]), "people": people}),
+    )
+    bundle(store, told, tmp_path / "out", texts=texts)
+    folder = tmp_path / "out"
+    written = "".join(p.read_text() for part in ("store", "site") for p in (folder / part).rglob("*.*") if p.is_file())
+    assert "secret/" not in written and "mine.yaml" in written and "judge.gguf" in written
+    for private in ("Ada Byron", "Be secretive.", "10.0.0.7"):
+        assert (private in written) == texts
+    assert Store(folder / "store").matrices()[0].result is not None
 
 
 def test_publish_overwrites_nothing(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
