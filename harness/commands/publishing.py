@@ -80,8 +80,10 @@ def _write(arguments: argparse.Namespace, store: Store, run: MatrixRun) -> int:
     from harness.errors import HarnessError
     from harness.store import translated_disk_errors
     from reports import evaluation_card, interchange, tables
+    from reports.published import published
 
     folder = Path(arguments.to)
+    run = published(run, texts=not arguments.without_texts)
     assert run.result is not None  # noqa: S101 - `find_run` gives finished runs
     match arguments.form:
         case "tables":

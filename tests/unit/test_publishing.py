@@ -78,6 +78,19 @@ def test_the_hub_reads_the_cards(run: MatrixRun, store: Store) -> None:
     assert card.data.model_name == name
 
 
+def test_a_card_names_a_base_on_the_hub_only(run: MatrixRun, store: Store) -> None:
+    assert all(ModelCard(text).data.get("base_model") is None for text in cards(run, store).values()), "GGUF files"
+    keys = {plan.base for plan in run.plan.variants}
+    stages = tuple(
+        stage.model_copy(update={"input": stage.input.model_copy(update={"kind": "hub"})})
+        if stage.key in keys
+        else stage
+        for stage in run.plan.stages
+    )
+    hub = replace(run, plan=run.plan.model_copy(update={"stages": stages}))
+    assert all(ModelCard(text).data.get("base_model") for text in cards(hub, store).values())
+
+
 def test_alpaca_eval_outputs(run: MatrixRun, store: Store) -> None:
     written = alpaca_eval(run, store)
     assert len(written) == 1 + 3 + 9 * 3

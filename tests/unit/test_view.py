@@ -17,7 +17,7 @@ from harness.errors import HarnessError
 from harness.records.data import AuditSummary
 from harness.records.result import Interval, Result
 from harness.store import MatrixRun, Store
-from leaderboard import view
+from leaderboard import cache, view
 from leaderboard.launch import ADDRESS, command, require_free
 from leaderboard.pages.items import ending_words
 from leaderboard.pairs import sentence
@@ -25,6 +25,7 @@ from leaderboard.spread import cell_means, spread_of
 from reports.interchange import inspect_log
 from reports.ledger import ledger
 from reports.samples import left_out, samples
+from reports.vega import loss_plot
 from tests.ugly import CELLS, FAILED, LONG, MEASURES, TEST, all_values, result
 from tests.ugly_store import ugly_store
 
@@ -94,6 +95,30 @@ def test_seeds_unfold_below_their_cell() -> None:
     for measure in MEASURES:
         assert list(mine[measure.name]) == [scores[measure.name].mean, *scores[measure.name].per_seed]
     assert mine["interval"].notna().tolist() == [True, False, False, False]
+
+
+def test_a_seed_without_a_score_leaves_the_others_unnamed() -> None:
+    row = next(row for row in result().rows if row.seeds)
+    score = row.scores[0].model_copy(update={"per_seed": row.scores[0].per_seed[:2]})
+    short = row.model_copy(update={"scores": (score, *row.scores[1:])})
+    told = result().model_copy(update={"rows": (short, *(r for r in result().rows if r != row))})
+    mine = view.table(view.board(told), MEASURES, MEASURES[0], seeds=True).loc[row.cell.name]
+    assert mine["rougeL"].notna().tolist() == [True, False, False, False]
+    assert mine["bleu"].notna().all()
+
+
+def test_what_cannot_be_read_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "path_of", lambda name: tmp_path / f"{name}.parquet")
+    cache.kept("none", lambda: pd.DataFrame({"json": []}))
+    cache.kept("one", lambda: pd.DataFrame({"json": ["{}"]}))
+    assert [path.name for path in tmp_path.iterdir()] == ["one.parquet"]
+
+
+def test_no_two_of_32_loss_curves_look_alike() -> None:
+    rows = [{"label": str(i), "variant": str(i), "kind": "training", "step": 1, "loss": 1.0} for i in range(32)]
+    place = loss_plot(rows, "step")["layer"][0]["encoding"]
+    looks = zip(place["color"]["scale"]["range"], map(str, place["strokeDash"]["scale"]["range"]), strict=True)
+    assert len(set(looks)) == 32
 
 
 def test_values_are_the_store_s_and_name_every_outcome(values: pd.DataFrame) -> None:
