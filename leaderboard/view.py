@@ -116,9 +116,8 @@ def _with_seeds(out: pd.DataFrame, frame: pd.DataFrame, axes: Sequence[str]) -> 
     """A row for each seed of the cells that have several: the cell's levels, the seed's own means."""
     seeds = dict(zip(frame["cell"], frame["seeds"], strict=True))
     means = {(c, m): values for c, m, values in zip(frame["cell"], frame["measure"], frame["per_seed"], strict=True)}
-    means = {
-        (c, m): values for (c, m), values in means.items() if len(values) == len(seeds[c])
-    }  # else whose is unknown
+    # where a seed has no score, nothing says whose the others are
+    means = {(c, m): values for (c, m), values in means.items() if len(values) == len(seeds[c])}
     measured = [name for name in out.columns if name in set(frame["measure"])]
     rows: list[dict[str, Any]] = []
     for record in records(out.reset_index()):
