@@ -252,7 +252,7 @@ def item_scores(judge: str, variants: Sequence[VariantScores]) -> dict[tuple[str
 
 def with_panel(scores: VariantScores, panel: PanelSpec) -> VariantScores:
     """A variant's scores with the panel's beside its judges'."""
-    from judges.panel import combined
+    from harness.panel import combined
 
     members = {name: scores.judgments.get(name, ()) for name in panel.judges}
     return replace(scores, judgments={**scores.judgments, panel.name: combined(members, panel.combine)})
@@ -273,7 +273,7 @@ def panel_info(panel: PanelSpec, plan: Plan) -> MeasureInfo:
 
 def panel_report(panel: PanelSpec, plan: Plan, store: Store) -> TrustReport:
     """A panel is probed as its judges are: their scores of each probe, combined."""
-    from judges.panel import combined
+    from harness.panel import combined
     from judges.rubric import load_rubric
     from judges.trust import trust_report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import floor, log10
 
 from harness.records.result import CellScore, Comparison, FactorEffect, Interaction, Interval, MeasureInfo, Result
 
@@ -167,15 +168,15 @@ def _best_sentences(result: Result, info: MeasureInfo) -> list[str]:
     sentence += f" {info.label}: {name} with {number(mean, digits)}" + (f" ({inside})" if inside else "")
     if len(scored) == 1:
         return [f"{sentence}."]
-    return [f"{sentence}; {_tied(scored)}{_picked(result, name)}."]
+    return [f"{sentence}; {_tied(scored)}{_picked(result, name, digits)}."]
 
 
-def _picked(result: Result, name: str) -> str:
+def _picked(result: Result, name: str, digits: int) -> str:
     """What picking the best of many adds to its figure."""
     winner = result.winner
-    if winner is None or winner.cell != name or number(winner.optimism, 1) == "0.0":
+    if winner is None or winner.cell != name or float(number(winner.optimism, digits)) == 0:
         return ""
-    return f"; picked out of {winner.out_of}, its score is expected to be {number(winner.optimism, 1)} too good"
+    return f"; picked out of {winner.out_of}, its score is expected to be {number(winner.optimism, digits)} too good"
 
 
 def _score(scores: Sequence[CellScore], measure: str) -> CellScore:
@@ -216,11 +217,14 @@ def _failed(result: Result) -> list[str]:
 # ---------------------------------------------------------------- numbers
 
 
+MOST_DECIMALS = 6
+
+
 def decimals(interval: Interval | None) -> int:
     """Decimals worth printing: one for an interval a point wide or more, else enough for two digits of its width."""
     if interval is None or (width := interval.high - interval.low) >= 1:
         return 1
-    return 2 if width >= 0.1 else 3
+    return 3 if width <= 0 else min(MOST_DECIMALS, 1 - floor(log10(width)))
 
 
 def number(value: float, digits: int) -> str:

@@ -15,7 +15,7 @@ from harness.records.inputs import StageKey
 from harness.store import Store
 from reports import user_cache
 
-VERSION = 3
+VERSION = 4
 """Of the kept tables' layouts."""
 
 
@@ -26,7 +26,8 @@ def kept(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         return pd.read_parquet(path)
     except (OSError, ValueError):
         made = make()
-        user_cache.keep(path, made.to_parquet)
+        if len(made):  # a later version may read what this one cannot
+            user_cache.keep(path, made.to_parquet)
         return made
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from harness.records.result import MeasureInfo, Result
-from reports.wording import axis_name, figure, narrower, places
+from reports.wording import axis_name, figure, narrower, places_in
 
 
 def next_steps(result: Result) -> tuple[str, ...]:
     """A sentence each. Empty where the run leaves nothing open."""
     info = next(m for m in result.measures if m.name == result.primary)
-    return (*_failures(result), *_judges(result), *_leaks(result), *_open_questions(result, info), *_winner(result))
+    digits = places_in(result, info)
+    steps = (_failures(result), _judges(result), _leaks(result), _open_questions(result, info), _winner(result, digits))
+    return tuple(chain.from_iterable(steps))
 
 
 def _failures(result: Result) -> Iterator[str]:
@@ -48,18 +51,18 @@ def _open_questions(result: Result, info: MeasureInfo) -> Iterator[str]:
         return
     named = ", ".join(f"{axis_name(e.axis)} {e.a} against {e.b}" for e in unseen[:3])
     mdes = [e.comparison.mde for e in unseen if e.comparison.mde is not None]
-    seen = f" This design finds differences of {figure(max(mdes), places(info))} points." if mdes else ""
+    seen = f" This design finds differences of {figure(max(mdes), places_in(result, info))} points." if mdes else ""
     yield f"Still open: {named}.{seen} If smaller ones matter to you, `harness power` says what they take."
     for table in result.variances:
         if table.measure == info.name and table.purchases:
             best = max(table.purchases, key=lambda p: p.shrinks_by)
-            half = figure(best.half_width, places(info))
+            half = figure(best.half_width, places_in(result, info))
             yield f"What narrows intervals most: {best.what} (±{half} points, {narrower(best)})."
 
 
-def _winner(result: Result) -> Iterator[str]:
+def _winner(result: Result, digits: int) -> Iterator[str]:
     if result.winner is not None and result.winner.optimism > 0:
         yield (
             f"Before you quote {result.winner.cell}'s score, test it on items that did not pick it: being the best of"
-            f" {result.winner.out_of} flatters it by about {result.winner.optimism:.1f} points."
+            f" {result.winner.out_of} flatters it by about {figure(result.winner.optimism, digits)} points."
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from harness.records.result import Comparison, MeasureInfo
+from harness.records.result import Comparison, Interval, MeasureInfo
 from harness.words import p_words
 from reports.wording import figure, places, span
 
@@ -63,12 +63,17 @@ def slice_fields(items: pd.DataFrame) -> dict[str, list[str]]:
 
 def sentence(comparison: Comparison, measure: MeasureInfo, a: str, b: str) -> str:
     """What the pair comes to, in one sentence; `a`, `b`: how the cells are called."""
-    digits = places(measure)
+    digits = places(measure, comparison.interval)
     gap = f"{figure(abs(comparison.delta), digits)} {measure.label} points"
-    interval = f", 95 % interval {span(comparison.interval, digits)}" if comparison.interval else ""
-    p = "" if comparison.p_adjusted is None else f", {p_words(comparison.p_adjusted)} after correction"
-    evidence = f"{interval}{p}, over {comparison.n_items} items"
+    interval = comparison.interval
+    if interval is not None and comparison.delta < 0 and comparison.verdict != "equivalent":  # as the gap has it
+        interval = Interval(low=-interval.high, high=-interval.low, level=interval.level)
+    known = f", 95 % interval {span(interval, digits)}" if interval else ""
+    tested = comparison.p_equivalent if comparison.verdict == "equivalent" else comparison.p_adjusted
+    p = "" if tested is None else f", {p_words(tested)} after correction"
+    evidence = f"{known}{p}, over {comparison.n_items} items"
     ahead, behind = (a, b) if (comparison.delta > 0) == measure.higher_is_better else (b, a)
+    stands = f"{ahead} is ahead by {gap}" if comparison.delta else f"{a} and {b} have the same mean"
     match comparison.verdict:
         case "better" | "worse":
             return f"{ahead} is better than {behind} by {gap}{evidence}."
@@ -77,7 +82,7 @@ def sentence(comparison: Comparison, measure: MeasureInfo, a: str, b: str) -> st
         case "identical":
             return f"{a} and {b} score the same on every one of {comparison.n_items} items."
         case "too few items":
-            return f"{comparison.n_items} shared items are too few for a verdict; {ahead} is ahead by {gap}."
+            return f"{comparison.n_items} shared items are too few for a verdict; {stands}."
         case _:
             seen = "" if comparison.mde is None else f" It could have seen {figure(comparison.mde, digits)} points."
-            return f"No difference is shown: {ahead} is ahead by {gap}{evidence}.{seen}"
+            return f"No difference is shown: {stands}{evidence}.{seen}"

@@ -92,15 +92,17 @@ def nothing_yet(root: Path, folders: list[Path]) -> None:
 
 
 @st.cache_resource(max_entries=512, show_spinner=False)
-def _rows(_store: Store, _plan: VariantPlan, key: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return view.responses([_plan], _store), view.values([_plan], _store)
+def _rows(
+    _run: MatrixRun, _store: Store, _plan: VariantPlan, key: tuple[str, ...]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return view.responses([_plan], _store), view.values([_plan], _store, _run.result)
 
 
 def rows_of(run: MatrixRun, store: Store, cells: Iterable[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(responses, values) of all seeds of some cells, by name; a variant's are read once."""
     wanted, key = set(cells), stamp(run.folder)
     plans = [plan for plan in run.plan.variants if plan.variant.cell.name in wanted]
-    found = [_rows(store, plan, (*key, plan.variant.name)) for plan in plans]
+    found = [_rows(run, store, plan, (*key, plan.variant.name)) for plan in plans]
     if not found:
         return view.responses([], store), view.values([], store)
     texts, values = zip(*found, strict=True)

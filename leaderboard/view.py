@@ -11,12 +11,12 @@ import pandas as pd
 
 from harness.records.data import AuditFinding, Example
 from harness.records.plan import VariantPlan
-from harness.records.result import BoardRow, CellScore, FactorEffect, MeasureInfo, Result
+from harness.records.result import BoardRow, CellScore, FactorEffect, Interval, MeasureInfo, Result
 from harness.records.rows import NoReply, Reply, ReplyRow, Same, Scored
 from harness.records.seal import AskFacts
 from harness.store import MatrixRun, Store
 from reports.ledger import LedgerRow
-from reports.samples import generations, item_values, judgments, sealed_rows
+from reports.samples import generations, item_values, judgments, panel_of, sealed_rows
 from reports.tables import inert
 from reports.wording import AXES, axis_name, figure, labels, places, ranks, varies, verdict, visible
 
@@ -93,7 +93,7 @@ def table(
     out = rows[["ranks", *axes]].copy()
     out["seeds"] = [str(len(found)) if found else None for found in rows["seeds"]]  # an untuned model has none
     out[shown.name] = rows["mean"]
-    decimals = places(shown)
+    decimals = places(shown, *_intervals(rows))
     out["interval"] = [
         None if pd.isna(low) else f"{figure(low, decimals)} to {figure(high, decimals)}"
         for low, high in zip(rows["low"], rows["high"], strict=True)
@@ -107,10 +107,17 @@ def table(
     return _with_seeds(out, frame, axes) if seeds else out
 
 
+def _intervals(rows: pd.DataFrame) -> list[Interval]:
+    ends = rows[["low", "high"]].dropna().itertuples(index=False)
+    return [Interval(low=low, high=high) for low, high in ends]
+
+
 def _with_seeds(out: pd.DataFrame, frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     """A row for each seed of the cells that have several: the cell's levels, the seed's own means."""
     seeds = dict(zip(frame["cell"], frame["seeds"], strict=True))
     means = {(c, m): values for c, m, values in zip(frame["cell"], frame["measure"], frame["per_seed"], strict=True)}
+    # where a seed has no score, nothing says whose the others are
+    means = {(c, m): values for (c, m), values in means.items() if len(values) == len(seeds[c])}
     measured = [name for name in out.columns if name in set(frame["measure"])]
     rows: list[dict[str, Any]] = []
     for record in records(out.reset_index()):
@@ -131,7 +138,6 @@ def effects(result: Result, measure: str) -> pd.DataFrame:
 
 def _effect_record(effect: FactorEffect) -> dict[str, object]:
     c = effect.comparison
-    words = verdict(c).replace("a better", f"{effect.a} better").replace("b better", f"{effect.b} better")
     return {
         "label": f"{axis_name(effect.axis)}: {effect.a} − {effect.b}",
         "delta": c.delta,
@@ -140,7 +146,7 @@ def _effect_record(effect: FactorEffect) -> dict[str, object]:
         "p": c.p_adjusted,
         "mde": c.mde,
         "pairs": effect.pairs,
-        "verdict": words,
+        "verdict": {"better": f"{effect.a} better", "worse": f"{effect.b} better"}.get(c.verdict, verdict(c)),
         "shown": c.verdict in ("better", "worse"),
     }
 
@@ -148,23 +154,24 @@ def _effect_record(effect: FactorEffect) -> dict[str, object]:
 # ---------------------------------------------------------------- items, responses, values
 
 
-def values(plans: Iterable[VariantPlan], store: Store) -> pd.DataFrame:
+def values(plans: Iterable[VariantPlan], store: Store, result: Result | None = None) -> pd.DataFrame:
     """One row a variant, item and measure (VALUE_COLUMNS). `outcome`: scored, unparsed, refused or failed; `value` is
-    the mean over samples and repeats, missing where nothing was scored; `reason` says why not.
+    the mean over samples and repeats, missing where nothing was scored; `reason` says why not. `result`: for panels.
     """
-    rows = [record for plan in plans for record in _values_of(plan, store)]
+    rows = [record for plan in plans for record in _values_of(plan, store, result)]
     return pd.DataFrame(rows, columns=VALUE_COLUMNS).astype({"value": float})
 
 
-def _values_of(plan: VariantPlan, store: Store) -> list[dict[str, object]]:
+def _values_of(plan: VariantPlan, store: Store, result: Result | None) -> list[dict[str, object]]:
     records, place = [], _place(plan)
-    for measure in (*plan.scores, *plan.judgments):
+    panels = [m.name for m in result.measures if panel_of(result, m.name)] if result else []
+    for measure in (*plan.scores, *plan.judgments, *panels):
         found: dict[str, tuple[float | None, str, str]] = {
             row.example_id: (None, row.kind, row.reason)
-            for row in judgments(plan, store, measure)
+            for row in judgments(plan, store, measure, result)
             if not isinstance(row, Scored)
         }
-        found |= {item: (value, "scored", "") for item, value in item_values(plan, store, measure).items()}
+        found |= {item: (value, "scored", "") for item, value in item_values(plan, store, measure, result).items()}
         records += [
             place | {"example_id": item, "measure": measure, "value": value, "outcome": outcome, "reason": reason}
             for item, (value, outcome, reason) in found.items()

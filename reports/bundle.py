@@ -22,6 +22,7 @@ from reports.ledger import ledger
 from reports.markdown import report_markdown
 from reports.masks import cell_masks
 from reports.page import report_html
+from reports.published import published
 from reports.samples import samples
 
 PACKAGES = ("harness", "reports", "leaderboard")
@@ -32,7 +33,7 @@ NEEDED = (
 """Distributions that a leaderboard imports; no torch among them."""
 FROM_WEIGHTS = ("masks.json", "prompt_style.json", "chat_template.jinja", "tokenizer_config.json")
 """What a leaderboard reads beside the weights."""
-WITH_TEXTS = frozenset({"probe", "generate", "ask", "judge"})
+WITH_TEXTS = frozenset({"probe", "generate", "ask", "contest", "judge"})
 """Stages, besides data and its audit, whose rows hold texts of items, responses or replies."""
 APP = '''"""The leaderboard of one published run: `streamlit run app.py`."""
 
@@ -83,6 +84,7 @@ def bundle(store: Store, run: MatrixRun, folder: Path, *, texts: bool = True) ->
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise HarnessError(f"{folder} holds something already", where="--to", hint="name a new or an empty folder")
+    run = published(run, texts=texts)
     with translated_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _copy_sources(folder)
@@ -110,9 +112,11 @@ def _copy_run(store: Store, run: MatrixRun, root: Path, *, texts: bool) -> None:
     """The run's documents and rows; no matrix.yaml (paths of this machine stand in it), no weights, no log."""
     target = Store(root)
     target.create()
-    (root / "matrices" / run.folder.name).mkdir(parents=True)
-    for name in ("plan.json", "comparison.json"):
-        shutil.copyfile(run.folder / name, root / "matrices" / run.folder.name / name)
+    documents = root / "matrices" / run.folder.name
+    documents.mkdir(parents=True)
+    for name, told in (("plan.json", run.plan), ("comparison.json", run.result)):
+        if told is not None:
+            (documents / name).write_text(told.model_dump_json(indent=1), encoding="utf-8")
     for key in _objects(run, texts=texts):
         if store.is_sealed(key):
             _copy_object(store.folder(key), target.folder(key), rows=texts or key.stage not in WITH_TEXTS, texts=texts)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from harness.records.inputs import BaseInput
 from harness.records.result import CellScore, MeasureInfo, Result
 from harness.records.seal import TrainFacts
 from harness.records.variant import Variant
 from harness.store import MatrixRun, Store
 from reports.markdown_table import escape, table
-from reports.wording import count, duration, figure, places, span
+from reports.wording import count, duration, figure, places_in, span
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -24,11 +25,14 @@ def cards(run: MatrixRun, store: Store) -> dict[str, str]:
     if run.result is None:
         return {}
     scored = {row.cell.name for row in run.result.rows}
+    hub = {stage.key for stage in run.plan.stages if isinstance(stage.input, BaseInput) and stage.input.kind == "hub"}
     written = {}
     for plan in run.plan.variants:
         seal = store.sealed(plan.train) if plan.train else None
         if seal is not None and isinstance(seal.facts, TrainFacts) and plan.variant.cell.name in scored:
-            written[f"{slug(plan.variant.name)}.md"] = card(run.result, plan.variant, seal.facts)
+            written[f"{slug(plan.variant.name)}.md"] = card(
+                run.result, plan.variant, seal.facts, on_hub=plan.base in hub
+            )
     return written
 
 
@@ -37,8 +41,8 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name.replace("/", "--").replace("#", "--seed-"))
 
 
-def card(result: Result, variant: Variant, facts: TrainFacts) -> str:
-    """The card: metadata, what was done, and the cell's scores with their intervals."""
+def card(result: Result, variant: Variant, facts: TrainFacts, *, on_hub: bool) -> str:
+    """The card: metadata, what was done, and the cell's scores with their intervals. `on_hub`: the base is there."""
     from huggingface_hub import ModelCardData
 
     row = next(r for r in result.rows if r.cell == variant.cell)
@@ -46,12 +50,15 @@ def card(result: Result, variant: Variant, facts: TrainFacts) -> str:
     scores = [(info[s.measure], s) for s in row.scores if s.mean is not None and info[s.measure].trusted]
     data = ModelCardData(
         model_name=slug(variant.name),
-        base_model=variant.model,
+        base_model=variant.model if on_hub else None,
         datasets=[result.data_name],
         tags=["sft", "sft-harness"],
         eval_results=[_evaluated(result, m, s) for m, s in scores],
     )
-    rows = [[escape(m.label), f"{figure(s.mean, places(m))} {span(s.interval, places(m))}"] for m, s in scores]
+    rows = [
+        [escape(m.label), f"{figure(s.mean, places_in(result, m))} {span(s.interval, places_in(result, m))}"]
+        for m, s in scores
+    ]
     told = [
         f"# {escape(variant.name)}",
         f"{escape(variant.model)}, fine-tuned on {escape(result.data_name)} as one variant of the matrix "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -13,7 +13,7 @@ from harness.records.result import MeasureInfo, Result
 from harness.records.rows import Generation
 from harness.store import MatrixRun, Store
 from reports.evaluation_card import slug
-from reports.samples import generations, item_values, test_examples
+from reports.samples import generations, item_values, left_out, test_examples
 
 Scores = Mapping[str, Mapping[str, float]]
 """Measure -> example id -> value, for one variant."""
@@ -47,11 +47,11 @@ def alpaca_eval(run: MatrixRun, store: Store) -> dict[str, str]:
 
 def lm_eval(run: MatrixRun, store: Store) -> dict[str, str]:
     """File name -> results as lm-evaluation-harness 0.4 writes them, a file a variant; figures on our own scales."""
-    result = _result(run)
+    result, examples = _result(run), test_examples(run, store)
     task = result.data_name
     written = {}
     for plan in run.plan.variants:
-        scores = _scores(plan, store, result)
+        scores = _scores(plan, store, result, examples)
         if not scores:
             continue
         figures: dict[str, object] = {"alias": task}
@@ -81,17 +81,18 @@ def lm_eval(run: MatrixRun, store: Store) -> dict[str, str]:
 
 def inspect_log(run: MatrixRun, store: Store) -> dict[str, str]:
     """File name -> an Inspect evaluation log (JSON, version 2) of each variant that answered."""
-    result = _result(run)
-    examples = test_examples(run, store)
+    result, examples = _result(run), test_examples(run, store)
+    unseen = left_out(result, len(examples))
     written = {}
     for plan in run.plan.variants:
         answers = generations(plan, store)
         seal = store.sealed(plan.generate)
         if answers and seal is not None:
-            scores = _scores(plan, store, result)
+            scores = _scores(plan, store, result, examples)
+            counted = [e for e in examples if e.id in answers and e.id not in unseen]
             log = _log(result, plan, seal.started, seal.ended)
-            log["results"] = _inspect_results(result, plan, scores, len(answers))
-            log["samples"] = [_sample(plan, e, answers[e.id], scores) for e in examples if e.id in answers]
+            log["results"] = _inspect_results(result, plan, scores, len(counted))
+            log["samples"] = [_sample(plan, e, answers[e.id], scores) for e in counted]
             written[f"{slug(plan.variant.name)}.json"] = _json(log)
     return written
 
@@ -147,7 +148,7 @@ def _inspect_results(result: Result, plan: VariantPlan, scores: Scores, samples:
 
 def _sample(plan: VariantPlan, example: Example, answer: Generation, scores: Scores) -> dict[str, Any]:
     reply = {"role": "assistant", "content": answer.text, "source": "generate", "model": plan.variant.name}
-    stop = "max_tokens" if answer.finish_reason == "length" else "stop"
+    stop = {"length": "max_tokens", "unknown": "unknown"}.get(answer.finish_reason, "stop")
     return {
         "id": example.id,
         "epoch": 1,
@@ -167,9 +168,14 @@ def _sample(plan: VariantPlan, example: Example, answer: Generation, scores: Sco
 # ---------------------------------------------------------------- shared
 
 
-def _scores(plan: VariantPlan, store: Store, result: Result) -> dict[str, dict[str, float]]:
-    found = {m.name: item_values(plan, store, m.name) for m in result.measures}
-    return {name: values for name, values in found.items() if values}
+def _scores(
+    plan: VariantPlan, store: Store, result: Result, examples: Sequence[Example]
+) -> dict[str, dict[str, float]]:
+    """Of the items that the result counts."""
+    unseen = left_out(result, len(examples))
+    found = {m.name: item_values(plan, store, m.name, result) for m in result.measures}
+    counted = {name: {i: v for i, v in values.items() if i not in unseen} for name, values in found.items()}
+    return {name: values for name, values in counted.items() if values}
 
 
 def _figure(result: Result, plan: VariantPlan, measure: MeasureInfo, values: list[float]) -> float:

@@ -19,7 +19,7 @@ from reports.wording import (
     labels,
     narrower,
     p_value,
-    places,
+    places_in,
     ranks,
     shared_levels,
     signed,
@@ -62,7 +62,8 @@ def _leaderboard(result: Result) -> str:
     names = labels(row.cell for row in result.rows)
     measures = sorted(result.measures, key=lambda m: (not m.primary, not m.trusted))
     header = ["cell", "ranks", "seeds", *(escape(m.label) + ("" if m.trusted else " (untrusted)") for m in measures)]
-    rows = [_board_cells(row, names, measures) for row in result.rows]
+    decimals = {m.name: places_in(result, m) for m in measures}
+    rows = [_board_cells(row, names, measures, decimals) for row in result.rows]
     shared = shared_levels(row.cell for row in result.rows)
     note = (
         f"{escape(result.data_name)}, {result.n_test} test items. Mean over items and seeds [95 % interval]; "
@@ -71,17 +72,19 @@ def _leaderboard(result: Result) -> str:
     return f"{table(header, rows)}\n\n{note}"
 
 
-def _board_cells(row: BoardRow, names: dict[str, str], measures: Sequence[MeasureInfo]) -> list[str]:
+def _board_cells(
+    row: BoardRow, names: dict[str, str], measures: Sequence[MeasureInfo], decimals: dict[str, int]
+) -> list[str]:
     scores = {s.measure: s for s in row.scores}
     primary = scores.get(measures[0].name) if measures else None
     head = [escape(names[row.cell.name]), ranks(primary) if primary else "–", str(len(row.seeds) or "–")]
-    return [*head, *(_score(scores.get(m.name), m) for m in measures)]
+    return [*head, *(_score(scores.get(m.name), m, decimals[m.name]) for m in measures)]
 
 
-def _score(score: CellScore | None, measure: MeasureInfo) -> str:
+def _score(score: CellScore | None, measure: MeasureInfo, decimals: int) -> str:
     if score is None:
         return "–"
-    text = f"{figure(score.mean, places(measure))} {span(score.interval, places(measure))}".strip()
+    text = f"{figure(score.mean, decimals)} {span(score.interval, decimals)}".strip()
     text = f"*{text}*" if not measure.trusted else text
     return text + (f" ({score.unscored} unscored)" if score.unscored else "")
 
@@ -97,14 +100,14 @@ def _effects(result: Result) -> str:
         c, measure = effect.comparison, info[effect.measure]
         if not measure.trusted:
             continue
-        decimals = places(measure)
+        decimals = places_in(result, measure)
         rows.append(
             [
                 escape(f"{axis_name(effect.axis)}: {effect.a} − {effect.b}"),
                 escape(measure.label),
                 f"{signed(c.delta, decimals)} {span(c.interval, decimals)}",
                 p_value(c.p_adjusted),
-                verdict(c).replace("a better", escape(effect.a)).replace("b better", escape(effect.b)),
+                {"better": escape(effect.a), "worse": escape(effect.b)}.get(c.verdict, verdict(c)),
                 figure(c.mde, decimals),
             ]
         )
@@ -113,7 +116,7 @@ def _effects(result: Result) -> str:
 
 
 def _interactions(result: Result) -> str:
-    decimals = next((places(m) for m in result.measures if m.name == result.primary), 1)
+    decimals = next((places_in(result, m) for m in result.measures if m.name == result.primary), 1)
     rows = [
         [
             escape(f"{axis_name(i.axis)}: {i.a} − {i.b}"),
@@ -137,7 +140,7 @@ def _variances(result: Result) -> str:
             escape(info[v.measure].label),
             ", ".join(f"{100 * share:.0f} % {name}" for name, share in variance_shares(v)),
             "; ".join(f"{p.what}: {narrower(p)}" for p in v.purchases),
-            f"±{figure(v.half_width, places(info[v.measure]))}",
+            f"±{figure(v.half_width, places_in(result, info[v.measure]))}",
         ]
         for v in result.variances
     ]

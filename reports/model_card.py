@@ -12,7 +12,7 @@ from harness.records.plan import VariantPlan
 from harness.records.result import BoardRow, CellScore, MeasureInfo, Result
 from harness.records.seal import Seal, TrainFacts
 from harness.store import MatrixRun
-from reports.wording import count, duration, figure, leak_badge, places, span, visible
+from reports.wording import count, duration, figure, leak_badge, places_in, span, visible
 
 
 def model_card(run: MatrixRun, variant: VariantPlan, seal: Seal | None) -> str:
@@ -104,8 +104,9 @@ def _results(result: Result, row: BoardRow) -> str:
         "|---|---:|---:|---:|",
     ]
     for measure, score in _scores(result, row):
-        note = "" if measure.ranks else f" (does not rank: {visible(measure.untrusted_reason)})"
-        shown = places(measure)
+        why = "it describes" if measure.descriptive else visible(measure.untrusted_reason)
+        note = "" if measure.ranks else f" (does not rank: {why})"
+        shown = places_in(result, measure)
         lines.append(
             f"| {visible(measure.label)} ({measure.unit}){note} | {figure(score.mean, shown)} |"
             f" {span(score.interval, shown)} | {count(score.n_items)} |"

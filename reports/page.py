@@ -73,6 +73,7 @@ def report_html(
         budget_notes=budget_notes(result.effects, ledger),
         pairs=pairs(result, ledger, columns),
         samples=samples,
+        families=families(result),
         judge_sections=judge_sections(result),
         masks=cards(masks, 0) if masks else "",
         mask_css=Markup(CSS),  # noqa: S704 - our own constant
@@ -140,7 +141,7 @@ def board_columns(result: Result) -> tuple[BoardColumn, ...]:
         for end in (s.interval.low, s.interval.high)
     ]
     x = Scale(min(ends), max(ends), 5, 115) if ends and max(ends) > min(ends) else None
-    return tuple(BoardColumn(m, wording.places(m), x if m.name == result.primary else None) for m in ordered)
+    return tuple(BoardColumn(m, wording.places_in(result, m), x if m.name == result.primary else None) for m in ordered)
 
 
 def score_of(row: BoardRow, measure: str) -> CellScore | None:
@@ -189,6 +190,12 @@ def _curve(row: LedgerRow) -> Curve:
     stride = max(1, len(losses) // CURVE_POINTS)
     points = tuple((float(r.step), loss) for r, loss in zip(row.curve, losses, strict=True))
     return Curve(row.variant.name, points[::stride])
+
+
+def families(result: Result) -> tuple[str, ...]:
+    """What the p of effects and pairs are corrected by, and over how many: `Holm over 66 pairs`."""
+    comparisons = (*(effect.comparison for effect in result.effects), *result.comparisons)
+    return tuple(dict.fromkeys(c.family for c in comparisons if c.family))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from harness.panel import combined
 from harness.records.data import Example, SplitExample
 from harness.records.inputs import StageKey
 from harness.records.plan import VariantPlan
+from harness.records.result import Result
 from harness.records.rows import (
     Failed,
     FinishReason,
@@ -23,6 +25,7 @@ from harness.records.rows import (
     Unparsed,
 )
 from harness.records.variant import Variant
+from harness.spec.judges import PanelSpec
 from harness.store import MatrixRun, Store
 
 
@@ -65,21 +68,47 @@ def generations(plan: VariantPlan, store: Store) -> dict[str, Generation]:
     return {row.example_id: row for row in reversed(rows)}
 
 
-def item_values(plan: VariantPlan, store: Store, measure: str) -> dict[str, float]:
-    """Example id -> the variant's value on a measure, mean over samples and repeats; an unscored item is absent."""
+def item_values(plan: VariantPlan, store: Store, measure: str, result: Result | None = None) -> dict[str, float]:
+    """Example id -> the variant's value on a measure, mean over samples and repeats; an unscored item is absent.
+
+    `result`: knows the panels, whose values are made of their judges'.
+    """
     found: dict[str, list[float]] = defaultdict(list)
     for row in sealed_rows(store, plan.scores.get(measure), ScoreRow):
         if isinstance(row, MetricRow):
             found[row.example_id].append(row.value)
-    for judgment in judgments(plan, store, measure):
+    for judgment in judgments(plan, store, measure, result):
         if isinstance(judgment, Scored):
             found[judgment.example_id].append(judgment.value)
     return {example_id: fmean(values) for example_id, values in found.items()}
 
 
-def judgments(plan: VariantPlan, store: Store, judge: str) -> list[Scored | Unparsed | Refused | Failed]:
-    """A judge's verdicts on a variant, unscored ones included."""
-    return sealed_rows(store, plan.judgments.get(judge), Judgment)
+def judgments(
+    plan: VariantPlan, store: Store, judge: str, result: Result | None = None
+) -> list[Scored | Unparsed | Refused | Failed]:
+    """A judge's or a panel's verdicts on a variant, unscored ones included."""
+    panel = panel_of(result, judge) if result else None
+    if panel is None:
+        return sealed_rows(store, plan.judgments.get(judge), Judgment)
+    return combined({name: judgments(plan, store, name) for name in panel.judges}, panel.combine)
+
+
+def panel_of(result: Result, measure: str) -> PanelSpec | None:
+    """A panel, its judges found by the signatures that its own is made of; None where they do not tell."""
+    info = next((m for m in result.measures if m.name == measure), None)
+    how, _, told = info.signature.partition(" of ") if info else ("", "", "")
+    if info is None or info.kind != "judge" or how not in ("mean", "majority"):
+        return None
+    signatures = told.split(" + ")
+    judges = tuple(m.name for m in result.measures if m.kind == "judge" and m.signature in signatures)
+    found = len(judges) == len(signatures)
+    return PanelSpec(name=measure, judges=judges, combine="mean" if how == "mean" else "majority") if found else None
+
+
+def left_out(result: Result, tests: int) -> frozenset[str]:
+    """Leaked items that the result was made without. `tests`: items of the test part."""
+    leaked = frozenset(result.audit.leaked if result.audit else ())
+    return leaked if result.n_test == tests - len(leaked) else frozenset()
 
 
 def samples(run: MatrixRun, store: Store, count: int = 6) -> tuple[Sample, ...]:
@@ -91,7 +120,7 @@ def samples(run: MatrixRun, store: Store, count: int = 6) -> tuple[Sample, ...]:
         return ()
     plans = first_seeds(run)
     texts = {p.variant.name: generations(p, store) for p in plans}
-    values = {p.variant.name: item_values(p, store, run.result.primary) for p in plans}
+    values = {p.variant.name: item_values(p, store, run.result.primary, run.result) for p in plans}
     by_cell: dict[str, dict[str, float]] = defaultdict(dict)
     for p in plans:
         by_cell[p.variant.cell.name] |= values[p.variant.name]

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from reports.markdown_table import escape, table
 from reports.wording import LONGEST_SHOWN, visible
@@ -28,10 +29,10 @@ def print_section(section: Section, console: Console) -> None:
     """In the terminal."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for number, name in enumerate(section.header):
-        shown.add_column(visible(name), justify="left" if number == 0 else "right")
+        shown.add_column(Text(visible(name)), justify="left" if number == 0 else "right")
     for row in section.rows:
-        shown.add_row(*map(visible, row))
-    console.print(f"[bold]{visible(section.title)}[/bold]", highlight=False)
+        shown.add_row(*(Text(visible(cell)) for cell in row))
+    console.print(Text(visible(section.title), style="bold"))
     console.print(shown, highlight=False)
     for note in section.notes:
         console.print(visible(note), highlight=False, markup=False)

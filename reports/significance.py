@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from harness.ranking import Strength
 from harness.records.result import Comparison, Curve, Interaction, LeftOut, MeasureInfo, Result, VarianceTable
@@ -16,7 +17,7 @@ from reports.wording import (
     axis_name,
     figure,
     narrower,
-    places,
+    places_in,
     ranks,
     signed,
     span,
@@ -28,15 +29,15 @@ from reports.wording import (
 def print_pair(result: Result, comparison: Comparison, console: Console) -> None:
     """Everything that is known of one pair on one measure."""
     measure = _measure(result, comparison.measure)
-    digits = places(measure)
+    digits = places_in(result, measure)
     table = _grid()
     for name, text in pair_lines(comparison, digits):
-        table.add_row(name, visible(text))
-    console.print(f"[bold]{visible(comparison.a)}[/bold] − [bold]{visible(comparison.b)}[/bold]", highlight=False)
+        _add(table, name, visible(text))
+    console.print(Text.assemble((visible(comparison.a), "bold"), " − ", (visible(comparison.b), "bold")))
     console.print(table)
     tests = _table("test", "p", "interval", "what it takes as random")
     for test in comparison.tests:
-        tests.add_row(test.name, NONE if test.p is None else p_words(test.p), span(test.interval, digits), test.assumes)
+        _add(tests, test.name, NONE if test.p is None else p_words(test.p), span(test.interval, digits), test.assumes)
     console.print()
     console.print(tests)
 
@@ -81,8 +82,8 @@ def print_ranking(result: Result, strengths: Sequence[Strength], console: Consol
         score = next(score for score in row.scores if score.measure == measure.name)
         strength = by_cell.get(row.cell.name)
         chance = "" if strength is None else f"{figure(strength.chance, 2)} {span(strength.interval, 2)}"
-        mean = f"{figure(score.mean, places(measure))} {span(score.interval, places(measure))}"
-        table.add_row(ranks(score), visible(row.cell.name), mean, chance or NONE)
+        mean = f"{figure(score.mean, places_in(result, measure))} {span(score.interval, places_in(result, measure))}"
+        _add(table, ranks(score), visible(row.cell.name), mean, chance or NONE)
     console.print(table)
     if strengths:
         note = f"chance to win an item (Bradley–Terry over {strengths[0].items} items; items vary, these checkpoints)"
@@ -92,7 +93,7 @@ def print_ranking(result: Result, strengths: Sequence[Strength], console: Consol
 def print_effects(result: Result, console: Console) -> None:
     """Main effects, interactions, and where the uncertainty comes from, on the primary measure."""
     measure = _measure(result, result.primary)
-    digits = places(measure)
+    digits = places_in(result, measure)
     effects = [effect for effect in result.effects if effect.measure == measure.name]
     table = _table(f"effect on {measure.label}", "difference [95 %]", "p, corrected", "verdict")
     for effect in effects:
@@ -101,7 +102,7 @@ def print_effects(result: Result, console: Console) -> None:
         name = f"{axis_name(effect.axis)}: {effect.a} − {effect.b}"
         p = NONE if c.p_adjusted is None else p_words(c.p_adjusted)
         words = better.get(c.verdict, c.verdict)
-        table.add_row(visible(name), f"{signed(c.delta, digits)} {span(c.interval, digits)}", p, words)
+        _add(table, visible(name), f"{signed(c.delta, digits)} {span(c.interval, digits)}", p, words)
     console.print(table if effects else "No axis has two levels that can be set against each other.", highlight=False)
     if result.interactions:
         console.print()
@@ -122,7 +123,7 @@ def _interactions(found: Sequence[Interaction], digits: int) -> Table:
         p = NONE if each.p_adjusted is None else p_words(each.p_adjusted)
         apart = f"{signed(each.delta, digits)} {span(each.interval, digits)}"
         shown = "shown" if each.shown else "not shown"
-        table.add_row(visible(name), signed(each.at_c, digits), signed(each.at_d, digits), apart, p, shown)
+        _add(table, visible(name), signed(each.at_c, digits), signed(each.at_d, digits), apart, p, shown)
     return table
 
 
@@ -134,7 +135,7 @@ def _curve(found: Curve, digits: int) -> Table:
     for level in found.levels:
         near = min(found.fitted, key=lambda point: abs(point.x - level.x))
         fitted = f"{signed(near.difference, digits)} {span(near.interval, digits)}"
-        table.add_row(f"{level.x:g}", f"{signed(level.difference, digits)} {span(level.interval, digits)}", fitted)
+        _add(table, f"{level.x:g}", f"{signed(level.difference, digits)} {span(level.interval, digits)}", fitted)
     return table
 
 
@@ -146,7 +147,7 @@ def _variance(found: VarianceTable, digits: int) -> Table:
     for place in range(max(len(shares), len(offers))):
         name, share = (shares[place][0], f"{100 * shares[place][1]:.0f} %") if place < len(shares) else ("", "")
         what, width = offers[place] if place < len(offers) else ("", "")
-        table.add_row(name, share, what, width)
+        _add(table, name, share, what, width)
     return table
 
 
@@ -162,7 +163,7 @@ def print_sample_size(found: SampleSize, console: Console) -> None:
     table = _table("seeds", "items", "finds with 80 % power", f"power for {found.difference:g} points", "")
     for line in found.lines:
         mark = "this matrix" if line.planned else ""
-        table.add_row(str(line.seeds), str(line.items), f"{line.seen:.2f} points", f"{100 * line.power:.0f} %", mark)
+        _add(table, str(line.seeds), str(line.items), f"{line.seen:.2f} points", f"{100 * line.power:.0f} %", mark)
     console.print(table)
     console.print(_needed(found), highlight=False, soft_wrap=True)
     if found.cells > 2:
@@ -191,6 +192,11 @@ def _measure(result: Result, name: str) -> MeasureInfo:
     return next(info for info in result.measures if info.name == name)
 
 
+def _add(table: Table, *cells: str) -> None:
+    """A row of texts as they are: names are no markup."""
+    table.add_row(*map(Text, cells))
+
+
 def _grid() -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
@@ -201,5 +207,5 @@ def _grid() -> Table:
 def _table(*header: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for number, name in enumerate(header):
-        table.add_column(name, overflow="fold", no_wrap=number == 0 and name in ("ranks", "seeds"))
+        table.add_column(Text(visible(name)), overflow="fold", no_wrap=number == 0 and name in ("ranks", "seeds"))
     return table

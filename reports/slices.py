@@ -12,7 +12,7 @@ from reports.wording import NONE, figure, labels, places, span
 def slice_section(table: SliceTable, cells: tuple[Cell, ...]) -> Section:
     """A row a slice, a column a cell: mean and 95 % interval; items, and responses that could not be scored."""
     names = labels(cells)
-    decimals = places(table.measure)
+    decimals = places(table.measure, *(s.interval for each in table.slices for s in each.scores))
     return Section(
         f"{table.measure.label} by {table.field}",
         (table.field, "items", *(names.get(cell, cell) for cell in table.cells)),

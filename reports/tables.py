@@ -10,7 +10,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.records.result import Comparison, Interval, Result
-from reports.wording import AXES, axis_name, figure, labels, p_value, places, ranks, signed, span, varying_axes, verdict
+from reports.wording import (
+    AXES,
+    axis_name,
+    figure,
+    labels,
+    p_value,
+    places_in,
+    ranks,
+    signed,
+    span,
+    varying_axes,
+    verdict,
+)
 
 Row = Mapping[str, str | int | float | None]
 
@@ -122,7 +134,7 @@ def latex_leaderboard(result: Result) -> str:
         first = scores.get(result.primary)
         levels = [row.cell.level(axis) or "–" for axis in axes] or [names[row.cell.name]]
         figures = [
-            f"{figure(s.mean, places(m))} {span(s.interval, places(m))}".strip()
+            f"{figure(s.mean, places_in(result, m))} {span(s.interval, places_in(result, m))}".strip()
             if (s := scores.get(m.name)) is not None
             else "–"
             for m in shown
@@ -141,7 +153,7 @@ def latex_leaderboard(result: Result) -> str:
 def latex_effects(result: Result) -> str:
     """A booktabs table of the effects on the primary measure."""
     info = next(m for m in result.measures if m.name == result.primary)
-    digits = places(info)
+    digits = places_in(result, info)
     rows = []
     for e in (e for e in result.effects if e.measure == info.name):
         c = e.comparison

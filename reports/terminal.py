@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.padding import Padding
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.records.result import BoardRow, CellScore, MeasureInfo, Result
-from reports.wording import columns, data_audit, figure, labels, places, ranks, shared_levels, span, visible
+from reports.wording import columns, data_audit, figure, labels, places_in, ranks, shared_levels, span, visible
 
 LABEL_COLUMNS = 46
 """A cell's label may take this many columns before it is folded onto a second line."""
@@ -23,6 +23,7 @@ class Column:
 
     measure: MeasureInfo
     with_interval: bool
+    decimals: int = 1
 
     @property
     def width(self) -> int:
@@ -85,6 +86,7 @@ def _table(result: Result, shown: Sequence[Column]) -> Table:
     for column in shown:
         table.add_column(_header(column), justify="right", no_wrap=True)
     names = labels(row.cell for row in result.rows)
+    shown = [replace(column, decimals=places_in(result, column.measure)) for column in shown]
     for row in result.rows:
         table.add_row(*_cells(row, names[row.cell.name], shown, result.baseline))
     return table
@@ -109,7 +111,7 @@ def _cells(row: BoardRow, label: str, shown: Sequence[Column], baseline: str | N
 def _figure(score: CellScore | None, column: Column) -> Text:
     if score is None:
         return Text("–", style="dim")
-    decimals = places(column.measure)
+    decimals = column.decimals
     text = Text(figure(score.mean, decimals), style="" if column.measure.trusted else "dim")
     if column.measure.primary and column.measure.trusted:
         text.stylize("bold")

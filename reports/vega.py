@@ -244,7 +244,7 @@ def loss_plot(rows: Sequence[Row], x: str, *, narrow: bool = False) -> Spec:
     """
     cells = list(dict.fromkeys(row["label"] for row in rows))
     colours = {"domain": cells, "range": [COLOURS[i % len(COLOURS)] for i in range(len(cells))]}
-    dashes = {"domain": cells, "range": [DASHES[i % len(DASHES)] for i in range(len(cells))]}
+    dashes = {"domain": cells, "range": [DASHES[(i + i // len(COLOURS)) % len(DASHES)] for i in range(len(cells))]}
     room = {"columns": 1, "labelLimit": 215} if narrow else {"columns": 2, "labelLimit": 430, "columnPadding": 24}
     legend = {"title": None, "orient": "top", "symbolType": "stroke"} | room
     title = {"step": "optimizer step", "loss_tokens": "loss-bearing tokens seen"}[x]

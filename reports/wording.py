@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from harness.records.result import CellScore, Comparison, Curve, Interval, MeasureInfo, Purchase, Result, VarianceTable
 from harness.records.variant import Cell
-from harness.words import p_words
+from harness.words import decimals, p_words
 
 AXES = tuple(Cell.model_fields)
 """The axes of a cell, in the order in which its name gives them."""
@@ -58,11 +58,25 @@ def columns(text: str) -> int:
 # ---------------------------------------------------------------- figures
 
 
-def places(measure: MeasureInfo) -> int:
-    """Decimals that suit the measure's scale: one for 0–100, two for 1–5, three for 0–1."""
+def places(measure: MeasureInfo, *known: Interval | None) -> int:
+    """Decimals that suit the measure's scale: one for 0–100, two for 1–5, three for 0–1.
+
+    `known`: intervals to be shown; where a scale has no ends, the narrowest tells.
+    """
     ends = re.findall(r"\d+(?:\.\d+)?", measure.unit)
-    top = float(ends[-1]) if ends else 100.0
+    if not ends:
+        return max((decimals(each) for each in known if each and each.high > each.low), default=1)
+    top = float(ends[-1])
     return 1 if top > 20 else 2 if top > 1 else 3
+
+
+def places_in(result: Result, measure: MeasureInfo) -> int:
+    """Decimals that suit everything that a result says of the measure."""
+    if re.search(r"\d", measure.unit):
+        return places(measure)
+    scores = [score.interval for row in result.rows for score in row.scores if score.measure == measure.name]
+    effects = [effect.comparison.interval for effect in result.effects if effect.measure == measure.name]
+    return places(measure, *scores, *effects)
 
 
 def figure(value: float | None, decimals: int = 1) -> str:
@@ -93,11 +107,12 @@ def ranks(score: CellScore) -> str:
     return str(low) if low == high else f"{low}–{high}"
 
 
+DESCRIBES = "describes the responses and does not rank: neither more nor less of it is better"
+
+
 def p_value(p: float | None) -> str:
-    """`< 0.001`, `0.021`, `0.43`; a dash for None."""
-    if p is None:
-        return NONE
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    """`< 0.001`, `0.021`, `0.43`, as `p_words` has it; a dash for None."""
+    return NONE if p is None else p_words(p).removeprefix("p ").removeprefix("= ")
 
 
 def count(n: int) -> str:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from harness.store import MatrixRun, Store
 
 FORMATS = ("tables", "cards", "alpaca-eval", "lm-eval", "inspect")
+TEXTS = ("alpaca-eval", "inspect")
+"""Formats that hold texts and nothing without them."""
 HUB = "hf:"
 
 
@@ -43,6 +45,7 @@ def publish_run(arguments: argparse.Namespace) -> int:
     from reports.bundle import bundle
     from reports.hub import upload
 
+    _require_possible(arguments)
     store, run = _found(arguments)
     if arguments.form != "app":
         return _write(arguments, store, run)
@@ -57,13 +60,30 @@ def publish_run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _require_possible(arguments: argparse.Namespace) -> None:
+    from harness.errors import HarnessError
+
+    if arguments.form in TEXTS and arguments.without_texts:
+        raise HarnessError(
+            f"{arguments.form} files are made of texts",
+            where="--without-texts",
+            hint="leave it out, or publish figures: --as tables or --as lm-eval",
+        )
+    if arguments.form != "app" and arguments.to.startswith(HUB):
+        raise HarnessError(
+            f"a Space is an app; --as {arguments.form} writes files here", where="--to", hint="name a folder"
+        )
+
+
 def _write(arguments: argparse.Namespace, store: Store, run: MatrixRun) -> int:
     """The files of one form."""
     from harness.errors import HarnessError
     from harness.store import translated_disk_errors
     from reports import evaluation_card, interchange, tables
+    from reports.published import published
 
     folder = Path(arguments.to)
+    run = published(run, texts=not arguments.without_texts)
     assert run.result is not None  # noqa: S101 - `find_run` gives finished runs
     match arguments.form:
         case "tables":

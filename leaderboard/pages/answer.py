@@ -13,7 +13,18 @@ from leaderboard.next_steps import next_steps
 from leaderboard.session import choose_measure, choose_run, narrow, note, offer, plot, unmarked
 from reports.page_plots import effect_curve
 from reports.vega import effect_plot, share_plot
-from reports.wording import axis_name, curve_words, figure, narrower, p_value, places, signed, span, variance_shares
+from reports.wording import (
+    DESCRIBES,
+    axis_name,
+    curve_words,
+    figure,
+    narrower,
+    p_value,
+    places_in,
+    signed,
+    span,
+    variance_shares,
+)
 
 
 def show(root: Path) -> None:
@@ -34,7 +45,7 @@ def show(root: Path) -> None:
             _curve(result, curve)
     for table in result.variances:
         if table.measure == measure.name:
-            _variance(result.matrix, table, measure)
+            _variance(result, table, measure)
     steps = next_steps(result)
     if steps:
         st.subheader("What to do next")
@@ -44,6 +55,9 @@ def show(root: Path) -> None:
 def _effects(result: Result, measure: MeasureInfo) -> None:
     rows = view.effects(result, measure.name)
     st.subheader("What each choice does")
+    if measure.descriptive:
+        st.info(unmarked(f"{measure.label} {DESCRIBES}, so no choice is tested on it."))
+        return
     if rows.empty:
         st.info("No axis of this matrix has two levels that can be set against each other.")
         return
@@ -51,12 +65,13 @@ def _effects(result: Result, measure: MeasureInfo) -> None:
     drawn = effect_plot(view.records(rows), f"difference in {measure.label} points", narrow=narrow())
     plot(drawn, f"Differences in {measure.label} by choice, with their 95 % intervals")
     shown = int(rows["shown"].sum())
+    real = "shown to be real" if measure.name == result.primary else "shown, exploratory only: not the primary measure"
     st.caption(
-        f"One choice changed, all else equal: {shown} of {len(rows)} differences on {unmarked(measure.label)} are shown"
-        " to be real. Right of the dashed line the first level scores higher; hollow marks: no difference is shown, or"
+        f"One choice changed, all else equal: {shown} of {len(rows)} differences on {unmarked(measure.label)} are"
+        f" {real}. Right of the dashed line the first level scores higher; hollow marks: no difference is shown, or"
         " the judge is untrusted."
     )
-    digits = places(measure)
+    digits = places_in(result, measure)
     table = pd.DataFrame(
         {
             "choice": rows["label"],
@@ -89,7 +104,7 @@ def _effects(result: Result, measure: MeasureInfo) -> None:
 def _interactions(result: Result, measure: MeasureInfo) -> None:
     if not result.interactions:
         return
-    digits = places(measure)
+    digits = places_in(result, measure)
     st.subheader("Does one choice depend on another?")
     shown = sum(i.shown for i in result.interactions)
     st.caption(
@@ -120,8 +135,8 @@ def _curve(result: Result, curve: Curve) -> None:
     offer(f"{result.matrix}-{curve.axis}", lambda: rows, drawn)
 
 
-def _variance(matrix: str, found: VarianceTable, measure: MeasureInfo) -> None:
-    digits = places(measure)
+def _variance(result: Result, found: VarianceTable, measure: MeasureInfo) -> None:
+    digits = places_in(result, measure)
     st.subheader("Where chance comes from")
     largest = max(variance_shares(found), key=lambda pair: pair[1])
     unknown = "" if found.seeds is not None else " What training seeds add is not known: each cell has one."
@@ -142,4 +157,4 @@ def _variance(matrix: str, found: VarianceTable, measure: MeasureInfo) -> None:
             for p in found.purchases
         )
         st.dataframe(offers, hide_index=True, height="content")
-    offer(f"{matrix}-variance", lambda: pd.DataFrame(shares), drawn)
+    offer(f"{result.matrix}-variance", lambda: pd.DataFrame(shares), drawn)

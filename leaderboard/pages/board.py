@@ -17,7 +17,7 @@ from leaderboard.outcome import stamp
 from leaderboard.session import choose_measure, choose_run, narrow, note, offer, plot, unmarked
 from reports.vega import cost_plot, interval_plot
 from reports.vega_parts import Spec
-from reports.wording import AXES, axis_name, data_audit, leak_badge, places, shared_levels, varies
+from reports.wording import AXES, DESCRIBES, axis_name, data_audit, leak_badge, places_in, shared_levels, varies
 
 MOST_DRAWN = 40
 """Cells of the interval plot, unless the reader asks for all; the table shows every cell."""
@@ -63,7 +63,9 @@ def _ranking(result: Result, frame: pd.DataFrame, bills: pd.DataFrame) -> None:
     """Plot, table and costs: a fragment, so that a choice in it draws these anew and nothing else."""
     measure, levels = _choices(result, frame)
     kept = view.chosen(frame, levels)
-    st.subheader(f"Ranked by {unmarked(measure.label)}")
+    st.subheader(f"{'By' if measure.descriptive else 'Ranked by'} {unmarked(measure.label)}")
+    if measure.descriptive:
+        st.caption(unmarked(f"{measure.label} {DESCRIBES}."))
     wanted = "; ".join(f"{axis_name(axis)} {', '.join(names)}" for axis, names in levels.items() if names)
     if wanted:
         st.caption(unmarked(f"{kept['cell'].nunique()} of {len(result.rows)} cells are left: {wanted}."))
@@ -71,11 +73,13 @@ def _ranking(result: Result, frame: pd.DataFrame, bills: pd.DataFrame) -> None:
         st.info("No cell is left by these filters.")
         return
     if not measure.trusted:
-        note("Untrusted judge.", [f"Left out of ranking and answer: {measure.untrusted_reason}"], kind="warning")
+        place = "Ranks all the same, as the matrix wishes" if measure.ranks else "Left out of ranking and answer"
+        note("Untrusted judge.", [f"{place}: {measure.untrusted_reason}"], kind="warning")
     drawn = _plot(kept, measure)
     _table(result, kept, measure)
     offer(f"{result.matrix}-leaderboard", lambda: kept, drawn)
-    _costs(result, kept, bills, measure)
+    if not measure.descriptive:
+        _costs(result, kept, bills, measure)
 
 
 def _choices(result: Result, frame: pd.DataFrame) -> tuple[MeasureInfo, dict[str, list[str]]]:
@@ -131,7 +135,7 @@ def _greyed(table: pd.DataFrame, result: Result) -> Any:
     grey: list[Hashable] = [name for name, m in by_name.items() if not m.trusted]
     if not grey:
         return table
-    formats: dict[Any, Any] = {name: f"{{:.{places(m)}f}}" for name, m in by_name.items()}
+    formats: dict[Any, Any] = {name: f"{{:.{places_in(result, m)}f}}" for name, m in by_name.items()}
     table = table.reset_index(drop=True)  # pandas styles no rows of one name, as a cell's and its seeds' are
     return table.style.format(formats, na_rep="–").map(lambda _: "color: #8a9199; font-style: italic", subset=grey)
 
@@ -155,7 +159,7 @@ def _columns(result: Result, shown: MeasureInfo, table: pd.DataFrame) -> dict[st
     for m in result.measures:
         label = m.label if m.trusted else f"{m.label} (untrusted)"
         said = f"{m.unit}. {m.signature}" if m.trusted else m.untrusted_reason
-        config[m.name] = st.column_config.NumberColumn(label, help=unmarked(said), format=f"%.{places(m)}f")
+        config[m.name] = st.column_config.NumberColumn(label, help=unmarked(said), format=f"%.{places_in(result, m)}f")
     return config
 
 

@@ -23,9 +23,10 @@ from leaderboard.session import (
     unmarked,
     verbatim,
 )
+from reports.samples import left_out
 from reports.significance import pair_lines
 from reports.vega import difference_plot
-from reports.wording import NONE, figure, labels, places, signed, span
+from reports.wording import DESCRIBES, NONE, figure, labels, places, signed, span
 
 MOST = (5, 10, 25)
 """How many items the list shows."""
@@ -40,6 +41,9 @@ def show(root: Path) -> None:
     if len(names) < 2:
         st.info("This matrix has one cell; there is nothing to compare it with.")
         return
+    if measure.descriptive:
+        st.info(unmarked(f"{measure.label} {DESCRIBES}, so no pair is compared on it."))
+        return
     a, b = _choose_pair(result, names)
     comparison = None if a == b else pair_of(run.folder, measure.name, a, b)
     if comparison is None:
@@ -50,10 +54,12 @@ def show(root: Path) -> None:
         note("Untrusted judge.", [measure.untrusted_reason], kind="warning")
     texts, values = rows_of(run, store, (a, b))
     items = items_of(run, store, measure.name, stamp(run.folder))
+    items = items[~items["example_id"].isin(left_out(result, len(items)))]
     frame = pairs.differences(values, items, measure.name, a, b)
     _distribution(result.matrix, frame, comparison, measure)
     _tests(comparison, measure)
-    _moved(frame, texts, items, measure, (a, b), (names[a], names[b]))
+    digits = places(measure, comparison.interval)
+    _moved(frame, texts, items, measure, digits, (a, b), (names[a], names[b]))
 
 
 def _choose_pair(result: Result, names: dict[str, str]) -> tuple[str, str]:
@@ -79,18 +85,19 @@ def _distribution(matrix: str, frame: pd.DataFrame, comparison: Comparison, meas
     title = f"A − B, {measure.label} points"
     drawn = difference_plot(pairs.histogram(frame["delta"]), title, comparison.delta, low, high)
     plot(drawn, "How many items differ by how much between A and B")
+    gap = signed(comparison.delta, places(measure, comparison.interval))
     up, same = int((frame["delta"] > 0).sum()), int((frame["delta"] == 0).sum())
     corpus = " The figure is formed from summed counts, so it is not the mean of these." if measure.corpus else ""
     st.caption(
         f"A scores higher on {up} items, B on {len(frame) - up - same}, and {same} are equal; seeds are averaged first."
-        f" Diamond and bar: the difference {signed(comparison.delta, places(measure))} with its 95 % interval.{corpus}"
+        f" Diamond and bar: the difference {gap} with its 95 % interval.{corpus}"
     )
     offer(f"{matrix}-differences", lambda: frame.drop(columns="meta"), drawn)
 
 
 def _tests(comparison: Comparison, measure: MeasureInfo) -> None:
     with st.expander("Everything that is known of this pair, and the other tests"):
-        digits = places(measure)
+        digits = places(measure, comparison.interval)
         st.dataframe(
             pd.DataFrame(pair_lines(comparison, digits), columns=["what", "value"]),
             hide_index=True,
@@ -119,6 +126,7 @@ def _moved(
     texts: pd.DataFrame,
     items: pd.DataFrame,
     measure: MeasureInfo,
+    digits: int,
     cells: tuple[str, str],
     names: tuple[str, str],
 ) -> None:
@@ -142,12 +150,12 @@ def _moved(
     if moved.empty:
         st.info("No item is left by these filters.")
         return
-    mean = signed(float(left["delta"].mean()), places(measure))
+    mean = signed(float(left["delta"].mean()), digits)
     st.caption(f"{len(left)} of {len(frame)} items are left; their mean difference is {mean} points. "
                "Marked words stand in one response only: solid line in A, dashed in B.")  # fmt: skip
     st.html(f"<style>{word_diff.CSS}</style>")
     for _, item in moved.iterrows():
-        _item(item, texts, measure, cells, names)
+        _item(item, texts, digits, cells, names)
 
 
 def _choose_slices(items: pd.DataFrame) -> dict[str, list[str]]:
@@ -164,9 +172,8 @@ def _choose_slices(items: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _item(
-    item: pd.Series[Any], texts: pd.DataFrame, measure: MeasureInfo, cells: tuple[str, str], names: tuple[str, str]
+    item: pd.Series[Any], texts: pd.DataFrame, digits: int, cells: tuple[str, str], names: tuple[str, str]
 ) -> None:
-    digits = places(measure)
     answers = [_first(texts, item["example_id"], cell) for cell in cells]
     with st.container(border=True):
         figures = f"A {figure(item['a'], digits)}, B {figure(item['b'], digits)}"

@@ -25,7 +25,7 @@ from leaderboard.session import (
     unmarked,
     verbatim,
 )
-from reports.wording import LONGEST_SHOWN, figure, labels, places, shorten, visible
+from reports.wording import LONGEST_SHOWN, figure, labels, places_in, shorten, visible
 
 ORDERS = ("cells differ most first", "as in the data")
 SIDE_BY_SIDE = 3
@@ -55,7 +55,7 @@ def _items(run: MatrixRun, store: Store, result: Result, measure: MeasureInfo) -
     with right:
         seed = _choose_seed(result)
     cells = _choose_cells(result)
-    item = _choose_item(found, measure, search or "", order)
+    item = _choose_item(found, places_in(result, measure), search or "", order)
     if item is None:
         st.info("No test item matches the search.")
         return
@@ -96,7 +96,7 @@ def _one_seed(answers: pd.DataFrame, seed: int | None) -> pd.DataFrame:
     return ranked.drop_duplicates("cell")
 
 
-def _choose_item(found: pd.DataFrame, measure: MeasureInfo, search: str, order: str) -> pd.Series[Any] | None:
+def _choose_item(found: pd.DataFrame, decimals: int, search: str, order: str) -> pd.Series[Any] | None:
     kept = view.matching(found, search)
     if order == ORDERS[0]:
         kept = kept.sort_values("spread", ascending=False, na_position="last", kind="stable")
@@ -105,7 +105,7 @@ def _choose_item(found: pd.DataFrame, measure: MeasureInfo, search: str, order: 
         return None
     _keep_item(ids)
     by_id = kept.set_index("example_id", drop=False)
-    _item_row(ids, titles_of(kept, places(measure)))
+    _item_row(ids, titles_of(kept, decimals))
     chosen: pd.Series[Any] = by_id.loc[st.session_state["item"]]
     return chosen
 
@@ -190,22 +190,30 @@ def _answers(
                 mine = answers[answers["cell"] == cell]
                 if len(mine):
                     answer = mine.iloc[0]
-                    _answer(names[cell], answer, result.measures, values[values["variant"] == answer["variant"]])
+                    _answer(names[cell], answer, result, values[values["variant"] == answer["variant"]])
                     _replies(replies[answer["variant"]])
                 else:
                     st.markdown(f"**{unmarked(names[cell])}**")
                     st.caption("No response in the store.")
 
 
-def _answer(label: str, answer: pd.Series[Any], measures: tuple[MeasureInfo, ...], values: pd.DataFrame) -> None:
+def _answer(label: str, answer: pd.Series[Any], result: Result, values: pd.DataFrame) -> None:
     seed = "" if pd.isna(answer["seed"]) else f" #{int(answer['seed'])}"
     st.markdown(f"**{unmarked(label + seed)}**")
     st.code(visible(answer["text"], LONGEST_SHOWN) or "(empty)", language=None, wrap_lines=True)
-    ending = "cut off at the longest length" if answer["finish_reason"] == "length" else "ended by itself"
-    st.caption(f"{answer['tokens']} tokens, {ending}")
+    st.caption(ending_words(answer["finish_reason"], int(answer["tokens"])))
     by_measure = {row["measure"]: row for _, row in values.iterrows()}
-    lines = "".join(_score_line(m, by_measure.get(m.name)) for m in measures)
+    lines = "".join(_score_line(m, by_measure.get(m.name), places_in(result, m)) for m in result.measures)
     st.html(f"<table style='width:100%;border-collapse:collapse;font-size:.875rem'>{lines}</table>")
+
+
+def ending_words(reason: str, tokens: int) -> str:
+    """How a response ended; of one that was made elsewhere that, and often its length, is not known."""
+    counted = f"{tokens} tokens" if tokens else "tokens not counted"
+    if reason == "unknown":
+        return f"{counted}, how it ended is not known"
+    ending = "cut off at the longest length" if reason == "length" else "ended by itself"
+    return f"{tokens} tokens, {ending}"
 
 
 def _replies(replies: list[tuple[str, str]]) -> None:
@@ -226,17 +234,17 @@ def _all_cells(result: Result, means: pd.DataFrame, example_id: str, measure: Me
     table = pd.DataFrame({"cell": [names.get(str(cell), str(cell)) for cell in row.index], "value": row.to_numpy()})
     st.subheader("Every cell on this item")
     st.caption(f"Means over seeds on {unmarked(measure.label)}, best first: {len(table)} cells with a score.")
-    value = st.column_config.NumberColumn(f"{measure.label}, {measure.unit}", format=f"%.{places(measure)}f")
+    value = st.column_config.NumberColumn(f"{measure.label}, {measure.unit}", format=f"%.{places_in(result, measure)}f")
     config = {"cell": st.column_config.TextColumn("Cell", width="large"), "value": value}
     st.dataframe(table, hide_index=True, column_config=config, height="content" if len(table) <= 15 else 400)
 
 
-def _score_line(measure: MeasureInfo, row: pd.Series[Any] | None) -> str:
+def _score_line(measure: MeasureInfo, row: pd.Series[Any] | None, decimals: int) -> str:
     """One measure's value on the response, or why there is none; greyed for an untrusted judge."""
     if row is None:
         said = "–"
     elif row["outcome"] == "scored":
-        said = figure(float(row["value"]), places(measure))
+        said = figure(float(row["value"]), decimals)
     else:
         said = f"{row['outcome']}: {visible(row['reason'], 200)}"
     style = "" if measure.trusted else "color:#8a9199;font-style:italic"

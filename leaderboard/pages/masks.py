@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from leaderboard.session import choose_run, offer, unmarked
+from leaderboard.session import choose_run, offer
 from reports.masks import CSS, LEGEND, CellMask, cards, cell_masks, token_rows
 
 
@@ -45,13 +45,12 @@ def _filtered(masks: tuple[CellMask, ...]) -> list[CellMask]:
     return [
         mask
         for mask in masks
-        if (not styles or unmarked(mask.preview.prompt_style) in styles)
-        and (not policies or unmarked(mask.preview.policy) in policies)
+        if (not styles or mask.preview.prompt_style in styles) and (not policies or mask.preview.policy in policies)
     ]
 
 
 def _chosen(label: str, names: list[str], key: str) -> list[str]:
-    known = list(dict.fromkeys(unmarked(name) for name in names))
+    known = list(dict.fromkeys(names))
     if len(known) < 2:
         return []
     return list(st.sidebar.multiselect(label, known, key=key, bind="query-params", placeholder="all"))

@@ -55,9 +55,13 @@ def _table(store: Store, runs: list[tuple[Path, MatrixRun]]) -> None:
 def _going_on(store: Store, folder: Path, run: MatrixRun) -> None:
     st.subheader(unmarked(f"{run_name(folder)} is not finished"))
 
+    drawn = stamp(folder)
+    if (folder / "comparison.json").exists():
+        st.warning("Its comparison cannot be read: another version of this program wrote it, or it is damaged.")
+
     @st.fragment(run_every=EVERY)
     def live() -> None:
-        if (folder / "comparison.json").exists():
+        if stamp(folder) != drawn:
             st.rerun()
         _progress(progress(run, store))
 

@@ -27,9 +27,11 @@ def show(root: Path) -> None:
     """Draw the page."""
     store, run, result = choose_run(root)
     st.title("Judges")
+    ranks = any(m.ranks and not m.trusted for m in result.measures)
+    place = "ranks all the same, as the matrix wishes." if ranks else "left out of the ranking and of the answer."
     st.caption(
         "Each judge also scored answers of known worth, made from the test set itself. A judge that cannot tell them "
-        "apart is marked untrusted and left out of the ranking and of the answer."
+        f"apart is marked untrusted and {place}"
     )
     frame = view.trust(result)
     if frame.empty:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.panel import combined
 from harness.records.data import Example
 from harness.records.inputs import AskInput
 from harness.records.rows import Generation, Judgment, NoReply, ReplyToken, Same, Scored, TokenLogprob, Unparsed
 from judges.expected import expected_score
 from judges.measures import agreement, length_slope, order_bias, rate, repeat_agreement, scale_use
-from judges.panel import combined
 from judges.parse import parse
 from judges.probes import FORGERY, POLITE, fact_changed, probe_generations, truncated
 from judges.questions import judge_requests

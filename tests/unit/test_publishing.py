@@ -8,18 +8,22 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
 
 from harness.cli import main
-from harness.store import MatrixRun, Store
+from harness.records.inputs import ContestInput, ServedInput
+from harness.records.people import Estimate, PeopleReport, RaterAgreement
+from harness.store import MatrixRun, Store, planned
 from reports import tables
+from reports.bundle import bundle
 from reports.evaluation_card import cards
 from reports.interchange import alpaca_eval, inspect_log, lm_eval
 from tests.ugly import CELLS, ITEMS, MEASURES, SCRIPT, TEST, all_values, result
-from tests.ugly_store import ugly_store
+from tests.ugly_store import replies, ugly_store
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +76,19 @@ def test_the_hub_reads_the_cards(run: MatrixRun, store: Store) -> None:
     assert found["ROUGE-L"] == pytest.approx(scores["rougeL"].mean, abs=1e-4)
     assert "smollm2-judge" not in found, "an untrusted judge's"
     assert card.data.model_name == name
+
+
+def test_a_card_names_a_base_on_the_hub_only(run: MatrixRun, store: Store) -> None:
+    assert all(ModelCard(text).data.get("base_model") is None for text in cards(run, store).values()), "GGUF files"
+    keys = {plan.base for plan in run.plan.variants}
+    stages = tuple(
+        stage.model_copy(update={"input": stage.input.model_copy(update={"kind": "hub"})})
+        if stage.key in keys
+        else stage
+        for stage in run.plan.stages
+    )
+    hub = replace(run, plan=run.plan.model_copy(update={"stages": stages}))
+    assert all(ModelCard(text).data.get("base_model") for text in cards(hub, store).values())
 
 
 def test_alpaca_eval_outputs(run: MatrixRun, store: Store) -> None:
@@ -188,6 +205,66 @@ def test_publish_without_texts_holds_no_text(root: Path, tmp_path: Path) -> None
     for text in (ITEMS[5][0], ITEMS[3][2], SCRIPT, "Good enough.", "a.jsonl"):
         assert not any(text in each for each in told), text
     assert any('"value"' in each for each in told), "figures by item stay"
+
+
+def test_a_contest_s_replies_are_texts(run: MatrixRun, store: Store, tmp_path: Path) -> None:
+    asked = ContestInput(contestants=(("a",), ("b",)), data="d", backend="x", model_identity="m", prompt_sha256="p",
+                         parser_sha256="q", design="all", games=1)  # fmt: skip
+    stage = planned(asked)
+    with store.making(stage) as writer:
+        writer.append(replies("contest"))
+        writer.finish()
+    more = run.plan.model_copy(update={"stages": (*run.plan.stages, stage)})
+    bundle(store, replace(run, plan=more), tmp_path / "out", texts=False)
+    published = Store(tmp_path / "out" / "store").folder(stage.key)
+    assert (published / "seal.json").exists() and not (published / "rows.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--as", "alpaca-eval", "--without-texts"], "made of texts"),
+        (["--as", "inspect", "--without-texts"], "made of texts"),
+        (["--as", "tables", "--to", "hf:a/b"], "a Space is an app"),
+    ],
+)
+def test_what_no_format_can_do_is_refused(
+    root: Path, tmp_path: Path, options: list[str], said: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(["publish", "starter-ablation", "--store", str(root), "--to", "out", *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("texts", [True, False])
+def test_what_is_published_names_no_folder_and_without_texts_no_person(
+    run: MatrixRun, store: Store, tmp_path: Path, texts: bool
+) -> None:
+    assert run.result is not None
+    rubric, model = "/home/someone/secret/mine.yaml", "/home/someone/secret/judge.gguf"
+    judges = (run.plan.judges[0].model_copy(update={"rubric": rubric, "model": model}), *run.plan.judges[1:])
+    served = ServedInput(data="d", backend="openai", model_identity="served:m@http://10.0.0.7:8000/v1",
+                         options={"base_url": "http://10.0.0.7:8000/v1", "temperature": 0.5}, system="Be secretive.",
+                         max_new_tokens=9, temperature=0.0, samples=1, seed=1)  # fmt: skip
+    signed = run.result.measures[0].model_copy(update={"signature": f"llamacpp|{model}|{rubric}|prompt:1"})
+    known = Estimate(value=0.5, low=0.4, high=0.6)
+    met = RaterAgreement(a="Ada Byron", b="smollm2-judge", judge=True, n=5, items=5, levels=5, kappa=known,
+                         weighted=known, spearman=known, alpha=0.5)  # fmt: skip
+    people = PeopleReport(agreement=(met,), corrected=())
+    told = replace(
+        run,
+        plan=run.plan.model_copy(update={"judges": judges, "stages": (*run.plan.stages, planned(served))}),
+        result=run.result.model_copy(update={"measures": (signed, *run.result.measures[1:]), "people": people}),
+    )
+    bundle(store, told, tmp_path / "out", texts=texts)
+    folder = tmp_path / "out"
+    written = "".join(p.read_text() for part in ("store", "site") for p in (folder / part).rglob("*.*") if p.is_file())
+    assert "secret/" not in written and "mine.yaml" in written and "judge.gguf" in written
+    for private in ("Ada Byron", "Be secretive.", "10.0.0.7"):
+        assert (private in written) == texts
+    assert Store(folder / "store").matrices()[0].result is not None
 
 
 def test_publish_overwrites_nothing(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,7 @@ from reports.wording import (
     labels,
     leak_badge,
     p_value,
+    places,
     ranks,
     shorten,
     signed,
@@ -367,6 +368,42 @@ def test_figures() -> None:
     assert span(Interval(low=-1, high=2.25)) == "[\u22121.0, 2.2]" and span(None) == ""
     assert [p_value(p) for p in (0.0004, 0.0213, 0.43, None)] == ["< 0.001", "0.021", "0.43", "–"]
     assert [duration(s) for s in (0.44, 59.99, 119.7, 7260)] == ["0.4 s", "60.0 s", "2 min 00 s", "2 h 01 min"]
+
+
+def test_a_scale_without_ends_shows_as_many_digits_as_its_intervals_tell() -> None:
+    bits = result().measures[0].model_copy(update={"unit": "bits"})
+    assert places(bits, Interval(low=0.921, high=0.947)) == 3
+    assert places(bits, Interval(low=0.92, high=0.95), Interval(low=0.9301, high=0.9329)) == 4
+    assert places(bits, Interval(low=1.0, high=1.0), None) == 1
+    assert places(result().measures[0], Interval(low=0.921, high=0.947)) == 1, "0–100 stays as it is"
+    told = result().model_copy(update={"measures": (bits, *result().measures[1:])})
+    row = told.rows[0]
+    score = row.scores[0].model_copy(update={"mean": 0.934, "interval": Interval(low=0.921, high=0.947)})
+    told = told.model_copy(update={"rows": (row.model_copy(update={"scores": (score,)}),), "effects": ()})
+    assert "0.934 [0.921, 0.947]" in report_markdown(told, ())
+
+
+def test_the_page_names_corrections_directions_and_what_ranks(bill: tuple[LedgerRow, ...]) -> None:
+    lower = result().measures[0].model_copy(update={"higher_is_better": False})
+    judges = [m.model_copy(update={"ranks": True}) for m in result().measures[1:]]
+    effect = result().effects[0]
+    explored = effect.comparison.model_copy(update={"family": "Benjamini–Hochberg over 7 effects"})
+    told = result().model_copy(
+        update={
+            "measures": (lower, *judges),
+            "effects": (effect.model_copy(update={"comparison": explored}), *result().effects[1:]),
+        }
+    )
+    page = " ".join(report_html(told, bill, ()).split())
+    assert "Benjamini–Hochberg over 7 effects" in page and "exploratory" in page
+    assert "Left of the dashed line the first level is better" in page
+    assert "ranks all the same" in page and "is left out of the ranking" not in page
+
+
+def test_p_shows_on_which_side_of_005_it_is() -> None:
+    assert [p_value(p) for p in (0.0496, 0.0504, 0.0004, 0.021, 0.43, None)] == [
+        "0.0496", "0.0504", "< 0.001", "0.021", "0.43", "–",
+    ]  # fmt: skip
 
 
 def test_visible_shows_what_reorders_or_hides_text() -> None:

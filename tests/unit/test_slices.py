@@ -22,7 +22,9 @@ from harness.slices import NO_VALUE, OTHERS, slice_table, slice_values
 from reports.dimensions import dimension_sections
 from reports.health import health_section
 from reports.sections import Section, print_section, sections_html, sections_markdown
+from reports.significance import print_effects, print_pair
 from reports.slices import slice_section
+from tests.ugly import result
 from tests.unit.test_compare import cell_score, corpus_inputs, make_inputs, quick_matrix, two_cells, variant
 
 # ---------------------------------------------------------------- figures of slices
@@ -296,6 +298,19 @@ def test_what_a_tuned_cell_is_compared_with() -> None:
 
 
 # ---------------------------------------------------------------- as readers see it
+
+
+def test_brackets_are_no_markup_in_the_terminal() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    print_section(Section("[math]", ("[b]", "n"), (("[/INST]", "1"),)), console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(text in shown for text in ("[math]", "[b]", "[/INST]"))
+    effect = result().effects[0].model_copy(update={"a": "[/INST]", "b": "[math]"})
+    told = result().model_copy(update={"effects": (effect,)})
+    print_effects(told, console)
+    print_pair(told, told.comparisons[0].model_copy(update={"a": "[/a]"}), console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "[/INST] − [math]" in shown and "[/a]" in shown
 
 
 def test_sections_show_foreign_text_as_text() -> None:

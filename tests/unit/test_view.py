@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from harness.errors import HarnessError
+from harness.records.data import AuditSummary
+from harness.records.result import Interval, Result
 from harness.store import MatrixRun, Store
-from leaderboard import view
+from leaderboard import cache, view
 from leaderboard.launch import ADDRESS, command, require_free
+from leaderboard.pages.items import ending_words
+from leaderboard.pairs import sentence
 from leaderboard.spread import cell_means, spread_of
+from reports.interchange import inspect_log
 from reports.ledger import ledger
+from reports.samples import left_out, samples
+from reports.vega import loss_plot
 from tests.ugly import CELLS, FAILED, LONG, MEASURES, TEST, all_values, result
 from tests.ugly_store import ugly_store
 
@@ -87,6 +97,30 @@ def test_seeds_unfold_below_their_cell() -> None:
     assert mine["interval"].notna().tolist() == [True, False, False, False]
 
 
+def test_a_seed_without_a_score_leaves_the_others_unnamed() -> None:
+    row = next(row for row in result().rows if row.seeds)
+    score = row.scores[0].model_copy(update={"per_seed": row.scores[0].per_seed[:2]})
+    short = row.model_copy(update={"scores": (score, *row.scores[1:])})
+    told = result().model_copy(update={"rows": (short, *(r for r in result().rows if r != row))})
+    mine = view.table(view.board(told), MEASURES, MEASURES[0], seeds=True).loc[row.cell.name]
+    assert mine["rougeL"].notna().tolist() == [True, False, False, False]
+    assert mine["bleu"].notna().all()
+
+
+def test_what_cannot_be_read_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "path_of", lambda name: tmp_path / f"{name}.parquet")
+    cache.kept("none", lambda: pd.DataFrame({"json": []}))
+    cache.kept("one", lambda: pd.DataFrame({"json": ["{}"]}))
+    assert [path.name for path in tmp_path.iterdir()] == ["one.parquet"]
+
+
+def test_no_two_of_32_loss_curves_look_alike() -> None:
+    rows = [{"label": str(i), "variant": str(i), "kind": "training", "step": 1, "loss": 1.0} for i in range(32)]
+    place = loss_plot(rows, "step")["layer"][0]["encoding"]
+    looks = zip(place["color"]["scale"]["range"], map(str, place["strokeDash"]["scale"]["range"]), strict=True)
+    assert len(set(looks)) == 32
+
+
 def test_values_are_the_store_s_and_name_every_outcome(values: pd.DataFrame) -> None:
     cell = CELLS[6].name
     mine = values[(values["cell"] == cell) & (values["seed"] == 124) & (values["measure"] == "chrf")]
@@ -96,6 +130,62 @@ def test_values_are_the_store_s_and_name_every_outcome(values: pd.DataFrame) -> 
     unscored = judged[judged["outcome"] != "scored"]
     assert unscored["value"].isna().all() and (unscored["reason"] != "").all()
     assert FAILED.variant not in set(values["variant"])
+
+
+def with_a_panel() -> Result:
+    """The ugly result, and a panel of its two judges as the primary measure."""
+    judges = [m for m in MEASURES if m.kind == "judge"]
+    signature = "mean of " + " + ".join(m.signature for m in judges)
+    panel = judges[1].model_copy(update={"name": "both", "label": "panel both", "signature": signature})
+    return result().model_copy(update={"measures": (*MEASURES, panel), "primary": "both"})
+
+
+def test_a_panel_s_values_are_made_of_its_judges(run: MatrixRun, store: Store) -> None:
+    told = replace(run, result=with_a_panel())
+    cell = CELLS[3].name
+    frame = view.values(run.plan.variants, store, told.result)
+    mine = frame[(frame["cell"] == cell) & (frame["measure"] == "both") & (frame["seed"] == 124)]
+    of_judges = [all_values()[judge][cell][1] for judge in ("smollm2-judge", "keyword-judge")]
+    expected = [(a + b) / 2 for a, b in zip(*of_judges, strict=True)]
+    assert list(mine["value"]) == pytest.approx(expected)
+    means = cell_means(told, store, "both")
+    assert len(means) == len(TEST) and means.loc[TEST[0].id, cell] == pytest.approx(
+        frame[(frame["cell"] == cell) & (frame["measure"] == "both") & (frame["example_id"] == TEST[0].id)][
+            "value"
+        ].mean()
+    )
+    answers = [response for sample in samples(told, store) for response in sample.responses]
+    assert any(response.value is not None for response in answers)
+    log = json.loads(next(iter(inspect_log(told, store).values())))
+    assert "both" in log["samples"][1]["scores"]
+
+
+def test_leaked_items_that_are_left_out_count_nowhere(run: MatrixRun, store: Store) -> None:
+    leaked = {TEST[2].id, TEST[3].id}
+    audit = AuditSummary(found={}, leaked=tuple(leaked))
+    without = result().model_copy(update={"audit": audit, "n_test": len(TEST) - 2})
+    assert left_out(without, len(TEST)) == leaked
+    assert not left_out(without.model_copy(update={"n_test": len(TEST)}), len(TEST))
+    log = json.loads(next(iter(inspect_log(replace(run, result=without), store).values())))
+    assert len(log["samples"]) == len(TEST) - 2 and not leaked & {sample["id"] for sample in log["samples"]}
+
+
+def test_a_pair_in_words_faces_the_way_of_its_gap() -> None:
+    pair = next(c for c in result().comparisons if c.measure == "rougeL")
+
+    def said(**told: object) -> str:
+        return sentence(pair.model_copy(update={"p_adjusted": 0.74, **told}), MEASURES[0], "A", "B")
+
+    behind = {"delta": -3.0, "interval": Interval(low=-5.0, high=-1.0)}
+    assert "B is better than A by 3.0 ROUGE-L points, 95 % interval [1.0, 5.0]" in said(verdict="worse", **behind)
+    assert "A and B have the same mean" in said(verdict="not shown", delta=0.0)
+    same = said(verdict="equivalent", margin=2.0, p_equivalent=0.003, delta=-0.5, interval=Interval(low=-1, high=0.1))
+    assert "interval [−1.0, 0.1], p = 0.003 after correction" in same
+
+
+def test_how_a_response_ended_may_not_be_known() -> None:
+    assert ending_words("unknown", 0) == "tokens not counted, how it ended is not known"
+    assert ending_words("eos", 12) == "12 tokens, ended by itself"
 
 
 def test_items_spread_is_the_range_of_cell_means(run: MatrixRun, store: Store, values: pd.DataFrame) -> None:
@@ -139,6 +229,39 @@ def test_effects_name_the_better_level() -> None:
     frame = view.effects(result(), "rougeL").set_index("label")
     assert frame.loc["method: full − none", "verdict"] == "full better"
     assert not frame.loc["masking: prompt − none", "shown"]
+
+
+def test_a_level_s_name_is_never_taken_for_a_verdict() -> None:
+    effect = next(e for e in result().effects if e.comparison.verdict == "better")
+    named = effect.model_copy(update={"a": "google/gemma-2b", "b": "qwen2-0.5"})
+    frame = view.effects(result().model_copy(update={"effects": (named,)}), effect.measure)
+    assert list(frame["verdict"]) == ["google/gemma-2b better"]
+
+
+def test_an_unreadable_comparison_is_said_once(tmp_path: Path) -> None:
+    store = ugly_store(tmp_path / "runs")
+    (store.matrices()[0].folder / "comparison.json").write_text("{")
+    script = (
+        f"from pathlib import Path\nfrom leaderboard.pages.runs import show\nshow(Path({str(tmp_path / 'runs')!r}))"
+    )
+    page = AppTest.from_string(script, default_timeout=60).run()
+    assert not page.exception
+    assert "cannot be read" in page.warning[0].value
+
+
+def test_a_description_is_neither_ranked_nor_compared(tmp_path: Path) -> None:
+    store = ugly_store(tmp_path / "runs")
+    length = MEASURES[0].model_copy(update={"descriptive": True, "ranks": False})
+    told = result().model_copy(update={"measures": (length, *MEASURES[1:]), "effects": (), "comparisons": ()})
+    store.write_result(store.matrices()[0].plan, told)
+    for name in ("board", "answer", "compare"):
+        where = str(tmp_path / "runs")
+        script = f"from pathlib import Path\nfrom leaderboard.pages.{name} import show\nshow(Path({where!r}))"
+        page = AppTest.from_string(script, default_timeout=60).run()
+        assert not page.exception
+        words = " ".join(each.value for each in (*page.info, *page.caption, *page.subheader))
+        assert "does not rank" in words, name
+        assert not any(wrong in words for wrong in ("Ranked by", "Pareto", "share no item", "No axis")), name
 
 
 def test_command_binds_to_this_machine_only(tmp_path: Path) -> None:
