@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.data.dataset import Dataset
+from harness.data.split import left_over
 from harness.errors import SpecError
 from harness.estimate import MOST_PROBED
 from harness.records.base import canonical_json
@@ -120,8 +121,9 @@ def data_input(spec: MatrixSpec, data: Dataset, limits: RowLimits) -> DataInput:
         limits=limits if "truncated" in kinds else None,
     )
     leaks = bool(data.folds) and bool({"leaks", "near_leaks"} & set(kinds))
+    rounded = data.split is not None and left_over(len(data.codes), data.split) > 0
     return DataInput(
-        version=2 if leaks or data.numbers else 1,
+        version=2 if leaks or rounded or data.numbers else 1,
         sources=tuple(source.input for source in data.sources),
         fields=data.fields,
         bad_rows=data.bad_rows,

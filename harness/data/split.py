@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 
@@ -16,7 +17,8 @@ TRAIN, TEST, VALIDATION = (PARTS.index(name) for name in ("train", "test", "vali
 
 
 def sizes(n: int, settings: SplitSettings) -> dict[SplitName, int]:
-    """Rows a part. Fractions round down, and the rest is validation's; a number above 1 counts rows.
+    """Rows a part. Fractions round down, and the rest is validation's (train's, if there is to be none); a number above
+    1 counts rows.
 
     Raises DataError where a part would be empty or the parts exceed the data.
     """
@@ -28,6 +30,8 @@ def sizes(n: int, settings: SplitSettings) -> dict[SplitName, int]:
         validation = count(settings.validation, n, counts)
         if settings.validation < 1:  # fractions that sum to 1 may exceed n by rounding
             validation = min(validation, n - train - test)
+        rest = left_over(n, settings)
+        train, validation = (train, validation + rest) if settings.validation else (train + rest, 0)
     check_parts(n, {"train": train, "test": test})
     if train + test + validation > n or validation < 0:
         raise DataError(
@@ -35,6 +39,14 @@ def sizes(n: int, settings: SplitSettings) -> dict[SplitName, int]:
             hint="lower the numbers under split",
         )
     return {"train": train, "test": test, "validation": validation}
+
+
+def left_over(n: int, settings: SplitSettings) -> int:
+    """Rows that three given fractions leave over by rounding, where they sum to 1."""
+    parts = (settings.train, settings.test, settings.validation)
+    if settings.folds is not None or None in parts or not math.isclose(sum(part or 0 for part in parts), 1):
+        return 0
+    return max(0, n - sum(count(part or 0, n, counts=False) for part in parts))
 
 
 def check_parts(n: int, found: dict[SplitName, int]) -> None:

@@ -63,7 +63,8 @@ class DataInput(Record):
 
     `bad_rows`: how many broken rows `on_bad_rows: drop` left out. `split` is None where the sources are the parts.
     `folds`: those that are test sets, where not all are. `version` 2: leaks from folds that are always trained on are
-    dropped too, and numbers among a row's fields are kept as text; a split that this cannot change keeps 1.
+    dropped too, numbers among a row's fields are kept as text, and fractions that sum to 1 leave no row over; a split
+    that none of this changes keeps 1.
     """
 
     stage: Literal["data"] = "data"

@@ -352,7 +352,12 @@ def test_bits_per_byte_are_of_all_bytes_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"), [({"model": "org/name"}, "`revision:`, its commit"), ({"model": 3}, "option 'model'")]
+    ("options", "said"),
+    [
+        ({"model": "org/name"}, "`revision:`, its commit"),
+        ({"model": "org/name", "revision": "main"}, "'main' pins no model"),
+        ({"model": 3}, "option 'model'"),
+    ],
 )
 def test_an_embedding_model_must_be_pinned(options: dict[str, str | bool], said: str) -> None:
     with pytest.raises(HarnessError, match=said):

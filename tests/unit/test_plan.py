@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from harness.errors import SpecError
 from harness.factors import adjusted_weights, matched_levels
 from harness.metrics.base import Recipe, References
 from harness.metrics.registry import load_metric
-from harness.plan import expand
+from harness.plan import data_input, expand
 from harness.prompts import STYLES
 from harness.records.base import canonical_json
 from harness.records.inputs import (
@@ -23,6 +24,7 @@ from harness.records.inputs import (
     BaseInput,
     GenerateInput,
     ImportedInput,
+    RowLimits,
     ServedInput,
     SourceInput,
     TrainInput,
@@ -293,6 +295,19 @@ track: wandb
         resolve(parse_spec(sharded, "m.yaml"), Path("m.yaml"))
     assert "compile: true needs a C++ compiler" in said
     resolve(parse_spec(matrix.replace("[none, qlora]", "none").replace("track: wandb\n", ""), "m.yaml"), Path("m.yaml"))
+
+
+def test_only_a_split_that_would_hold_other_rows_than_before_has_another_digest() -> None:
+    leaks, parts = "audit: {leaks: drop}\n", "split: {train: 0.8, test: 0.1, validation: 0.1}\n"
+
+    def version(text: str, n: int = 10, **facts: Any) -> int:
+        spec = parse_spec(MATRIX + text, "m.yaml")
+        data = Dataset((), FieldMap(), spec.split, codes=bytes(n), **facts)
+        return data_input(spec, data, RowLimits(bases=(), styles_sha256=(), max_length=None)).version
+
+    assert [version(""), version("", numbers=True)] == [1, 2]
+    assert [version(parts), version(parts, 15)] == [1, 2]
+    assert [version(leaks), version("", folds=(2,)), version(leaks, folds=(2,))] == [1, 1, 2]
 
 
 def test_clusters_by_a_field_that_no_test_example_has_are_refused_while_planning(

@@ -33,6 +33,9 @@ def parts(n: int, keys: list[int], **settings: Any) -> list[str]:
         (10, SplitSettings(train=5, test=3, validation=2), (5, 3, 2)),
         (3, SplitSettings(train=2, test=1), (2, 1, 0)),  # beside a count, 1 is one row and not all of them
         (20, SplitSettings(train=0.85, test=0.10, validation=0.1), (17, 2, 1)),
+        (15, SplitSettings(train=0.8, test=0.1, validation=0.1), (12, 1, 2)),  # sum to 1: no row is left over
+        (15, SplitSettings(train=0.5, test=0.5, validation=0), (8, 7, 0)),
+        (15, SplitSettings(train=0.5, test=0.25, validation=0.1), (7, 3, 1)),
     ],
 )
 def test_sizes(n: int, settings: SplitSettings, expected: tuple[int, int, int]) -> None:
