@@ -174,6 +174,16 @@ def test_a_constant_fall_has_no_spread_and_is_still_seen() -> None:
     assert small.outcome == "pass"
 
 
+def test_a_total_collapse_is_a_regression() -> None:
+    perfect, nothing = {"rougeL": [100.0] * 40}, {"rougeL": [0.0] * 40}
+    before = snapshot([variant(seed, perfect) for seed in (1, 2)])
+    kinds: list[dict[str, object]] = [{}, {"scope": "checkpoint"}, {"seed_sd": 0.0}]
+    for more in kinds:
+        report = checked(snapshot([variant(1, nothing, digest="changed")]), before, **more)
+        assert (only(report).outcome, report.exit_status) == ("regression", 1)
+        assert only(report).lower == pytest.approx(-100)
+
+
 def test_items_of_one_group_are_no_independent_evidence() -> None:
     """Each of ten items ten times over: by item a fall is shown, by group it is not (CR1, as statsmodels has it)."""
     ten = np.array([-9.0, 5, -7, 3, -8, 4, -6, 2, -5, 1])
