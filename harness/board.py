@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import ceil
 from typing import cast
 
 import numpy as np
@@ -20,11 +21,15 @@ from harness.contrast import (
 from harness.factors import Matched, adjusted_weights, matched_levels, squares
 from harness.records.result import CellScore, Comparison, FactorEffect, Interaction, Interval, MeasureInfo
 from harness.stats.means import interval_at_bound
-from harness.stats.panel import FloatArray, contrast_weights, item_means
+from harness.stats.panel import FloatArray, contrast_weights, item_contrasts, item_means
 from harness.stats.passfail import wilson
 from harness.stats.ranks import RankInterval, rank_intervals
 from harness.summary import CellSummary, summarise_cells
 from harness.verdict import Correction, Sides, judged, record
+
+ROOM, MOST_DRAWS = 20, 1_000_000
+"""Resamples that are advised are so many times pairs / alpha, ten times what could just be shown; never more than a
+matrix may ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ def measure_board(layout: Layout, measure: Measured, families: Families) -> Meas
         comparisons=tuple(comparison for comparison in found.reported if comparison.n_items),
         effects=_effects(layout, measure, means),
         interactions=_interactions(layout, measure, means) if info.primary else (),
-        warnings=tuple(_warnings(layout, measure, found.reported)),
+        warnings=(*_warnings(layout, measure, found.reported), *_too_few_draws(measure, found.reported)),
     )
 
 
@@ -117,19 +122,34 @@ def _holm_verdicts(measure: Measured, plain: list[Comparison], contrasts: Sequen
 
 
 def _root(measure: Measured, pairs: list[tuple[int, int]]) -> FloatArray:
-    """(K, 2C): rows of length 1 whose products are the correlations of the pairs' estimates."""
+    """(K, R): rows of length 1 whose products are the correlations of the pairs' estimates."""
     panel = measure.aligned.panel
     weights = contrast_weights([[pair] for pair in pairs], len(panel.seeded))
+    seeds = np.maximum(panel.present.any(axis=2).sum(axis=1), 1)
+    noise = np.sqrt((measure.seeds.pooled if measure.seeds else 0.0) * panel.seeded / seeds)
+    root = np.concatenate([_item_root(measure, weights), weights * noise], axis=1)
+    return np.asarray(root / np.maximum(np.sqrt((root**2).sum(axis=1, keepdims=True)), 1e-300), dtype=np.float64)
+
+
+def _item_root(measure: Measured, weights: FloatArray) -> FloatArray:
+    """(K, R): rows whose products are the covariances of the contrasts by items.
+
+    Where scores are missing two contrasts vary together by the items that both of them count.
+    """
     if measure.corpus is not None:
         covariance = measure.corpus.moments.item_covariance
     else:
+        panel = measure.aligned.panel
+        contrasts = item_contrasts(panel, weights)
+        if contrasts.units.factors is None:
+            counted, count = contrasts.units.counted, np.maximum(contrasts.moments.units, 2)[:, None]
+            centred = np.where(counted, contrasts.units.values - contrasts.moments.estimate[:, None], 0.0)
+            _, root = np.linalg.qr((centred / np.sqrt(count * (count - 1))).T)
+            return np.asarray(root.T)
         means = item_means(panel).means
         covariance = np.atleast_2d(np.cov(means)) / max(means.shape[1], 1)
     values, vectors = np.linalg.eigh(covariance)
-    seeds = np.maximum(panel.present.any(axis=2).sum(axis=1), 1)
-    noise = np.sqrt((measure.seeds.pooled if measure.seeds else 0.0) * panel.seeded / seeds)
-    root = np.concatenate([weights @ (vectors * np.sqrt(np.maximum(values, 0))), weights * noise], axis=1)
-    return np.asarray(root / np.maximum(np.sqrt((root**2).sum(axis=1, keepdims=True)), 1e-300), dtype=np.float64)
+    return np.asarray(weights @ (vectors * np.sqrt(np.maximum(values, 0))))
 
 
 def _with_left_out(measure: Measured, pair: tuple[int, int], comparison: Comparison) -> Comparison:
@@ -321,6 +341,25 @@ def _warnings(layout: Layout, measure: Measured, comparisons: list[Comparison]) 
     if seeds is not None and seeds.unequal and seeds.ratio is not None:
         found.append(f"{label}: cells differ in seed variance by {seeds.ratio:.1f} times; each pair uses its own")
     return found + _unmatched(layout)
+
+
+def _too_few_draws(measure: Measured, comparisons: Sequence[Comparison]) -> list[str]:
+    """Where a p is as small as the resamples can make it, and the correction leaves nothing of it."""
+    draws, alpha = measure.testing.permutations, measure.testing.alpha
+    least = 2 / (draws + 1) * (1 + 1e-9)
+    cut_off = [
+        c
+        for c in comparisons
+        if c.method in ("bootstrap-t", "permutation") and (c.p or 1.0) <= least and (c.p_adjusted or 0.0) > alpha
+    ]
+    if not cut_off:
+        return []
+    family = max(sum(other.family == each.family for other in comparisons) for each in cut_off)
+    wanted = min(ceil(ROOM * family / alpha), MOST_DRAWS)
+    return [
+        f"{measure.info.label}: {draws:,} resamples make no p smaller than {least:.1g}, which is nothing after the "
+        f"correction over {family} pairs; {len(cut_off)} of them stop there: set `compare.permutations: {wanted}`"
+    ]
 
 
 def _unmatched(layout: Layout) -> list[str]:

@@ -27,7 +27,8 @@ class CompareSettings:
     """`primary`: measure name; None takes the one flagged primary, else the first. `baseline`: cell name or None.
 
     `against_baseline`: correct over the pairs with the baseline instead of all. `margin`, `seed_sd`: points of the
-    primary measure that do not matter, and a standard deviation between training seeds that the user vouches for.
+    primary measure (of none that stands in for it) that do not matter, and a standard deviation between training seeds
+    that the user vouches for.
     """
 
     primary: str | None = None
@@ -79,7 +80,7 @@ def compare(inputs: CompareInputs) -> Result:
     if not inputs.variants or not inputs.measures:
         raise HarnessError("there is nothing to compare", hint="see which variants failed, and why")
     layout = lay_out(inputs.variants)
-    measures, warnings = _measures(inputs)
+    measures, warnings = marked_measures(inputs)
     baseline = _baseline(inputs, layout)
     if inputs.settings.baseline not in (None, baseline):
         warnings.append(f"the baseline {inputs.settings.baseline} failed; {baseline} stands in for it")
@@ -154,7 +155,7 @@ def fold_note(inputs: CompareInputs) -> list[str]:
     ]
 
 
-def _measures(inputs: CompareInputs) -> tuple[tuple[MeasureInfo, ...], list[str]]:
+def marked_measures(inputs: CompareInputs) -> tuple[tuple[MeasureInfo, ...], list[str]]:
     """Measures with what the probes found, one of them primary; and what had to be changed for that."""
     reports = {report.judge: report for report in inputs.trust}
     measures = [
@@ -169,13 +170,15 @@ def _measures(inputs: CompareInputs) -> tuple[tuple[MeasureInfo, ...], list[str]
         else info
         for info in inputs.measures
     ]
-    wanted = _wanted_primary(inputs)
+    wanted = wanted_primary(inputs)
     ranking = [info.name for info in measures if info.ranks]
     primary = wanted if wanted in ranking or not ranking else ranking[0]
     warnings = []
     if primary != wanted:
         why = "is a description" if _descriptive(measures, wanted) else "is not trusted"
         warnings.append(f"{wanted} {why} and cannot decide: {primary} is the primary measure instead")
+        if inputs.settings.margin is not None or inputs.settings.seed_sd is not None:
+            warnings.append(f"margin and seed_sd are in points of {wanted} and are not used for {primary}")
     return tuple(info.model_copy(update={"primary": info.name == primary}) for info in measures), warnings
 
 
@@ -183,7 +186,8 @@ def _descriptive(measures: Iterable[MeasureInfo], name: str) -> bool:
     return any(info.descriptive for info in measures if info.name == name)
 
 
-def _wanted_primary(inputs: CompareInputs) -> str:
+def wanted_primary(inputs: CompareInputs) -> str:
+    """Name of the measure that was asked to decide, trusted or not. Raises HarnessError where it was not measured."""
     names = [info.name for info in inputs.measures]
     flagged = [info.name for info in inputs.measures if info.primary]
     wanted = inputs.settings.primary or (flagged or names)[0]
@@ -206,12 +210,13 @@ def _baseline(inputs: CompareInputs, layout: Layout) -> str:
 def _measured(inputs: CompareInputs, layout: Layout, info: MeasureInfo) -> Measured:
     score = (inputs.corpus_scores.get(info.name) or load_metric(info.name).corpus_score) if info.corpus else None
     settings = inputs.settings
+    decides = info.primary and info.name == wanted_primary(inputs)  # another one's points are other points
     testing = Testing(
         settings.alpha,
         settings.permutations,
         settings.seed,
-        margin=settings.margin if info.primary else None,
-        seed_sd=settings.seed_sd if info.primary else None,
+        margin=settings.margin if decides else None,
+        seed_sd=settings.seed_sd if decides else None,
     )
     sequential = inputs.sequential.get(info.name)
     aligned = align(layout, info, inputs.clusters, stopped=sequential is not None)

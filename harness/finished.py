@@ -7,7 +7,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from harness.compare import CompareInputs, compare
+from harness.compare import CompareInputs, compare, wanted_primary
 from harness.errors import HarnessError
 from harness.evidence import gather
 from harness.records.result import Comparison, Interval, Result, TestResult, Verdict
@@ -51,8 +51,9 @@ def gathered(run: MatrixRun, store: Store, measure: str | None = None, margin: f
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise HarnessError(f"no measure {measure!r}", where="--measure", hint=f"{hint}measured: {', '.join(names)}")
     settings = inputs.settings
-    changed = replace(settings, primary=measure or settings.primary, margin=margin or settings.margin)
-    return replace(inputs, settings=changed)
+    if measure not in (None, wanted_primary(inputs)):
+        settings = replace(settings, primary=measure, margin=None, seed_sd=None)  # those are in the other's points
+    return replace(inputs, settings=replace(settings, margin=margin or settings.margin))
 
 
 def compared(run: MatrixRun, store: Store, measure: str | None = None, margin: float | None = None) -> Result:

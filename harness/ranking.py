@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.align import align, lay_out
-from harness.compare import CompareInputs
-from harness.errors import HarnessError
+from harness.compare import CompareInputs, marked_measures
 from harness.records.result import Interval
 from harness.stats.bradley_terry import strengths as fit
 from harness.stats.panel import item_means
@@ -30,13 +29,9 @@ class Strength:
 def strengths(inputs: CompareInputs) -> tuple[Strength, ...]:
     """Strongest first, over the items that every cell has a score for; empty where there are none, or one cell.
 
-    Raises HarnessError for a primary measure that is not there.
+    By the measure that decides, as in `compare`. Raises HarnessError for a primary measure that is not there.
     """
-    names = [info.name for info in inputs.measures]
-    wanted = inputs.settings.primary or names[0]
-    if wanted not in names:
-        raise HarnessError(f"no measure {wanted!r}", hint=f"measured: {', '.join(names)}")
-    info = inputs.measures[names.index(wanted)]
+    info = next(info for info in marked_measures(inputs)[0] if info.primary)
     layout = lay_out(inputs.variants)
     folded = item_means(align(layout, info).panel)
     known = np.flatnonzero(folded.scored.any(axis=1))

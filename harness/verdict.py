@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -252,14 +252,30 @@ def judged(
     text += "" if measure.info.primary else ", exploratory"
     done = []
     for k, (comparison, found) in enumerate(zip(comparisons, contrasts, strict=True)):
-        changes = {
+        changes: dict[str, Any] = {
             "p_adjusted": float(adjusted[k]) if k in adjusted else None,
             "p_equivalent": float(equivalent[k]) if k in equivalent else None,
             "family": text,
         }
+        changes |= _foreseen(measure, comparison, found, changes["p_adjusted"], len(tested))
         corrected = comparison.model_copy(update=changes)
         done.append(_with_verdict(measure, corrected, found))
     return done
+
+
+def _foreseen(
+    measure: Measured, comparison: Comparison, found: Contrast, adjusted: float | None, size: int
+) -> dict[str, float | None]:
+    """What depends on the level that the family leaves: alpha / `size`, or what this very p had to keep to."""
+    test, alpha, p = found.headline, measure.testing.alpha, comparison.p
+    if test is None or comparison.mde is None or p is None or not adjusted:
+        return {}
+    kept_to = max(alpha / size, alpha * p / adjusted)
+    tips = comparison.tipping_point is not None
+    return {
+        "mde": smallest_detectable_difference(test.variance, test.df, alpha / size),
+        "tipping_point": tipping_point(test, found.seed_load, kept_to) if tips else None,
+    }
 
 
 def _correction(measure: Measured, root: FloatArray | None) -> str:

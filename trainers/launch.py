@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +26,7 @@ from harness.records.seal import TrainFacts
 from trainers.memory import release
 
 POLL_SECONDS = 0.1
+PR_SET_PDEATHSIG = 1
 END_SECONDS = 20
 """How long processes may take to end before they are killed."""
 ERROR_LINE = re.compile(r"^(?:\[rank\d+\]: )?((?:[\w.]+)?(?:Error|Exception|Exit)\b.*)", re.MULTILINE)
@@ -78,11 +82,24 @@ def _environment(launch: Launch) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(max(1, cores // launch.devices))} | os.environ
 
 
+def _ends_with_us() -> Callable[[], object] | None:
+    """On Linux: lets a child process get SIGTERM when this one is gone, however it was killed."""
+    if sys.platform != "linux":
+        return None
+    return partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, signal.SIGTERM.value)
+
+
 @contextmanager
 def _running(command: list[str], environment: dict[str, str], sink: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
     """The processes; none of them outlives the context (torchrun passes its end on to those it started)."""
     try:
-        process = subprocess.Popen(command, env=environment, stdout=sink, stderr=subprocess.STDOUT)  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603
+            command,
+            env=environment,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_ends_with_us(),  # noqa: PLW1509 - one system call, of a library that is loaded already
+        )
     except OSError as error:
         raise HarnessError(f"train.launcher: {command[0]} does not start: {error.strerror}") from error
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf, isfinite
 from statistics import fmean
 
 from harness.errors import HarnessError
@@ -12,6 +13,7 @@ from harness.gate.report import Files, check
 from harness.records.baseline import Baseline, Snapshot
 from harness.records.check import CheckResult
 from harness.records.policy import MeasureCheck, Policy
+from harness.records.result import MeasureInfo
 
 Make = Callable[[Sequence[Factor]], Snapshot | None]
 """Runs the good matrix with these factors as in the bad one; None where every training broke off."""
@@ -60,8 +62,9 @@ def bisect(factors: Sequence[Factor], make: Make, measure: str | None = None) ->
     known = {each.info.name: each.info for each in good.measures}
     if name not in known:
         raise HarnessError(f"no measure {name!r}", where="--measure", hint="measured: " + ", ".join(known))
-    sign = 1.0 if known[name].higher_is_better else -1.0
-    whole = _step(good, make(tuple(factors)), tuple(factors), name)
+    info = known[name]
+    sign = 1.0 if info.higher_is_better else -1.0
+    whole = _step(good, make(tuple(factors)), tuple(factors), info)
     if sign * whole.delta >= 0:
         raise HarnessError(
             f"nothing fell: {name} is {whole.delta:+.1f} points from the good side to the bad one",
@@ -71,18 +74,19 @@ def bisect(factors: Sequence[Factor], make: Make, measure: str | None = None) ->
     low, high = 0, len(factors)  # all is well with the first `low` switched, and not with the first `high`
     while high - low > 1:
         middle = (low + high) // 2
-        step = _shared(_step(good, make(tuple(factors[:middle])), tuple(factors[:middle]), name), whole)
+        step = _shared(_step(good, make(tuple(factors[:middle])), tuple(factors[:middle]), info), whole)
         steps.append(step)
         low, high = (low, middle) if step.share >= 0.5 else (middle, high)
     culprit = factors[high - 1]
-    alone = whole if len(factors) == 1 else _shared(_step(good, make((culprit,)), (culprit,), name), whole)
+    alone = whole if len(factors) == 1 else _shared(_step(good, make((culprit,)), (culprit,), info), whole)
     return Bisection(name, _shared(whole, whole), tuple(steps), culprit, _shared(alone, whole))
 
 
-def _step(good: Snapshot, made: Snapshot | None, switched: tuple[Factor, ...], measure: str) -> Step:
+def _step(good: Snapshot, made: Snapshot | None, switched: tuple[Factor, ...], info: MeasureInfo) -> Step:
     if made is None:
-        return Step(switched, float("-inf"), 1.0, ())
-    policy = Policy(checks=(MeasureCheck(measure=measure),), scope="recipe")
+        return Step(switched, -inf if info.higher_is_better else inf, 1.0, ())
+    points = None if isfinite(info.bounds[1] - info.bounds[0]) else 0.0  # a measure without a scale
+    policy = Policy(checks=(MeasureCheck(measure=info.name, tolerance=points),), scope="recipe")
     report = check(Baseline(name="good", history=(), snapshot=good), made, policy, Files("bad", "good"))
     checks = tuple(each for each in report.checks if each.delta is not None)
     if not checks:

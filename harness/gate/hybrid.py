@@ -51,7 +51,7 @@ def named_files(spec: MatrixSpec) -> Iterator[str]:
     yield from filter(None, (spec.data.path, *(spec.data.parts.given().values() if spec.data.parts else ())))
     yield from (*spec.axes.model, *spec.axes.prompt_style)
     for each in spec.include:
-        yield from filter(None, (each.model, each.prompt_style))
+        yield from filter(None, (each.model, each.prompt_style, each.imported and each.imported.file))
     for judge in spec.judges:
         yield from (judge.rubric, judge.model)
 

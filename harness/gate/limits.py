@@ -10,6 +10,7 @@ from harness.errors import HarnessError
 from harness.gate.cells import CellPair, Sides
 from harness.gate.drift import Drift
 from harness.gate.measures import pair_values
+from harness.gate.policy_file import full_marks
 from harness.records.baseline import Snapshot, SnapshotVariant
 from harness.records.check import CheckResult
 from harness.records.policy import Budget, GoldenItem, Policy
@@ -80,19 +81,18 @@ def golden_checks(sides: Sides, policy: Policy, drifts: Sequence[Drift]) -> Iter
                 baseline_cell=pair.baseline_name,
             )
             if info is not None and not apart:
-                limit = info.bounds[1] if golden.at_least is None else golden.at_least
-                result = _golden(result, pair_values(sides, info, pair).get(item), limit)
+                values = pair_values(sides, info, pair).get(item)
+                result = _golden(result, values, full_marks(golden, info), higher=info.higher_is_better)
             yield result
 
 
-def _golden(result: CheckResult, values: tuple[float, float] | None, limit: float) -> CheckResult:
+def _golden(result: CheckResult, values: tuple[float, float] | None, limit: float, *, higher: bool) -> CheckResult:
     if values is None:
         return result.model_copy(update={"cause": "infrastructure", "reason": "it has no score on both sides"})
     now, before = values
-    kept = now >= limit - 1e-9
-    reason = f"{now:.1f}, right from {limit:g} on" + (
-        "" if before >= limit - 1e-9 else f"; the baseline had {before:.1f}"
-    )
+    kept, was_kept = (value >= limit - 1e-9 if higher else value <= limit + 1e-9 for value in values)
+    wanted = f"from {limit:g} on" if higher else f"up to {limit:g}"
+    reason = f"{now:.1f}, right {wanted}" + ("" if was_kept else f"; the baseline had {before:.1f}")
     changes = {"cause": None, "reason": reason, "limit": limit, "baseline": before, "candidate": now}
     return result.model_copy(update={"outcome": "pass" if kept else "regression", **changes})
 

@@ -126,7 +126,7 @@ def _made(  # noqa: PLR0913 - one check and all that it is judged by
         }
     )
     floor = None
-    if check.floor is not None:
+    if check.floor is not None and found.items:
         floor = _floor(known, check.floor, higher=info.higher_is_better)
     if pair.unchanged(check.measure):
         reason = "the same inputs gave the same scores, item by item: nothing changed"
@@ -135,7 +135,7 @@ def _made(  # noqa: PLR0913 - one check and all that it is judged by
         reason = f"{unpaired} of {asked} items lack a score on one side (at most {policy.max_unpaired:.0%} may)"
         cause: Cause = "infrastructure" if info.kind == "judge" else "input"
         refused = known.model_copy(update={"outcome": "error", "cause": cause, "reason": reason})
-        return _Made(refused, None, floor)
+        return _Made(refused, None, None)  # no floor either: a mean of what happens to be scored
     return _Made(known, weighed, floor)
 
 

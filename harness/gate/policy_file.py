@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, SpecError
 from harness.records.baseline import Snapshot
-from harness.records.policy import MeasureCheck, Policy
+from harness.records.policy import GoldenItem, MeasureCheck, Policy
 from harness.records.result import MeasureInfo
 from harness.yaml_record import parse_record
 
@@ -43,13 +43,15 @@ def load_policy(path: Path | None) -> Policy:
 def settled(policy: Policy, baseline: Snapshot, where: str) -> Policy:
     """The policy with a check for each measure where it names none. `where` names its file in messages.
 
-    Raises HarnessError for a measure that the baseline does not have, or a floor that is a share, not points.
+    By default a measure without a scale is no check, unless it is the primary one or the policy has a tolerance.
+    Raises HarnessError for a measure that the baseline does not have, a floor that is a share, not points, and a
+    tolerance or full marks that only a scale could give.
     """
     infos = {each.info.name: each.info for each in baseline.measures}
     checks = policy.checks or tuple(
         MeasureCheck(measure=name, tier="critical" if name == baseline.primary else "advisory")
         for name, info in infos.items()
-        if info.ranks
+        if info.ranks and (name == baseline.primary or policy.tolerance is not None or _scale(info) is not None)
     )
     for kind, names in (("checks", [c.measure for c in checks]), ("golden", [g.measure for g in policy.golden])):
         for name in names:
@@ -60,6 +62,9 @@ def settled(policy: Policy, baseline: Snapshot, where: str) -> Policy:
                 raise HarnessError(f"{kind}: the baseline has no measure {name!r}", where=where, hint=hint + known)
     for check in checks:
         _refuse_share(check, infos[check.measure], where)
+        tolerance(check, policy, infos[check.measure], where)
+    for golden in policy.golden:
+        full_marks(golden, infos[golden.measure], where)
     return policy.model_copy(update={"checks": checks})
 
 
@@ -73,12 +78,37 @@ def _refuse_share(check: MeasureCheck, info: MeasureInfo, where: str) -> None:
         )
 
 
-def tolerance(check: MeasureCheck, policy: Policy, info: MeasureInfo) -> float:
+def _scale(info: MeasureInfo) -> float | None:
+    """Points from its low end to its high one; None where it has no ends."""
+    low, high = info.bounds
+    return high - low if math.isfinite(high - low) else None
+
+
+def tolerance(check: MeasureCheck, policy: Policy, info: MeasureInfo, where: str = "policy") -> float:
     """Points that the measure may fall. Raises HarnessError where nobody says and the measure has no scale."""
     for said in (check.tolerance, policy.tolerance):
         if said is not None:
             return said
-    low, high = info.bounds
-    if not math.isfinite(high - low):
-        raise HarnessError(f"{info.name} has no scale to take a tolerance from", hint="give it a `tolerance` in points")
-    return SHARE * (high - low)
+    scale = _scale(info)
+    if scale is None:
+        raise HarnessError(
+            f"checks: {info.name} has no scale to take a tolerance from",
+            where=where,
+            hint="give it a `tolerance` in points",
+        )
+    return SHARE * scale
+
+
+def full_marks(golden: GoldenItem, info: MeasureInfo, where: str = "policy") -> float:
+    """Points from which on (up to which, if lower wins) a golden item is right.
+
+    Raises HarnessError where nobody says and the measure has no scale.
+    """
+    best = info.bounds[1 if info.higher_is_better else 0] if golden.at_least is None else golden.at_least
+    if not math.isfinite(best):
+        raise HarnessError(
+            f"golden: {info.name} has no scale, and so no full marks",
+            where=where,
+            hint="give the item an `at_least` in points (where lower wins, it must be at most that)",
+        )
+    return best

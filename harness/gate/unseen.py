@@ -64,6 +64,8 @@ class Unseen:
         """(one-sided p of "the fall reaches the tolerance", lower bound of the gain). `rest`: V without T_item."""
         mean, variance = self.added(gain, item_variance, units)
         error = sqrt(variance + rest)
+        if error == 0:  # every item lost the whole scale, and so did those added
+            return float(mean + self.tolerance <= 0), mean
         return float(stdtr(df, -(mean + self.tolerance) / error)), mean - float(stdtrit(df, 1 - self.alpha)) * error
 
 

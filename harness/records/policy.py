@@ -53,7 +53,9 @@ class GoldenItem(Record):
 
     item: str = Field(description="Its id, or its instruction word for word.")
     measure: str = Field(description="What tells whether it is right.")
-    at_least: float | None = Field(None, description="Points from which on it is right; default: full marks.")
+    at_least: float | None = Field(
+        None, description="Points from which on it is right (up to which, if lower wins); default: full marks."
+    )
     tier: Tier = Field("critical", description="critical, supporting or advisory.")
 
 
@@ -83,7 +85,7 @@ class Policy(Record):
         0.1, ge=0, lt=1, description="Share of the items that may lack a score on one side before a check is an error."
     )
     checks: tuple[MeasureCheck, ...] = Field(
-        (), description="Measures; default: the primary one is critical, the others are advisory."
+        (), description="Measures; default: the primary one is critical, the others that have a scale are advisory."
     )
     budgets: tuple[Budget, ...] = Field((), description="Limits on time and stopping.")
     golden: tuple[GoldenItem, ...] = Field((), description="Items that must stay right.")

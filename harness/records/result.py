@@ -143,7 +143,7 @@ class Comparison(Record):
     ties: int
     losses: int
     mde: float | None
-    """Smallest difference that this design finds with 80 % power at alpha, two-sided, in points."""
+    """Smallest difference that this design finds with 80 % power at alpha over the family's size, two-sided, points."""
     tipping_point: float | None
     """One seed everywhere: the claim about the recipe holds unless seeds vary by more than this (points)."""
     verdict: Verdict

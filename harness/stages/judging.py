@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import JudgeError
 from harness.records.base import digest
 from harness.records.data import SplitExample
 from harness.records.inputs import (
@@ -38,15 +39,24 @@ def make_probe(workshop: Workshop, probe: ProbeInput, writer: ObjectWriter) -> N
     writer.replace_rows(probe_generations(workshop.tests(probe.data), probe.items, PROBE_SEED))
 
 
+def unchanged_rubric(judge: ResolvedJudge) -> Rubric:
+    """The judge's rubric. Raises JudgeError where its file is no longer what the run was planned with."""
+    from judges.rubric import load_rubric
+
+    rubric = load_rubric(judge.rubric)
+    if (rubric.prompt_sha256, rubric.parser_sha256) != (judge.prompt_sha256, judge.parser_sha256):
+        raise JudgeError("the rubric changed since this run began", where=judge.rubric, hint="run again")
+    return rubric
+
+
 def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> AskFacts:
     """Ask the judge whatever it has not been asked yet; each reply is kept as it comes."""
     from judges.ask import ask as put_questions
     from judges.bill import bill
     from judges.questions import judge_requests, pending
-    from judges.rubric import load_rubric
 
     resolved = asker(workshop, ask)
-    rubric = load_rubric(resolved.rubric)
+    rubric = unchanged_rubric(resolved)
     generations = workshop.generations(ask.generations)
     requests = judge_requests(rubric, workshop.tests(ask.data), generations, ask, opponents(workshop, ask, generations))
     kept: list[Any] = writer.kept_rows(ReplyRow)
@@ -114,6 +124,7 @@ def make_contest(workshop: Workshop, contest: ContestInput, writer: ObjectWriter
         for judge in workshop.resolved.judges
         if asks_as(judge, contest) and judge.parser_sha256 == contest.parser_sha256
     )
+    unchanged_rubric(resolved)
     games = contest_of(workshop.store, contest, resolved.rubric)
     known = given_replies(workshop.store, contest)
 
@@ -206,10 +217,9 @@ def asker(workshop: Workshop, ask: AskInput) -> ResolvedJudge:
 def make_judgments(workshop: Workshop, judge: JudgeInput, writer: ObjectWriter) -> None:
     """Read the replies, in the order of their questions."""
     from judges.parse import parse
-    from judges.rubric import load_rubric
 
     resolved = next(each for each in workshop.resolved.judges if each.parser_sha256 == judge.parser_sha256)
-    rubric = load_rubric(resolved.rubric)
+    rubric = unchanged_rubric(resolved)
     replies: list[Any] = workshop.store.read(StageKey(stage="ask", digest=judge.replies), ReplyRow)
     replies.sort(key=lambda row: (row.example_id, row.sample, row.repeat))
     writer.replace_rows(parse(reply, rubric, expected=judge.expected_score) for reply in replies)

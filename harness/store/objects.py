@@ -269,10 +269,42 @@ class Store:
         return problems
 
     def garbage(self) -> list[ObjectSummary]:
-        """Objects that no matrix of the store refers to, and that no process is making; never people's ratings."""
-        used = {stage.key for run in self.matrices() for stage in run.plan.stages}
+        """Objects that no matrix of the store refers to, and that no process is making; never people's ratings.
+
+        Raises StoreError where a matrix's plan cannot be read.
+        """
+        used = self._used()
         free = (s for s in self.ls() if s.key not in used and s.state != "in progress")
         return [s for s in free if not (s.key.stage == "ask" and self._by_people(s.key))]
+
+    def collect(self) -> Iterator[ObjectSummary]:
+        """Remove the garbage; plans and locks are looked at again before each object, since a run may have begun."""
+        plans, used = self._plan_times(), set[StageKey]()
+        for each in self.garbage():
+            with contextlib.suppress(Timeout), FileLock(self.folder(each.key) / "lock", timeout=0):
+                if (now := self._plan_times()) != plans:
+                    plans, used = now, self._used()
+                if each.key not in used:
+                    self.remove(each.key)
+                    yield each
+
+    def _plan_times(self) -> dict[Path, int]:
+        return {folder: (folder / "plan.json").stat().st_mtime_ns for folder in self.matrix_folders()}
+
+    def _used(self) -> set[StageKey]:
+        """What any matrix refers to. Raises StoreError for a plan that cannot be read: nobody knows what it needs."""
+        found: set[StageKey] = set()
+        for folder in self.matrix_folders():
+            run = self.planned_matrix(folder)
+            if run is None:
+                raise StoreError(
+                    "this plan cannot be read, so what it needs is not known, and nothing is removed",
+                    where=str(folder / "plan.json"),
+                    hint="another version of sft-harness may have written it: run gc with that one, run the matrix "
+                    "again, or delete the folder if the matrix is no longer wanted",
+                )
+            found |= {stage.key for stage in run.plan.stages}
+        return found
 
     def _by_people(self, key: StageKey) -> bool:
         spec = self.folder(key) / "spec.json"

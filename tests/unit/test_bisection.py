@@ -54,6 +54,18 @@ def test_a_hybrid_takes_each_factor_from_its_side(tmp_path: Path) -> None:
     assert plain.model_copy(update={"name": "recipe"}) == good.spec
 
 
+def test_a_hybrid_has_the_imported_responses(tmp_path: Path) -> None:
+    matrix = GOOD + "include: [{imported: {file: old.json}}]\n"
+    good, bad = side(tmp_path / "good", matrix), side(tmp_path / "bad", matrix)
+    (tmp_path / "good/old.json").write_text("[]")
+    (tmp_path / "bad/old.json").write_text("[ ]")
+    [found] = factors(good, bad)
+    assert str(found) == "content of old.json"
+    for switched, text in (([], "[]"), ([found], "[ ]")):
+        made = hybrid(good, bad, switched, tmp_path, str(len(switched)))
+        assert (made.parent / "old.json").read_text() == text
+
+
 def test_revisions_come_out_of_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def git(*arguments: str) -> None:
         author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
@@ -134,3 +146,12 @@ def test_a_factor_that_breaks_training_off_is_the_culprit() -> None:
 
     found = bisect(SEVEN, make)
     assert found.culprit.place == "d" and not found.alone.checks
+
+
+def test_training_that_breaks_off_is_the_worst_where_less_is_better_too() -> None:
+    good = snapshot([variant(s, {"rougeL": scores(s)}) for s in (1, 2, 3)])
+    [measure] = good.measures
+    edits = measure.info.model_copy(update={"higher_is_better": False, "unit": "edits"})
+    good = good.model_copy(update={"measures": (measure.model_copy(update={"info": edits}),)})
+    found = bisect(SEVEN, lambda switched: None if "d" in {each.place for each in switched} else good)
+    assert found.culprit.place == "d" and found.whole.delta == float("inf")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -553,12 +554,12 @@ def trust(trusted: bool) -> TrustReport:
     )  # fmt: skip
 
 
-def with_judge(trusted: bool, primary: str, rank_untrusted: bool = False) -> Result:
+def with_judge(trusted: bool, primary: str, **given_settings: Any) -> Result:
     variants = tuple(
         VariantScores(each.variant, each.metrics, {"j": judgments(each.metrics["rougeL"])}) for each in quick_matrix()
     )
     given = make_inputs(*variants, measures=(ROUGE, JUDGE))
-    settings = CompareSettings(primary=primary, permutations=1000, rank_untrusted=rank_untrusted)
+    settings = CompareSettings(primary=primary, permutations=1000, **given_settings)
     return compare(replace(given, trust=(trust(trusted),), settings=settings))
 
 
@@ -581,6 +582,13 @@ def test_untrusted_judge_is_shown_but_neither_ranks_nor_answers() -> None:
         "Judge j is not trusted and left out: it cannot tell the reference from another answer (AUC 0.50)."
     )
     assert all("judge j" not in sentence for sentence in result.answer[:-1])
+
+
+def test_a_margin_is_in_points_of_the_measure_that_was_to_decide() -> None:
+    result = with_judge(False, "j", margin=0.2, seed_sd=0.1)
+    assert result.primary == "rougeL" and {each.margin for each in result.comparisons} == {None}
+    assert {each.margin for each in with_judge(True, "j", margin=0.2).comparisons if each.measure == "j"} == {0.2}
+    assert "margin and seed_sd are in points of j and are not used for rougeL" in result.warnings
 
 
 def test_trusted_judge_can_be_primary() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,27 @@ def test_launched_processes_train_what_one_trains(tiny_folder: Path, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_launched_processes_end_with_a_killed_harness(tmp_path: Path) -> None:
+    """Else they would go on writing into a folder whose lock is free again."""
+    code = (
+        "import os, time\nfrom trainers.launch import _running\n"
+        "with _running(['sleep', '100'], dict(os.environ), open(os.devnull, 'wb')) as process:\n"
+        "    print(process.pid, flush=True)\n    time.sleep(100)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as harness:
+        assert harness.stdout is not None
+        child = Path("/proc") / harness.stdout.readline().strip()
+        assert child.exists()
+        harness.kill()
+    state = child / "stat"
+    for _ in range(100):
+        if not state.exists() or state.read_text().split()[2] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail("it lives on")
+
+
 def test_an_error_in_launched_processes_is_the_user_s_to_read(tiny_folder: Path, tmp_path: Path) -> None:
     job = job_in(tmp_path / "two", tiny_folder, lr=1e30, clip_norm=None)
     with pytest.raises(TrainingFailed, match="not finite|NaN|nan") as caught:

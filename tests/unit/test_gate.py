@@ -15,12 +15,13 @@ from harness.errors import HarnessError, SpecError
 from harness.gate.baseline_file import load, save, update
 from harness.gate.decision import Rule, Weighed, decide, weigh
 from harness.gate.drift import drift
-from harness.gate.policy_file import load_policy
+from harness.gate.policy_file import load_policy, settled
 from harness.gate.report import Files, check
 from harness.gate.simulation import Setting, simulate
-from harness.records.baseline import Snapshot
+from harness.records.baseline import Snapshot, SnapshotMeasure
 from harness.records.check import CheckReport, CheckResult
 from harness.records.policy import Budget, GoldenItem, MeasureCheck, Policy
+from harness.records.result import MeasureInfo
 from harness.stats.components import Replicates
 from harness.stats.panel import Panel
 from tests.snapshots import JUDGE, METRIC, TERMS, baseline, scores, snapshot, variant
@@ -174,6 +175,16 @@ def test_a_constant_fall_has_no_spread_and_is_still_seen() -> None:
     assert small.outcome == "pass"
 
 
+def test_a_total_collapse_is_a_regression() -> None:
+    perfect, nothing = {"rougeL": [100.0] * 40}, {"rougeL": [0.0] * 40}
+    before = snapshot([variant(seed, perfect) for seed in (1, 2)])
+    kinds: list[dict[str, object]] = [{}, {"scope": "checkpoint"}, {"seed_sd": 0.0}]
+    for more in kinds:
+        report = checked(snapshot([variant(1, nothing, digest="changed")]), before, **more)
+        assert (only(report).outcome, report.exit_status) == ("regression", 1)
+        assert only(report).lower == pytest.approx(-100)
+
+
 def test_items_of_one_group_are_no_independent_evidence() -> None:
     """Each of ten items ten times over: by item a fall is shown, by group it is not (CR1, as statsmodels has it)."""
     ten = np.array([-9.0, 5, -7, 3, -8, 4, -6, 2, -5, 1])
@@ -271,6 +282,48 @@ def test_floors_budgets_and_golden_items() -> None:
     assert not next(each for each in report.checks if each.measure == "train_seconds").fails  # advisory
     with pytest.raises(HarnessError, match="did you mean 'Question 3"):
         checked(now, before, golden=(GoldenItem(item="Question 3", measure="rougeL"),))
+
+
+def without_scale(values: list[float], digest: str = "", seed: int = 1) -> Snapshot:
+    """ROUGE-L as the primary measure, and a TER where less is better."""
+    made = snapshot([variant(seed, {"rougeL": scores(1, len(values)), "scripted": values}, digest=digest)])
+    edits = MeasureInfo(
+        name="ter", label="TER", kind="metric", unit="edits", corpus=False, signature="t", higher_is_better=False
+    )
+    renamed = [each.model_copy(update={"scores": {"rougeL": each.scores["rougeL"], "ter": each.scores["scripted"]}})
+               for each in made.variants]  # fmt: skip
+    measures = (made.measures[0], SnapshotMeasure(info=edits, asked=len(values)))
+    return made.model_copy(update={"measures": measures, "variants": tuple(renamed), "judges": ()})
+
+
+def test_a_measure_without_a_scale_is_checked_only_with_a_tolerance() -> None:
+    before, now = without_scale([20.0, 30.0] * 20), without_scale([21.0, 30.0] * 20, "changed")
+    usual = check(baseline(before), now, Policy(scope="checkpoint"), FILES)
+    assert [each.measure for each in usual.checks] == ["rougeL"]
+    everywhere = check(baseline(before), now, Policy(scope="checkpoint", tolerance=3), FILES)
+    assert [each.measure for each in everywhere.checks] == ["rougeL", "ter"]
+    with pytest.raises(HarnessError, match=r"(?s)ter has no scale.*give it a `tolerance`"):
+        settled(Policy(checks=(MeasureCheck(measure="ter"),)), before, "policy.yaml")
+    with pytest.raises(HarnessError, match="ter has no scale"):
+        settled(Policy(), before.model_copy(update={"primary": "ter"}), "policy.yaml")
+    assert only(checked(now, before, MeasureCheck(measure="ter", tolerance=3), scope="checkpoint")).outcome == "pass"
+
+
+def test_a_golden_item_goes_by_the_measures_direction() -> None:
+    before, now = without_scale([0.0, 30.0] * 20), without_scale([0.0, 50.0] * 20, "changed")
+    ter = [GoldenItem(item=f"Question {i}?", measure="ter", at_least=30.0) for i in (0, 1)]
+    found = checked(now, before, golden=ter, scope="checkpoint").checks[1:]
+    assert [each.outcome for each in found] == ["pass", "regression"]
+    assert found[1].reason == "50.0, right up to 30"
+    with pytest.raises(HarnessError, match="no full marks"):
+        settled(Policy(golden=(GoldenItem(item="Question 0?", measure="ter"),)), before, "policy.yaml")
+
+
+def test_a_floor_of_nothing_scored_is_no_regression() -> None:
+    before = snapshot([variant(s, {"scripted": scores(s, 80) / 25 + 1}) for s in (1, 2)], primary="scripted")
+    now = snapshot([variant(1, {"scripted": np.full(80, np.nan)}, digest="changed")], primary="scripted")
+    report = checked(now, before, MeasureCheck(measure="scripted", floor=3.0))
+    assert (only(report).outcome, report.exit_status) == ("error", 4)
 
 
 def test_scores_that_are_missing_are_an_error_of_the_judge_not_of_the_model() -> None:

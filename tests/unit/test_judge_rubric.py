@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from harness.errors import JudgeError
 from harness.prompts import STYLES, inference_prompt, render
 from harness.records.data import Example, Turn
+from harness.resolved import ResolvedJudge
+from harness.spec.judges import JudgeSpec
+from harness.stages.judging import unchanged_rubric
 from judges.fence import escape, fence, fenced_part, quote, quoted_parts
 from judges.rubric import FOLDER, Rubric, known_rubrics, load_rubric
 
@@ -180,3 +183,20 @@ def test_a_rubric_is_read_alike_by_name_and_by_path() -> None:
     by_name = load_rubric("book-100")
     assert isinstance(by_name, Rubric)
     assert load_rubric(str(FOLDER / "book-100.yaml")) == by_name
+
+
+@pytest.mark.parametrize("change", [{"system": "Be kind."}, {"parser": {"kind": "json", "key": "points"}}])
+def test_a_rubric_edited_during_a_run_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    path = edited(tmp_path)
+    rubric = load_rubric(str(path))
+    judge = ResolvedJudge(
+        spec=JudgeSpec(backend="scripted"),
+        rubric=str(path),
+        model_identity="scripted:1",
+        prompt_sha256=rubric.prompt_sha256,
+        parser_sha256=rubric.parser_sha256,
+    )
+    assert unchanged_rubric(judge).system == rubric.system
+    edited(tmp_path, **change)
+    with pytest.raises(JudgeError, match="changed since this run began"):
+        unchanged_rubric(judge)

@@ -14,7 +14,7 @@ import pytest
 from harness import store as store_module
 from harness.errors import StoreError
 from harness.records.inputs import DataInput, SourceInput
-from harness.records.plan import PlannedStage
+from harness.records.plan import Plan, PlannedStage
 from harness.records.rows import Generation, LossRow
 from harness.records.settings import SplitSettings
 from harness.store import Store, planned, write_atomically
@@ -101,8 +101,38 @@ def test_garbage_is_what_no_matrix_refers_to(tmp_path: Path) -> None:
     with store.making(stage()) as writer:
         writer.finish()
     assert [item.key for item in store.garbage()] == [stage().key]
-    store.remove(stage().key)
+    assert [item.key for item in store.collect()] == [stage().key]
     assert store.ls() == []
+
+
+def a_plan(needs: PlannedStage) -> Plan:
+    return Plan(matrix="tiny", matrix_digest="d" * 64, data=needs.key, stages=(needs,), variants=(), judges=())
+
+
+def test_an_unreadable_plan_stops_the_collection(tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    with store.making(stage()) as writer:
+        writer.finish()
+    folder = store.write_matrix(a_plan(stage()), "")
+    (folder / "plan.json").write_text('{"of another version": 1}')
+    for look in (store.garbage, lambda: list(store.collect())):
+        with pytest.raises(StoreError, match=r"plan\.json: this plan cannot be read"):
+            look()
+    assert store.is_sealed(stage().key)
+
+
+def test_a_run_that_begins_during_a_collection_loses_nothing(tmp_path: Path) -> None:
+    store, needed = Store(tmp_path / "runs"), ("b", "c")
+    for seed in ("a", *needed):
+        with store.making(stage(seed)) as writer:
+            writer.finish()
+    collected = store.collect()
+    first = next(collected)
+    left, wanted = (stage(seed) for seed in ("a", *needed) if stage(seed).key != first.key)
+    store.write_matrix(a_plan(wanted), "")
+    with store.making(left):
+        assert list(collected) == []
+    assert store.is_sealed(left.key) and store.is_sealed(wanted.key)
 
 
 def test_newer_store_is_refused(tmp_path: Path) -> None:

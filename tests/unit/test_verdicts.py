@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from harness import board, contrast, finished
+from harness.align import align, lay_out
 from harness.compare import CompareInputs, VariantScores, compare
 from harness.errors import HarnessError
 from harness.finished import pick_pair, turned_round
 from harness.ranking import strengths
 from harness.records.result import Comparison, Result
+from harness.records.rows import MetricRow
 from harness.samplesize import pilot_spread
+from harness.store import Store
 from tests.unit.test_compare import (
     JUDGE,
     ROUGE,
@@ -26,6 +33,7 @@ from tests.unit.test_compare import (
     quick_matrix,
     rows,
     scored,
+    trust,
     two_cells,
     unscored,
     variant,
@@ -199,6 +207,50 @@ def test_max_t_is_stated_and_no_stricter_than_holm() -> None:
     assert weak and all((joint[n].p_adjusted or 0) <= (holm[n].p_adjusted or 0) + 0.02 for n in weak)
 
 
+def test_max_t_knows_how_cells_hang_together_where_scores_are_missing() -> None:
+    """One cell lacks 30 % of the scores, a long way from nil: the correlations are still those of all scores."""
+    draw = np.random.default_rng(5)
+    base = draw.normal(60, 15, 200)
+    cells = [base + draw.normal(0, 6, 200) for _ in range(4)]
+    whole = [scored(variant(f"s{k}"), values) for k, values in enumerate(cells)]
+    torn = VariantScores(whole[3].variant, {"rougeL": whole[3].metrics["rougeL"][:140]})
+
+    def roots(*given: VariantScores) -> np.ndarray:
+        inputs = make_inputs(*given)
+        layout = lay_out(inputs.variants)
+        aligned = align(layout, inputs.measures[0])
+        pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+        measure = contrast.measured(inputs.measures[0], aligned, None, contrast.Testing(0.05, 1000, 0))
+        found = board._root(measure, pairs)
+        return found @ found.T
+
+    complete, missing = roots(*whole), roots(*whole[:3], torn)
+    assert np.allclose(np.diag(missing), 1)
+    assert np.allclose(missing[:2, :2], complete[:2, :2]), "pairs that lack nothing"
+    # Contrasts over 200 and over 140 items: correlations are smaller by the root of 140/200 or so.
+    assert np.abs(missing - complete).max() < 0.2
+
+
+def test_a_p_that_the_resamples_cut_off_is_told() -> None:
+    sure = np.full(90, 74.0) + np.random.default_rng(1).exponential(2, 90) ** 2
+    given = make_inputs(scored(variant("best"), sure), *(scored(variant(f"s{k}"), np.full(90, 70.0)) for k in range(7)))
+    few, enough = settled(given, permutations=1000), settled(given, permutations=11200)
+    assert any("28 pairs; 7 of them stop there: set `compare.permutations: 11200`" in each for each in few.warnings)
+    assert not any("resamples" in warning for warning in enough.warnings)
+    assert [sum(c.verdict in ("better", "worse") for c in each.comparisons) for each in (few, enough)] == [0, 7]
+
+
+def test_what_a_run_could_have_seen_and_what_tips_it_are_at_the_familys_level() -> None:
+    result = settled(make_inputs(*quick_matrix(seeds=(1,))))
+    assert all("Holm over 15 pairs" in c.family for c in result.comparisons)
+    for c in result.comparisons:
+        half = (c.interval.high - c.interval.low) / 2 if c.interval else 0.0
+        error = half / stats.t.ppf(0.975, c.n_items - 1)
+        found = 1 - stats.nct.cdf(stats.t.isf(0.05 / 15 / 2, c.n_items - 1), c.n_items - 1, (c.mde or 0) / error)
+        assert found == pytest.approx(0.8, abs=1e-3)
+        assert (c.tipping_point is not None) == (c.verdict in ("better", "worse") and c.seeds_a + c.seeds_b > 0)
+
+
 def test_declared_seed_sd_speaks_of_the_recipe() -> None:
     given = noisy(100, 2)
     found = pair(settled(given, seed_sd=3.0))
@@ -293,6 +345,20 @@ def test_judge_repeats_have_their_share() -> None:
     (table,) = compare(make_inputs(*sides, measures=(JUDGE,))).variances
     assert table.judge is not None and table.judge_sd == pytest.approx(5.1, abs=0.5)
     assert "1 more judge repeat" in [bought.what for bought in table.purchases]
+
+
+def values_of(given: VariantScores) -> list[float]:
+    return [row.value for row in given.metrics["rougeL"] if isinstance(row, MetricRow)]
+
+
+def test_strengths_go_by_the_measure_that_decides() -> None:
+    given = make_inputs(*quick_matrix(items=60))
+    turned = tuple(
+        replace(each, judgments={"j": judgments(rows([100 - v for v in values_of(each)]))}) for each in given.variants
+    )
+    asked = replace(given, variants=turned, measures=(ROUGE, JUDGE), trust=(trust(False),))
+    asked = replace(asked, settings=replace(asked.settings, primary="j"))
+    assert strengths(asked) == strengths(given)
 
 
 def test_strengths_of_cells() -> None:
@@ -444,3 +510,15 @@ def test_selfcheck_tells_a_method_that_cries_wolf_from_one_that_does_not() -> No
     header, _, first, second = table([rates, guarded]).splitlines()
     assert header.count("|") == first.count("|") == second.count("|")
     assert "| – |" in second
+
+
+def test_another_measure_does_not_inherit_margin_and_seed_sd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given = make_inputs(*quick_matrix(), measures=(ROUGE, JUDGE))
+    given = replace(given, settings=replace(given.settings, primary="j", margin=0.2, seed_sd=0.1))
+    monkeypatch.setattr(finished, "load_spec", lambda _: None)
+    monkeypatch.setattr(finished, "gather", lambda *_: given)
+    run: Any = SimpleNamespace(result=None, folder=tmp_path, plan=None)
+    own, other = (finished.gathered(run, Store(tmp_path), measure).settings for measure in ("j", "rougeL"))
+    assert (own.margin, own.seed_sd) == (0.2, 0.1)
+    assert (other.primary, other.margin, other.seed_sd) == ("rougeL", None, None)
+    assert finished.gathered(run, Store(tmp_path), "rougeL", 2.0).settings.margin == 2.0
