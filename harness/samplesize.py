@@ -86,10 +86,14 @@ def spread_of(item_sd: float | None, seed_sd: float | None, pilot: Spread | None
 def sample_size(spec: MatrixSpec, resolved: Resolved, difference: float, spread: Spread) -> SampleSize:
     """Power of one pair of trained cells, two-sided at the matrix's alpha, for designs around the planned one.
 
-    Raises HarnessError for a difference that is not above 0.
+    Raises HarnessError for a difference that is not above 0, and where nothing varies.
     """
     if not difference > 0:
         raise HarnessError(f"a difference of {difference:g}", where="--difference", hint="give points, above 0")
+    if spread.item == spread.seed == spread.run == 0:
+        raise HarnessError(
+            "nothing varies, so any difference is found", where="--item-sd, --seed-sd", hint="give points, one above 0"
+        )
     cells = len({each.cell for each in variants(spec) if each.method != "none"})
     items = resolved.data.count("test")
     planned = Design(items=items, seeds=len(spec.axes.seed), repeats=1, samples=1, cells=max(cells, 2))

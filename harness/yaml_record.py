@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -39,10 +40,13 @@ def parse_record(  # noqa: PLR0913 - how one kind of file is read and spoken of
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         raw = yaml.safe_load(text)
+        json.dumps(raw, default=str, skipkeys=True)  # what holds itself (by an anchor) is a ValueError
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise SpecError([f"{where}{line}: not YAML: {getattr(e, 'problem', None) or e}"]) from e
+    except ValueError as e:  # a date that is none
+        raise SpecError([f"{where}: not YAML: {e}"]) from e
     if not isinstance(raw, dict):
         raise SpecError([f"{where}:1: {what} is a mapping with the keys {', '.join(record.model_fields)}"])
     check(root, where)

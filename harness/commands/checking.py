@@ -79,7 +79,7 @@ def check_matrix(arguments: argparse.Namespace) -> int:
     print_check(report, console)
     try:
         write_outputs(report, junit=arguments.junit, markdown=arguments.markdown, json=arguments.json)
-    except StoreError as e:
+    except (StoreError, OSError) as e:
         print(f"error: {e}", file=sys.stderr)
         return report.exit_status or UNREACHABLE
     return report.exit_status

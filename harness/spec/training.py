@@ -41,7 +41,7 @@ class TrainSpec(TrainSettings):
     @model_validator(mode="before")
     @classmethod
     def _start_from_preset(cls, raw: Any) -> Any:
-        if not isinstance(raw, dict) or raw.get("preset") not in PRESETS:
+        if not isinstance(raw, dict) or raw.get("preset") not in list(PRESETS):  # a list cannot be hashed
             return raw
         preset = PRESETS[raw["preset"]]
         merged = preset | raw

@@ -74,6 +74,7 @@ DISK_HINTS = {
     errno.EROFS: ("the file system is read-only", "give another --store"),
     errno.EACCES: ("no permission to write here", "give another --store"),
     errno.ENOTDIR: ("not a folder", "give another --store"),
+    errno.EISDIR: ("a folder stands where a file is needed", "give another path"),
     errno.EEXIST: ("a file stands where a folder is needed", "give another --store"),
 }
 

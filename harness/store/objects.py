@@ -17,7 +17,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -53,7 +53,9 @@ class MatrixRun:
 
 @dataclass(frozen=True, slots=True)
 class ObjectSummary:
-    """One line of `harness store ls`. `state`: sealed, in progress (a process holds its lock) or unfinished."""
+    """One line of `harness store ls`. `state`: sealed, in progress (a process holds its lock), unfinished or
+    damaged (its seal cannot be read).
+    """
 
     key: StageKey
     state: str
@@ -240,9 +242,14 @@ class Store:
         summaries = []
         for folder in sorted(self.root.glob("objects/*/*/")):
             stage: Any = folder.parent.name
+            if stage not in get_args(StageName):
+                continue  # nothing of ours
             key = StageKey(stage=stage, digest=folder.name)
-            seal = self.sealed(key)
-            state = "sealed" if seal else ("in progress" if is_locked(folder) else "unfinished")
+            try:
+                seal = self.sealed(key)
+                state = "sealed" if seal else ("in progress" if is_locked(folder) else "unfinished")
+            except StoreError:
+                seal, state = None, "damaged"
             size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
             summaries.append(ObjectSummary(key, state, size, seal.rows if seal else None))
         return summaries
@@ -252,6 +259,8 @@ class Store:
         for summary in self.ls():
             if summary.state == "sealed":
                 yield summary.key, self._damage(summary.key)
+            elif summary.state == "damaged":
+                yield summary.key, ["seal.json cannot be read; delete the object's folder, and it will be made again"]
 
     def _damage(self, key: StageKey) -> list[str]:
         folder, seal = self.folder(key), self.sealed(key)

@@ -85,6 +85,18 @@ def test_broken_yaml_names_the_line() -> None:
     assert problems("name: x\naxes: [1\n")[0].startswith("m.yaml:3: not YAML")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: 2026-13-45\n", "month must be in 1..12"),
+        ("name: a\ndata: &x [*x]\n", "Circular reference"),
+        ("name: a\ndata: d.json\ntrain: {preset: [x]}\n", "preset"),
+    ],
+)
+def test_what_yaml_itself_trips_over_is_a_problem_of_the_file(text: str, said: str) -> None:
+    assert said in "\n".join(problems(text))
+
+
 def test_not_a_mapping() -> None:
     assert "is a mapping" in problems("- a\n")[0]
 

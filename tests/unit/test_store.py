@@ -17,7 +17,7 @@ from harness.records.inputs import DataInput, SourceInput
 from harness.records.plan import Plan, PlannedStage
 from harness.records.rows import Generation, LossRow
 from harness.records.settings import SplitSettings
-from harness.store import Store, planned, write_atomically
+from harness.store import Store, planned, translated_disk_errors, write_atomically
 
 
 def stage(seed: str = "a") -> PlannedStage:
@@ -96,6 +96,17 @@ def test_verify_finds_damage(tmp_path: Path, damage: str) -> None:
     assert problems
 
 
+def test_a_damaged_seal_is_reported_with_the_others_and_a_strange_folder_passed_over(tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    for seed in ("a", "b"):
+        with store.making(stage(seed)) as writer:
+            writer.finish()
+    (store.folder(stage().key) / "seal.json").write_text("{")
+    (store.root / "objects/strange/folder").mkdir(parents=True)
+    assert sorted(len(problems) for _, problems in store.verify()) == [0, 1]
+    assert sorted(item.state for item in store.ls()) == ["damaged", "sealed"]
+
+
 def test_garbage_is_what_no_matrix_refers_to(tmp_path: Path) -> None:
     store = Store(tmp_path / "runs")
     with store.making(stage()) as writer:
@@ -172,6 +183,11 @@ def test_really_full_disk(tmp_path: Path) -> None:
     """/dev/full answers every write as a full disk does."""
     with pytest.raises(StoreError, match="the disk is full"), store_module.translated_disk_errors(tmp_path):
         Path("/dev/full").write_text("x")
+
+
+def test_a_folder_in_a_files_place_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="a folder stands where a file is needed"), translated_disk_errors(tmp_path):
+        tmp_path.write_text("")
 
 
 def test_store_path_that_is_a_file(tmp_path: Path) -> None:
