@@ -71,7 +71,7 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
 
     A variant whose training breaks off stands in the result as failed, and the others go on. Any other error of a stage
     (a server that hangs up, a prompt without room) is raised, and nothing compared, once all is made that does not
-    depend on it; a service that failed is not asked again.
+    depend on it; a service that failed is not asked again. What the data or their audit forbids is raised at once.
     """
     folder = store.write_matrix(plan, matrix_yaml)
     made: Counter[str] = Counter()
@@ -110,13 +110,12 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
             lost.add(stage.key.digest)
             watcher.say(f"{label} failed: {e}")
             status = "failed"
-        except (StoreError, MissingExtra, BudgetSpent):
-            raise
         except HarnessError as e:
+            if ends_the_run(e, stage.key, plan):
+                raise
             errors.append(e)
             lost.add(stage.key.digest)
-            if service is not None:
-                down.add(service)
+            down |= {service} if service else set()
             watcher.say(f"{label}: {e}")
             status = "unfinished"
         store.log(plan.matrix, label, stage.key, status)
@@ -175,6 +174,11 @@ def keys_of(each: VariantPlan) -> list[StageKey]:
     own = [each.generate, *each.scores.values(), *each.asks.values(), *each.judgments.values()]
     own += [*([each.sampled] if each.sampled else []), *each.sampled_scores.values()]
     return [each.train, *own] if each.train else own
+
+
+def ends_the_run(error: HarnessError, key: StageKey, plan: Plan) -> bool:
+    """Whether going on with other stages would be in vain, or against what the data's audit says."""
+    return isinstance(error, StoreError | MissingExtra | BudgetSpent) or key in (plan.data, plan.audit)
 
 
 def reads(value: Any) -> Iterator[str]:
