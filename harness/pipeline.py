@@ -94,7 +94,7 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
     )
     for stage in missing(plan, store):
         service = getattr(stage.input, "model_identity", None)
-        if service in down or not lost.isdisjoint(reads(stage.input.model_dump())):
+        if service in down or (lost and not lost.isdisjoint(reads(stage.input.model_dump()))):
             lost.add(stage.key.digest)
             continue
         bar = BAR_OF[stage.key.stage]
@@ -113,7 +113,7 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
         except HarnessError as e:
             if ends_the_run(e, stage.key, plan):
                 raise
-            errors.append(e)
+            errors.append(without_frames(e))
             lost.add(stage.key.digest)
             down |= {service} if service else set()
             watcher.say(f"{label}: {e}")
@@ -179,6 +179,12 @@ def keys_of(each: VariantPlan) -> list[StageKey]:
 def ends_the_run(error: HarnessError, key: StageKey, plan: Plan) -> bool:
     """Whether going on with other stages would be in vain, or against what the data's audit says."""
     return isinstance(error, StoreError | MissingExtra | BudgetSpent) or key in (plan.data, plan.audit)
+
+
+def without_frames(error: HarnessError) -> HarnessError:
+    """The error alone: the frames that it came through may hold a whole model, and work goes on."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def reads(value: Any) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -17,14 +17,16 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 @contextmanager
-def running_out_is(told: HarnessError) -> Iterator[None]:
-    """Within the context, memory that runs out is this error. Raises `told`."""
+def running_out_is(told: Callable[[], HarnessError]) -> Iterator[None]:
+    """Within the context, memory that runs out is the error that `told` makes. A new one each time: an error holds the
+    frames that it went through, and what was in them.
+    """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise told from error
+        raise told() from error
 
 
 def release() -> None:

@@ -102,9 +102,9 @@ def installed() -> frozenset[Kernel]:
     """Kernels that this Python has: the package flash-attn, and PyTorch's own from 2.11 on."""
     there: set[Kernel] = set()
     with suppress(ImportError):  # a folder of that name may hold other versions' modules only, or a broken build
-        from flash_attn import flash_attn_varlen_func
+        from flash_attn import flash_attn_varlen_func  # noqa: F401
 
-        there.update({"flash-attn"} if callable(flash_attn_varlen_func) else ())
+        there.add("flash-attn")
     if find_spec("torch.nn.attention.varlen") is not None:
         from torch.nn.attention.varlen import varlen_attn
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ OnStep = Callable[[LossRow, int], None]
 """Called after each optimizer step with its row and the total number of steps."""
 
 
-NO_ROOM = TrainingFailed(
+NO_ROOM = partial(
+    TrainingFailed,
     "out of memory beside the training steps: the model, its optimizer state or a validation pass does not fit",
     hint="use a smaller model, method lora or qlora, or more devices with train.sharding: fsdp",
 )

@@ -72,9 +72,9 @@ def keep_store(arguments: argparse.Namespace) -> int:
             print(f"{damaged} damaged" if damaged else "every sealed object is sound")
             return 2 if damaged else 0
         case _:
-            bytes_ = []
+            sizes = []
             for item in store.garbage() if arguments.dry_run else store.collect():
                 print(f"{'would remove' if arguments.dry_run else 'removed'} {item.key.stage} {item.key.digest[:12]}")
-                bytes_.append(item.bytes)
-            print(f"{len(bytes_)} objects, {sum(bytes_) / 1e6:.1f} MB")
+                sizes.append(item.bytes)
+            print(f"{len(sizes)} objects, {sum(sizes) / 1e6:.1f} MB")
             return 0

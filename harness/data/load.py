@@ -14,6 +14,7 @@ from harness.data.source import Source
 from harness.records.data import Example, SplitName
 from harness.records.settings import FieldMap
 
+NUMBER = int | float
 UNKNOWN = Shape(ALPACA)
 """What the rows before the first of a known shape are told that they lack."""
 
@@ -56,7 +57,7 @@ def read(sources: Sequence[Source], fields: FieldMap, by: str | None = None) -> 
             except BadRow as e:
                 yield Rejected(f"{source.name}:{where}: {e}")
             else:
-                yield Row(source.input.part, index, found, key, any(isinstance(v, int | float) for v in raw.values()))
+                yield Row(source.input.part, index, found, key, any(isinstance(v, NUMBER) for v in raw.values()))
 
 
 def split_key(row: dict[str, Any], by: str) -> str:

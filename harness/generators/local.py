@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ from trainers.models import LoadedModel
 from trainers.packing import padding_free
 from trainers.precision import autocast, device, resolve
 
-NO_ROOM = ModelError(
+NO_ROOM = partial(
+    ModelError,
     "out of memory while answering",
     hint="lower generate.batch_size (memory grows with it) or generate.max_new_tokens, or take a smaller model",
 )

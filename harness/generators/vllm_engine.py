@@ -93,11 +93,9 @@ class VllmEngine:
                 yield [generation(style, left[row.number], row, ends) for row in rows]
 
     def close(self) -> None:
-        """Give the GPU's memory back."""
-        if self._open is None:
-            return
-        self._open = None
-        release()  # the engine's processes end with the last reference to it
+        """Give the GPU's memory back: the engine's, and what a training before it has left."""
+        self._open = None  # the engine's processes end with the last reference to it
+        release()
 
     def _answer(  # noqa: PLR0913 - one call of the engine
         self, wanted: Wanted, adapter: Path | None, tasks: Sequence[Task], settings: GenerateSettings,
@@ -129,7 +127,6 @@ class VllmEngine:
     def _llm(self, wanted: Wanted) -> Any:
         if self._open is None or not wanted.served_by(self._open[0]):
             self.close()
-            release()  # what a training has left: the engine wants nearly the whole GPU
             self._open = wanted, _opened(wanted)
         return self._open[1]
 
