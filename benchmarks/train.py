@@ -1,9 +1,9 @@
 """Training speed on the CPU: our loop against TRL, the transformers Trainer and a plain padded loop, in one run.
 
 Every contestant trains SmolLM2-135M on the same examples in the same steps (batch 8, AdamW, lr 5e-5, weight decay 0.1,
-linear decay, clipping at 1), each in a process of its own, in turns. First a qualifying round on the first piece of
-work finds TRL's and the Trainer's best configuration for this machine; then the rounds count. The last line is JSON:
-`ratio` is TRL's best median step ÷ ours.
+linear decay; no clipping, as in the book's loop, or --clip-norm), each in a process of its own, in turns. First a
+qualifying round on the first piece of work finds TRL's and the Trainer's best configuration for this machine; then the
+rounds count. The last line is JSON: `ratio` is TRL's best median step ÷ ours.
 
     python benchmarks/train.py --data instruction-data.json
 """
@@ -46,6 +46,7 @@ def main() -> None:
     if not arguments.data.is_file():
         sys.exit(f"{arguments.data} is not there; give the book's instruction-data.json with --data")
     with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "clip.json").write_text(json.dumps(arguments.clip_norm))
         prepare(arguments.work[0], arguments.data, Path(folder))
         contestants = qualified(arguments.qualify, Path(folder))
         summary = [measure(work, contestants, arguments, Path(folder)) for work in arguments.work]
@@ -54,6 +55,7 @@ def main() -> None:
         json.dumps(
             {
                 "name": "train",
+                "clip_norm": arguments.clip_norm,
                 "ratio": first["ratio"],
                 "peak_fraction": first["peak_fraction"],
                 "memory_ratio": first["memory_ratio"],
@@ -75,6 +77,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=10, help="optimizer steps a turn")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--qualify", type=int, default=5, help="steps of the qualifying round")
+    parser.add_argument("--clip-norm", type=float, metavar="NORM", help="clip gradients (default: no)")
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -203,7 +206,10 @@ def prepare(work: str, data: Path, folder: Path) -> dict[str, Any]:
 def contest(name: str, folder: Path, steps: int) -> dict[str, Any]:
     """Run one contestant for `steps` steps; seconds and loss of each, and the process's peak memory."""
     started = time.perf_counter()
-    import torch
+    from harness.imports import many_modules
+
+    with many_modules():
+        import torch
 
     torch.set_num_threads(os.cpu_count() or 1)
     if name == "matmul peak":
@@ -236,15 +242,18 @@ def matmul_peak() -> float:
 
 def ours(folder: Path, steps: int, how: list[str]) -> dict[str, Any]:
     """`trainers.sft.fit`, as `harness run` calls it."""
+    from harness.imports import many_modules
+    from harness.records.settings import TrainSettings
+
+    with many_modules():
+        from trainers.sft import fit
     import torch
 
-    from harness.records.settings import TrainSettings
     from trainers.masking import EncodedRow
     from trainers.models import load
     from trainers.packing import flatten
     from trainers.rows import NamedRow, TrainingRows
     from trainers.schedules import batch_at
-    from trainers.sft import fit
 
     base = load(folder / "model", dtype=torch.float32)
     listing = json.loads((folder / "rows.json").read_text())
@@ -253,7 +262,12 @@ def ours(folder: Path, steps: int, how: list[str]) -> dict[str, Any]:
         for r in listing
     ]
     settings = TrainSettings(
-        epochs=EPOCHS, batch_size=BATCH, lr=LR, weight_decay=WEIGHT_DECAY, precision=how[0] if how else "auto"
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        lr=LR,
+        weight_decay=WEIGHT_DECAY,
+        precision=how[0] if how else "auto",
+        clip_norm=clip_norm(folder),
     )
     order = [index for step in range(len(rows) // BATCH) for index in batch_at(step, settings, len(rows), seed=1)]
     placed: list[NamedRow | None] = [None] * len(rows)
@@ -353,7 +367,7 @@ def plain(folder: Path, steps: int, how: list[str]) -> dict[str, Any]:
     optimizer = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}], lr=LR
     )
-    total = EPOCHS * len(listing) // BATCH
+    total, limit = EPOCHS * len(listing) // BATCH, clip_norm(folder)
     clock = Clock(steps)
     clock.start()
     for number, batch in enumerate(batches(listing)[:steps]):
@@ -364,7 +378,8 @@ def plain(folder: Path, steps: int, how: list[str]) -> dict[str, Any]:
         loss = model(input_ids=ids, attention_mask=seen, labels=labels).loss
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        if limit is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
         for group in optimizer.param_groups:
             group["lr"] = LR * (1 - number / total)
         optimizer.step()
@@ -386,7 +401,7 @@ def training_arguments(folder: Path, how: list[str]) -> dict[str, Any]:
         "learning_rate": LR,
         "weight_decay": WEIGHT_DECAY,
         "lr_scheduler_type": "linear",
-        "max_grad_norm": 1.0,
+        "max_grad_norm": clip_norm(folder) or 0.0,  # 0: no clipping
         "optim": "adamw_torch_fused",
         "gradient_checkpointing": False,
         "train_sampling_strategy": "sequential",
@@ -396,6 +411,12 @@ def training_arguments(folder: Path, how: list[str]) -> dict[str, Any]:
         "disable_tqdm": True,
         "dataloader_pin_memory": False,
     }
+
+
+def clip_norm(folder: Path) -> float | None:
+    """The norm at which all contestants clip; None: they do not."""
+    found: float | None = json.loads((folder / "clip.json").read_text())
+    return found
 
 
 def loaded(folder: Path) -> Any:

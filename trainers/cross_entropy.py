@@ -21,6 +21,9 @@ from torch.utils.checkpoint import checkpoint
 LOGITS_BYTES = 256 * 2**20
 """Most memory that logits may take at once in float32; their gradients and exponentials come on top."""
 
+PART_BYTES = 8 * 2**20
+"""Most memory for what the loss needs beside the logits."""
+
 LIGER = (0, 8, 5)
 """The first liger-kernel whose gradients are right where each token has a weight of its own."""
 
@@ -133,18 +136,26 @@ class _WeightedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, rows: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
-        highest = logits.amax(dim=-1, keepdim=True).float()
-        shifted = logits.float() - highest  # (U, V); small where it matters: nothing large is subtracted later
-        log_sums = shifted.exp().sum(dim=-1).log()  # (U,)
-        ctx.save_for_backward(shifted, log_sums, rows, tokens, weights)
-        ctx.dtype = logits.dtype
-        return torch.dot(log_sums[rows] - shifted[rows, tokens], weights)
+        highest = logits.amax(dim=-1, keepdim=True).float()  # subtracted first: what is small then keeps its digits
+        log_sums = torch.cat([_shifted(*part).exp_().sum(dim=-1) for part in _parts(logits, highest)]).log()  # (U,)
+        ctx.save_for_backward(logits, highest, log_sums, rows, tokens, weights)
+        return torch.dot(log_sums[rows] - (logits[rows, tokens].float() - highest[rows, 0]), weights)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        shifted, log_sums, rows, tokens, weights = ctx.saved_tensors
+        logits, highest, log_sums, rows, tokens, weights = ctx.saved_tensors
         scaled = weights * gradients[0]
         of_row = torch.zeros_like(log_sums).index_add_(0, rows, scaled)
-        found = (shifted - log_sums[:, None]).exp_().mul_(of_row[:, None])
+        found = _shifted(logits, highest).sub_(log_sums[:, None]).exp_().mul_(of_row[:, None])
         found[rows, tokens] -= scaled
-        return found.to(ctx.dtype), None, None, None
+        return found.to(logits.dtype), None, None, None
+
+
+def _shifted(logits: Tensor, highest: Tensor) -> Tensor:
+    return logits.float() - highest
+
+
+def _parts(logits: Tensor, highest: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """A few rows at a time, so that what is made of them is small beside the logits."""
+    size = max(1, PART_BYTES // (4 * logits.shape[-1]))
+    return zip(logits.split(size), highest.split(size), strict=True)

@@ -26,6 +26,7 @@ from harness.records.settings import TrainSettings
 from trainers.checkpoints import Checkpoints, Progress, save_final
 from trainers.compiling import compiled_layers
 from trainers.distributed import rank, said_by_first, sum_over_all, turns, wait_for_all
+from trainers.gradient_release import can_release, gradient_release
 from trainers.ledger import Meter, metered, training_flops
 from trainers.mask_preview import preview_of, write_preview
 from trainers.memory import running_out_is
@@ -166,16 +167,18 @@ def fit(
     for row in progress.losses:
         on_step(row, total)
     by_autograd = is_sharded(model) or settings.compile  # standing buffers know neither split nor traced weights
+    released = can_release(settings, precision)
     losses, started = list(progress.losses), time.monotonic() - progress.seconds
     with (
         padding_free(model),
         recomputing(model, settings.gradient_checkpointing),
         compiled_layers(model, settings.compile),
-        nullcontext(StandingGradients()) if by_autograd else standing_gradients(model) as standing,
+        nullcontext(StandingGradients()) if by_autograd else standing_gradients(model, released=released) as standing,
+        gradient_release(optimizer, standing, released) as release,
         torch.random.fork_rng([model.device] if model.device.type == "cuda" else []),
     ):
         micro = settings.micro_batch_size or settings.batch_size
-        stepper = Stepper(model, optimizer, standing, settings, precision, micro)
+        stepper = Stepper(model, optimizer, standing, release, settings, precision, micro)
         for step in range(progress.steps, total):
             if _stalled(losses, settings):
                 break

@@ -4,6 +4,9 @@ Autograd makes each weight gradient anew, zero-fills one of the size of the voca
 that of a tied output layer: in a step of a few hundred tokens this moves more memory than the mathematics. Here linear
 layers and embeddings write their weight gradients straight into a buffer, overwriting it the first time in a step and
 adding after that; under autocast they keep low-precision weights until these change. The values are autograd's.
+
+Where gradients are released during the backward pass (trainers.gradient_release), only the matrices that collect one
+from several places have a buffer.
 """
 
 from __future__ import annotations
@@ -23,17 +26,20 @@ from torch.nn import functional
 class Slot:
     """Where one matrix's gradient is collected, and its copy in autocast's dtype.
 
-    `fresh`: nothing of this step is in the gradient yet; `stale`: the weight may have changed since it was copied.
+    `gradient`: None where autograd keeps it; `fresh`: nothing of this step is in it yet; `stale`: the weight may have
+    changed since it was copied.
     """
 
     weight: nn.Parameter
-    gradient: Tensor
+    gradient: Tensor | None
     fresh: bool = True
     low: Tensor | None = None
     stale: bool = True
 
-    def add_product(self, left: Tensor, right: Tensor) -> None:
-        """Add the matrix product left @ right to the gradient."""
+    def add_product(self, left: Tensor, right: Tensor) -> Tensor | None:
+        """Add the matrix product left @ right to the gradient, or give it, for autograd to keep."""
+        if self.gradient is None:
+            return (left @ right).to(self.weight.dtype)
         if left.dtype == self.gradient.dtype:
             if self.fresh:
                 torch.mm(left, right, out=self.gradient)
@@ -44,13 +50,25 @@ class Slot:
         else:
             self.gradient.add_(left @ right)
         self.fresh = False
+        return None
 
     def add_rows(self, index: Tensor, rows: Tensor) -> None:
         """Add `rows[i]` to row `index[i]` of the gradient; equal indices add up."""
+        assert self.gradient is not None  # noqa: S101 - an embedding's always stands
         if self.fresh:
             self.gradient.zero_()
         self.gradient.index_add_(0, index, rows.to(self.gradient.dtype))
         self.fresh = False
+
+    def add_autograds(self) -> None:
+        """Add what autograd brought (a matrix used beside its layer's forward, as in a norm of weights)."""
+        if self.gradient is None or self.weight.grad is None or self.weight.grad is self.gradient:
+            return
+        if self.fresh:
+            self.gradient.copy_(self.weight.grad)
+        else:
+            self.gradient.add_(self.weight.grad)
+        self.weight.grad, self.fresh = None, False
 
     def weight_as(self, dtype: torch.dtype) -> Tensor:
         """The weight in `dtype`, cast once a step."""
@@ -80,23 +98,21 @@ class StandingGradients:
     def hand_over(self) -> None:
         """After the last backward pass of a step: gradients become `parameter.grad`; an unused matrix has none.
 
-        What autograd brought (a matrix used beside its layer's forward, as in a norm of weights) is added. What follows
-        changes the weights, and a validation may see them before the next step begins.
+        What follows changes the weights, and a validation may see them before the next step begins.
         """
         for parameter, slot in self.slots.items():
             slot.stale = True
-            if slot.fresh:
-                continue
-            if parameter.grad is not None:
-                slot.gradient.add_(parameter.grad)
-            parameter.grad = slot.gradient
+            slot.add_autograds()
+            if slot.gradient is not None and not slot.fresh:
+                parameter.grad = slot.gradient
 
 
 @contextmanager
-def standing_gradients(model: nn.Module) -> Iterator[StandingGradients]:
+def standing_gradients(model: nn.Module, *, released: bool = False) -> Iterator[StandingGradients]:
     """Within the context the model's learning linear layers and embeddings collect gradients in slots.
 
     Layers of a subclass (quantised, scaled, an adapter's) are left to autograd, with every matrix that they share.
+    `released`: a matrix of one linear layer gets no buffer, since its gradient is used up at once.
     """
     standing = StandingGradients()
     users: dict[nn.Parameter, list[nn.Module]] = defaultdict(list)
@@ -107,7 +123,9 @@ def standing_gradients(model: nn.Module) -> Iterator[StandingGradients]:
     try:
         for parameter, modules in users.items():
             if parameter.requires_grad and parameter.ndim == 2 and all(map(_is_plain, modules)):
-                slot = standing.slots[parameter] = Slot(parameter, torch.zeros_like(parameter, requires_grad=False))
+                alone = released and len(modules) == 1 and isinstance(modules[0], nn.Linear)
+                buffer = None if alone else torch.zeros_like(parameter, requires_grad=False)
+                slot = standing.slots[parameter] = Slot(parameter, buffer)
                 for module in modules:
                     module.forward = _forward(module, slot)
                 patched += modules
@@ -141,12 +159,12 @@ class _Linear(torch.autograd.Function):
         return functional.linear(x, used, None if bias is None else bias.to(dtype))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         x, used = ctx.saved_tensors
         dy = gradients[0].reshape(-1, gradients[0].shape[-1])
-        ctx.slot.add_product(dy.t(), x.reshape(-1, x.shape[-1]))
+        dw = ctx.slot.add_product(dy.t(), x.reshape(-1, x.shape[-1]))
         dx = (dy @ used).view(x.shape) if ctx.needs_input_grad[0] else None
-        return dx, None, dy.sum(0) if ctx.has_bias else None, None
+        return dx, dw, dy.sum(0) if ctx.has_bias else None, None
 
 
 class _Embedding(torch.autograd.Function):

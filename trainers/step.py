@@ -15,6 +15,7 @@ from harness.records.rows import LossRow
 from harness.records.settings import OptimizerName, TrainSettings
 from trainers.distributed import rank, sum_gradients, sum_over_all, turns, world
 from trainers.eight_bit import eight_bit_adamw
+from trainers.gradient_release import GradientRelease
 from trainers.masking import EncodedRow
 from trainers.memory import is_out_of_memory
 from trainers.methods import trained_parameters
@@ -37,6 +38,7 @@ class Stepper:
     model: Any
     optimizer: torch.optim.Optimizer
     standing: StandingGradients
+    release: GradientRelease | None
     settings: TrainSettings
     precision: Precision
     micro_batch_size: int
@@ -47,18 +49,28 @@ class Stepper:
 
         Raises TrainingFailed when loss or gradient is not finite, or when a single example does not fit in memory.
         """
-        loss = sum_over_all(self._gradients(batch, step, seed), self.model.device)
-        limit = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        sum_gradients(parameters)
-        grad_norm = whole(torch.nn.utils.clip_grad_norm_(parameters, limit)).item()
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            raise _not_finite(loss, grad_norm, step, batch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        loss = sum_over_all(self._gradients(batch, step, seed), self.model.device)
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        sum_gradients(parameters)
+        norm = self._norm(parameters)
+        grad_norm = whole(norm).item()
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            raise _not_finite(loss, grad_norm, step, batch)
+        if self.settings.clip_norm is not None and grad_norm > self.settings.clip_norm:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip_norm, norm)
         self.optimizer.step()
         loss_tokens = sum(named.row.loss_tokens for named in batch)
         return LossRow(step=step + 1, loss=loss, loss_tokens=loss_tokens, lr=lr, grad_norm=grad_norm)
+
+    def _norm(self, parameters: Sequence[torch.nn.Parameter]) -> torch.Tensor:
+        """Of the whole gradient: what is there, and what was released."""
+        there = {parameter: parameter.grad for parameter in parameters if parameter.grad is not None}
+        if self.release is None or not self.release.norms:
+            return torch.nn.utils.get_total_norm(there.values())
+        norms = self.release.norms | {p: torch.linalg.vector_norm(gradient) for p, gradient in there.items()}
+        return torch.linalg.vector_norm(torch.stack([norms[p] for p in parameters if p in norms]))
 
     def _gradients(self, batch: Sequence[NamedRow], step: int, seed: int) -> float:
         """Loss of the batch, its gradients in place."""
@@ -71,6 +83,8 @@ class Stepper:
                     raise
                 if self.micro_batch_size == 1:
                     raise _too_large(step, batch) from error
+                if self.release is not None and self.release.updated:  # some weights have learned from this step
+                    raise _too_many(step, min(self.micro_batch_size, len(batch))) from error
                 if is_sharded(self.model):  # the other processes wait within this very pass
                     raise _too_many(step, min(self.micro_batch_size, math.ceil(len(batch) / world()))) from error
             self.micro_batch_size = max(1, min(self.micro_batch_size, len(batch)) // 2)
@@ -79,12 +93,15 @@ class Stepper:
     def _forward_and_backward(self, batch: Sequence[NamedRow]) -> float:
         self.model.train()
         self.standing.begin_step(self.model.parameters())
+        if self.release is not None:
+            self.release.begin_step(active=len(batch) <= self.micro_batch_size)
         weight = sum(sum(named.row.weights) for named in batch)
         loss = 0.0
         for turn in turns(batch, self.micro_batch_size, together=is_sharded(self.model)):
             part = self._loss([named.row for named in turn.rows]) / weight * turn.counts
-            torch.autograd.backward(part)
             loss += part.item()
+            if self.release is None or math.isfinite(loss):  # nothing may learn from a loss that is none
+                torch.autograd.backward(part)
         self.standing.hand_over()
         return loss
 
@@ -135,8 +152,8 @@ def _too_large(step: int, batch: Sequence[NamedRow]) -> TrainingFailed:
 def _too_many(step: int, at_once: int) -> TrainingFailed:
     return TrainingFailed(
         f"step {step + 1}: out of memory with {at_once} examples a forward pass in each process",
-        hint=f"say train.micro_batch_size: {max(1, at_once // 2)}, which a sharded training cannot choose by itself; or"
-        " train.gradient_checkpointing: true, or more devices",
+        hint=f"say train.micro_batch_size: {max(1, at_once // 2)}, which cannot be chosen by itself in the middle of a"
+        " pass; or train.gradient_checkpointing: true, or more devices",
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+from harness.imports import many_modules
 from harness.loss_curve import loss_curve
 from harness.records.base import digest
 from harness.records.inputs import (
@@ -63,7 +64,8 @@ def train(
     trusted = workshop.trusts_code(given.base)
     tokens = workshop.store.tokens(StageKey(stage="tokens", digest=digest(tokens_of(given))))
     if workshop.launch.alone:
-        from trainers.sft import train_variant
+        with many_modules():
+            from trainers.sft import train_variant
 
         return train_variant(
             given, base, tokens, style, writer.weights, writer.scratch, on_step, trust_remote_code=trusted

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from harness.data.folds import in_fold
+from harness.imports import many_modules
 from harness.prompts import PromptStyle
 from harness.records.base import digest
 from harness.records.data import Example, SplitExample, SplitName
@@ -117,8 +118,9 @@ class Workshop:
 
     def generator(self, engine: Literal["transformers", "vllm"]) -> Callable[..., Iterator[list[Generation]]]:
         """What answers for local weights: `generate_variant` of the engine that is asked for."""
-        from harness.generators.local import generate_variant
-        from harness.generators.vllm_engine import VllmEngine
+        with many_modules():
+            from harness.generators.local import generate_variant
+            from harness.generators.vllm_engine import VllmEngine
 
         if engine == "transformers":
             return generate_variant
