@@ -158,4 +158,4 @@ def _shifted(logits: Tensor, highest: Tensor) -> Tensor:
 def _parts(logits: Tensor, highest: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """A few rows at a time, so that what is made of them is small beside the logits."""
     size = max(1, PART_BYTES // (4 * logits.shape[-1]))
-    return zip(logits.split(size), highest.split(size), strict=True)
+    return zip(torch.split(logits, size), torch.split(highest, size), strict=True)

@@ -19,9 +19,9 @@ from trainers.distributed import world
 from trainers.precision import Precision
 from trainers.standing import StandingGradients
 
-AT_ONCE_BYTES = 16 * 2**20
+AT_ONCE_BYTES = 64 * 2**20
 """Gradients that are used together: as many as a processor's cache holds, or a part of a large model's."""
-PARTS = 16
+PARTS = 64
 
 
 def can_release(settings: TrainSettings, precision: Precision) -> bool:

@@ -70,7 +70,8 @@ class Stepper:
         if self.release is None or not self.release.norms:
             return torch.nn.utils.get_total_norm(there.values())
         norms = self.release.norms | {p: torch.linalg.vector_norm(gradient) for p, gradient in there.items()}
-        return torch.linalg.vector_norm(torch.stack([norms[p] for p in parameters if p in norms]))
+        total: torch.Tensor = torch.linalg.vector_norm(torch.stack([norms[p] for p in parameters if p in norms]))
+        return total
 
     def _gradients(self, batch: Sequence[NamedRow], step: int, seed: int) -> float:
         """Loss of the batch, its gradients in place."""
