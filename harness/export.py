@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from harness.errors import HarnessError, ModelError
 from harness.gguf import file_sha256, locate_gguf
+from harness.gguf_converter import convert_folder, find_converter
 from harness.preview import chosen
 from harness.prompts import PromptStyle, frozen_style
 from harness.prompts.modelfile import modelfile
@@ -35,13 +36,15 @@ def export(  # noqa: PLR0913 - what is exported, whereto, and how
     form: Form = "merged",
     gguf: Any = None,
     base_file: Path | None = None,
+    converter: Path | None = None,
 ) -> list[Path]:
     """Write the variant into `folder` (new or empty); gives the files written. `gguf`: trainers.gguf_file.WeightType.
 
+    A GGUF file is made from the base's own (`base_file`, or the one trained from), else by llama.cpp's `converter`.
     Raises HarnessError for a folder that holds something, StoreError or ModelError for weights that are not there.
     """
     from reports.model_card import model_card
-    from trainers.export import GGUF_FILE, export_adapter, export_gguf, export_merged
+    from trainers.export import GGUF_FILE, export_adapter, export_gguf, export_merged, merged_folder
 
     if folder.exists() and any(folder.iterdir()):
         raise HarnessError("is not empty", where=str(folder), hint="name a new folder: nothing is overwritten")
@@ -52,11 +55,16 @@ def export(  # noqa: PLR0913 - what is exported, whereto, and how
     weights, base = store.weights(variant.train), store.weights(variant.base)
     style = _style(weights)
     stage = _base_input(run, variant.base)
-    original = (base_file or _base_file(variant.variant.model, stage)) if gguf else None
+    original = (base_file or _base_file(variant.variant.model, stage)) if gguf and not converter else None
+    convert = find_converter(converter) if gguf and original is None else None
     write = export_adapter if form == "adapter" else export_merged
     write(folder, weights, base, style, trust_remote_code=stage.trust_remote_code)
     if original is not None:
         export_gguf(folder, weights, base, original, style, f"{run.name} {variant.variant.name}", gguf)
+    if convert is not None:
+        with merged_folder(folder, weights, base, style, trust_remote_code=stage.trust_remote_code) as merged:
+            convert_folder(convert, merged, folder / GGUF_FILE, gguf)
+    if gguf:
         (folder / "Modelfile").write_text(modelfile(style, GGUF_FILE), encoding="utf-8")
     (folder / "README.md").write_text(model_card(run, variant, store.sealed(variant.train)), encoding="utf-8")
     return sorted(path for path in folder.rglob("*") if path.is_file())
@@ -73,14 +81,10 @@ def _base_input(run: MatrixRun, key: StageKey) -> BaseInput:
     return next(stage.input for stage in run.plan.stages if stage.key == key and isinstance(stage.input, BaseInput))
 
 
-def _base_file(model: str, stage: BaseInput) -> Path:
-    """The GGUF file that the base was read from. Raises ModelError where there was none, or it is another by now."""
+def _base_file(model: str, stage: BaseInput) -> Path | None:
+    """The GGUF file that the base was read from, if it was one. Raises ModelError where it is another by now."""
     if stage.kind != "gguf":
-        raise ModelError(
-            f"the base {model!r} was no GGUF file, whose tokenizer could be taken over",
-            hint="name the base's GGUF file with --base-gguf, or convert the folder with llama.cpp's"
-            " convert_hf_to_gguf.py",
-        )
+        return None
     path = locate_gguf(model)
     if file_sha256(path) != stage.identity:
         raise ModelError(

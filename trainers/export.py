@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,19 @@ def export_adapter(
         shutil.copyfile(weights / name, folder / name)
     tokenizer, _ = load_tokenizer(base, trust_remote_code=trust_remote_code)
     _save_tokenizer(tokenizer, style, folder)
+
+
+@contextmanager
+def merged_folder(
+    folder: Path, weights: Path, base: Path, style: PromptStyle, *, trust_remote_code: bool = False
+) -> Iterator[Path]:
+    """The exported folder if it holds merged weights, else one that does, for as long as the context lasts."""
+    if not (folder / "adapter_config.json").is_file():
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        export_merged(Path(temporary), weights, base, style, trust_remote_code=trust_remote_code)
+        yield Path(temporary)
 
 
 def export_gguf(  # noqa: PLR0913 - what a file is made of

@@ -151,7 +151,7 @@ def _layout(base: Array, stored: Array, heads: tuple[int, ...], name: str) -> tu
             return layout, n_heads
     raise ModelError(
         f"{name} does not hold the base's weights in a known layout",
-        hint="export without --gguf and convert the folder with llama.cpp's convert_hf_to_gguf.py",
+        hint="name llama.cpp's convert_hf_to_gguf.py with --converter",
     )
 
 

@@ -35,7 +35,7 @@ from trainers.models import LoadedModel, load
 from trainers.packing import padding_free, weighted_loss
 from trainers.precision import Precision, autocast, device, resolve
 from trainers.quantised import load_quantised, n_weights
-from trainers.recompute import lean_gates, recomputing
+from trainers.recompute import lean_gates, lean_norms, recomputing
 from trainers.rows import NamedRow, TrainingRows, longest_row, mask_policy, stored_rows
 from trainers.schedules import batch_at, budgeted_steps, learning_rate, step_seed, steps_per_epoch
 from trainers.sharding import gathered, is_sharded, put, shard
@@ -168,11 +168,13 @@ def fit(
         on_step(row, total)
     by_autograd = is_sharded(model) or settings.compile  # standing buffers know neither split nor traced weights
     released = can_release(settings, precision)
+    lean = not (settings.gradient_checkpointing or by_autograd)
     losses, started = list(progress.losses), time.monotonic() - progress.seconds
     with (
         padding_free(model),
         recomputing(model, settings.gradient_checkpointing),
-        lean_gates(model, not (settings.gradient_checkpointing or settings.compile)),
+        lean_gates(model, lean),
+        lean_norms(model, lean),
         compiled_layers(model, settings.compile),
         nullcontext(StandingGradients()) if by_autograd else standing_gradients(model, released=released) as standing,
         gradient_release(optimizer, standing, released) as release,

@@ -25,6 +25,13 @@ def add(commands: Commands) -> None:
     sub.add_argument(
         "--base-gguf", type=Path, metavar="FILE", help="--gguf: the base's GGUF file (default: the one trained from)"
     )
+    sub.add_argument(
+        "--converter",
+        type=Path,
+        metavar="FILE",
+        help="--gguf of a base that was no GGUF file: llama.cpp's convert_hf_to_gguf.py (default: the command"
+        " convert-hf-to-gguf)",
+    )
 
 
 def export_variant(arguments: argparse.Namespace) -> int:
@@ -45,6 +52,7 @@ def export_variant(arguments: argparse.Namespace) -> int:
         form="adapter" if arguments.adapter else "merged",
         gguf=arguments.gguf,
         base_file=arguments.base_gguf,
+        converter=arguments.converter,
     )
     print(f"{variant.variant.name}:")
     for path in written:

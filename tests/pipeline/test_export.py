@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from gguf import GGUFReader
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.errors import ModelError
 from harness.finished import find_matrix
+from harness.gguf_converter import convert_folder, find_converter
 from harness.prompts import STYLES, inference_prompt, render
 from harness.records.data import Example
 from harness.store import Store
@@ -91,6 +94,7 @@ def test_refusals_say_what_to_do(place: Place, tmp_path: Path) -> None:
         (("--to", str(tmp_path / "x")), "choose one with --variant"),
         (("--variant", "phi/full", "--adapter", "--to", str(tmp_path / "x")), "without --adapter"),
         (("--variant", "phi/full", "--gguf", "f16", "--to", str(tmp_path / "x")), "--base-gguf"),
+        (("--variant", "phi/full", "--gguf", "f16", "--converter", "no.py", "--to", str(tmp_path / "x")), "no.py"),
     ):
         done = place.harness("export", "tiny", *arguments)
         assert done.returncode == 2, arguments
@@ -98,6 +102,65 @@ def test_refusals_say_what_to_do(place: Place, tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
     assert (tmp_path / "full" / "mine.txt").read_text() == "mine"
     assert not (tmp_path / "x").exists()
+
+
+STAND_IN = """
+import sys
+from pathlib import Path
+from safetensors import safe_open
+folder, _, out, _, kind = sys.argv[1:]
+with safe_open(Path(folder) / "model.safetensors", "pt") as weights:
+    assert not any("lora" in name for name in weights.keys())
+assert (Path(folder) / "chat_template.jinja").is_file()
+Path(out).write_text(kind)
+"""
+
+
+@pytest.mark.parametrize("form", [(), ("--adapter",)])
+def test_a_converter_is_given_merged_weights(place: Place, tmp_path: Path, form: tuple[str, ...]) -> None:
+    (tmp_path / "convert.py").write_text(STAND_IN)
+    options = ("--variant", "phi/lora", *form, "--gguf", "f32", "--converter", str(tmp_path / "convert.py"))
+    done = place.harness("export", "tiny", *options, "--to", str(tmp_path / "e"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "e" / "model.gguf").read_text() == "f32"
+    assert (tmp_path / "e" / "Modelfile").is_file()
+    assert (tmp_path / "e" / "adapter_config.json").is_file() == bool(form)
+    assert not [path for path in (tmp_path / "e").iterdir() if path.is_dir()]
+
+
+READERS = Path(sys.prefix) / "readers"
+CONVERTER = READERS / "convert_hf_to_gguf.py"
+
+
+def test_what_llama_cpp_does_not_know_is_said(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny tokenizer of our own is not among those that its converter knows."""
+    assert CONVERTER.is_file(), "`make .venv/installed-dev` puts it there"
+    monkeypatch.setenv("PYTHONPATH", str(READERS))
+    options = ("--variant", "phi/full", "--gguf", "bf16", "--converter", str(CONVERTER))
+    done = place.harness("export", "tiny", *options, "--to", str(tmp_path / "e"))
+    assert done.returncode == 2
+    assert "pre-tokenizer was not recognized" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "e" / "model.safetensors").is_file()
+    assert not list((tmp_path / "e").glob("*.gguf*"))
+
+
+def test_our_gguf_file_holds_what_llama_cpp_s_converter_writes(
+    shallow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(READERS))
+    convert(locate(str(shallow)), tmp_path / "base")
+    base = load(tmp_path / "base", dtype=torch.float32).model.state_dict()
+    write_gguf(tmp_path / "ours.gguf", base, base, shallow, name="m", chat_template=None)
+    convert_folder(find_converter(CONVERTER), tmp_path / "base", tmp_path / "theirs.gguf", "bf16")
+    ours, theirs = (GGUFReader(tmp_path / f"{name}.gguf") for name in ("ours", "theirs"))
+    expected = {tensor.name: tensor for tensor in theirs.tensors}
+    assert {tensor.name for tensor in ours.tensors} == expected.keys()
+    for tensor in ours.tensors:
+        assert tensor.tensor_type == expected[tensor.name].tensor_type
+        assert (tensor.data == expected[tensor.name].data).all(), tensor.name
+    for key in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.pre", "llama.attention.head_count"):
+        assert ours.fields[key].contents() == theirs.fields[key].contents(), key
 
 
 @needs_engine

@@ -11,7 +11,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from harness.records.settings import LoraSettings
 from tests.tiny import FLAT_ARCHITECTURES, tiny_model
 from trainers.methods import adapt
-from trainers.recompute import lean_gates
+from trainers.recompute import NORMS, lean_gates, lean_norms
 from trainers.standing import standing_gradients
 
 IDS = torch.tensor([[5, 9, 9, 40, 7, 61], [8, 5, 2, 77, 2, 3]])
@@ -61,3 +61,29 @@ def test_what_goes_into_the_last_projection_is_not_kept(method: Any, low: bool) 
         for hook in hooks:
             hook.remove()
     assert kept == {False: 2, True: 0}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("arch", ["llama", "mistral", "qwen2", "qwen3", "phi3", "smollm3"])
+def test_a_norm_is_its_own_with_autograds_gradient(arch: str, dtype: torch.dtype) -> None:
+    model = tiny_model(arch).to(dtype)
+    norms = [module for module in model.modules() if type(module).__name__ in NORMS]
+    assert len(norms) >= 5
+    assert not [module for module in model.modules() if type(module).__name__.endswith("Norm") and module not in norms]
+    torch.manual_seed(0)
+    for norm in (norms[0], norms[-1]):
+        torch.nn.init.normal_(norm.weight)
+        x, dy = torch.randn(2, 3, 5, norm.weight.shape[0], dtype=dtype).unbind()
+        found = []
+        for lean in (False, True):
+            norm.weight.grad, given = None, x.clone().requires_grad_()
+            with lean_norms(model, lean):
+                y = norm(given)
+            y.backward(dy)
+            assert given.grad is not None
+            found.append((y.detach(), given.grad, norm.weight.grad.clone()))
+        (y, dx, dw), (own_y, own_dx, own_dw) = found
+        assert torch.equal(own_y, y)
+        close = {torch.float32: 1e-5, torch.bfloat16: 0.02}[dtype]
+        torch.testing.assert_close(own_dx, dx, rtol=close, atol=close)
+        torch.testing.assert_close(own_dw, dw, rtol=close, atol=close)
