@@ -123,12 +123,20 @@ def _note(measure: Measured, found: Contrast) -> str:
     return _t_note(measure, found, found.headline)
 
 
+FEW_DIFFERING = 5
+"""Items that differ below which more than 2.5 % of the resamples hold none of them (exp(-4) is 1.8 %)."""
+
+
 def _t_note(measure: Measured, found: Contrast, headline: CrossedTest) -> str:
     if found.units < FEW_ITEMS:
         return _few_note(measure, found)
-    if headline.method == "bootstrap-t":
-        return f"differences are skewed ({found.skewness:+.1f}): p and interval are the bootstrap-t's"
-    return ""
+    if headline.method != "bootstrap-t":
+        return ""
+    note = f"differences are skewed ({found.skewness:+.1f}): p and interval are the bootstrap-t's"
+    differing = found.wins + found.losses
+    if differing >= FEW_DIFFERING:
+        return note
+    return f"{note}, which only {differing} items that differ cannot bound on the side where rare ones would lie"
 
 
 def _betting_note(measure: Measured, found: Contrast) -> str:

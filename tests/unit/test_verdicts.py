@@ -117,6 +117,17 @@ def test_skewed_differences_are_decided_by_bootstrap_t() -> None:
     assert pair(settled(noisy(90, 1))).method == "crossed t", "symmetric: the t test holds"
 
 
+@pytest.mark.parametrize(("differing", "told"), [(2, True), (12, False)])
+def test_few_items_that_differ_do_not_bound_what_rare_ones_may_be(differing: int, told: bool) -> None:
+    base = np.full((1, 60), 50.0)
+    better = base.copy()
+    better[0, :differing] += np.linspace(5, 40, differing)
+    found = pair(compare(two_cells(better, base)))
+    assert found.method == "bootstrap-t"
+    assert (f"only {differing} items that differ" in found.note) is told
+    assert (found.interval[1] == 100) is told
+
+
 def test_few_items_without_the_rare_loss_give_no_verdict() -> None:
     """30 items that all gain 4 points: t is sure, but an item in fifteen that loses 60 may not have been drawn."""
     found = pair(settled(skewed(30, 0)))
