@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +34,7 @@ examples:
   harness leaderboard                      browse what is in ./runs
 
 exit status: 0 done · 1 some variants failed, the others are compared · 2 a problem to mend, nothing is lost
-             130 interrupted
+             130 interrupted (Ctrl-C, SIGTERM)
              harness check: 0 pass · 1 regression · 2 not comparable · 3 cannot tell, if that fails · 4 infrastructure
 """
 
@@ -42,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from harness.errors import HarnessError
 
     arguments = parser().parse_args(argv)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is as orderly as Ctrl-C
     # Statistics run in threads of their own, a block of contrasts each; numpy's inside them would wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:

@@ -27,6 +27,7 @@ from trainers.checkpoints import Checkpoints, Progress, save_final
 from trainers.compiling import compiled_layers
 from trainers.distributed import rank, said_by_first, sum_over_all, turns, wait_for_all
 from trainers.gradient_release import can_release, gradient_release
+from trainers.interruption import after_the_step
 from trainers.ledger import Meter, metered, training_flops
 from trainers.mask_preview import preview_of, write_preview
 from trainers.memory import running_out_is
@@ -154,8 +155,9 @@ def fit(
     """Train the parameters that require gradients, in place, with AdamW and the masked loss.
 
     The loss is normalised by the loss-bearing weight of the whole optimizer step (micro-batches included). Resumes from
-    `checkpoints` where it holds one of this training. Raises TrainingFailed when loss or gradient is not finite, and
-    DataError where settings need a validation part that `rows` has not.
+    `checkpoints` where it holds one of this training. Raises TrainingFailed when loss or gradient is not finite,
+    DataError where settings need a validation part that `rows` has not, and KeyboardInterrupt once what an interrupted
+    step made is saved.
     """
     _check_validation(settings, rows, checkpoints)
     precision = resolve(settings.precision)
@@ -179,6 +181,7 @@ def fit(
         nullcontext(StandingGradients()) if by_autograd else standing_gradients(model, released=released) as standing,
         gradient_release(optimizer, standing, released) as release,
         torch.random.fork_rng([model.device] if model.device.type == "cuda" else []),
+        after_the_step() as interruption,
     ):
         micro = settings.micro_batch_size or settings.batch_size
         stepper = Stepper(model, optimizer, standing, release, settings, precision, micro)
@@ -192,17 +195,34 @@ def fit(
                 row = row.model_copy(update={"validation_loss": evaluate(model, rows.validation, stepper)})
             losses.append(row)
             on_step(row, total)
+            ends = interruption.came
             if checkpoints is not None:
-                if settings.keep == "best" and _best(losses) == row:
-                    checkpoints.save_best(model)
-                if step + 1 < total and said_by_first(checkpoints.should_save(), model.device):
-                    checkpoints.save(model, optimizer, Progress(tuple(losses), time.monotonic() - started))
+                progress = Progress(tuple(losses), time.monotonic() - started)
+                _save(checkpoints, model, optimizer, settings, progress, now=ends, last=step + 1 == total)
+            if ends:
+                raise KeyboardInterrupt
     seconds, kept = time.monotonic() - started, losses[-1]
     wait_for_all()
     if checkpoints is not None and settings.keep == "best":
         checkpoints.load_best(model)
         kept = _best(losses) or kept
     return FitReport(tuple(losses), seconds, precision, stepper.micro_batch_size, kept.step)
+
+
+def _save(  # noqa: PLR0913 - what is saved, and when
+    checkpoints: Checkpoints,
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    settings: TrainSettings,
+    progress: Progress,
+    *,
+    now: bool,
+    last: bool,
+) -> None:
+    if settings.keep == "best" and _best(progress.losses) == progress.losses[-1]:
+        checkpoints.save_best(model)
+    if now or (not last and said_by_first(checkpoints.should_save(), model.device)):
+        checkpoints.save(model, optimizer, progress)
 
 
 def _check_validation(settings: TrainSettings, rows: TrainingRows, checkpoints: Checkpoints | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +38,42 @@ def fresh(arch: str, method: Literal["full", "lora"]) -> Any:
 
 def every_step(folder: Path, fingerprint: str = "f") -> Checkpoints:
     return Checkpoints(folder, fingerprint, every_seconds=0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("at_step", [2, 6])
+def test_an_interrupted_training_saves_the_step_under_way(tmp_path: Path, number: signal.Signals, at_step: int) -> None:
+    chosen, rows = settings(epochs=2), training_rows()
+    whole, resumed, before = fresh("llama", "full"), fresh("llama", "full"), signal.getsignal(number)
+    expected = fit(whole, rows, chosen, chosen.lr, 1)
+
+    def interrupt(row: LossRow, total: int) -> None:
+        if row.step == at_step:
+            signal.raise_signal(number)
+
+    patient = Checkpoints(tmp_path, "f", every_seconds=3600)
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh("llama", "full"), rows, chosen, chosen.lr, 1, checkpoints=patient, on_step=interrupt)
+    assert signal.getsignal(number) is before
+    assert [path.name for path in tmp_path.iterdir()] == [f"step-{at_step:08d}"]
+    report = fit(resumed, rows, chosen, chosen.lr, 1, checkpoints=patient)
+    assert equal(whole, resumed)
+    assert report.losses == expected.losses
+
+
+def test_a_second_interrupt_does_not_wait() -> None:
+    steps: list[int] = []
+
+    def impatient(row: LossRow, total: int) -> None:
+        steps.append(row.step)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        steps.append(-1)
+
+    chosen = settings()
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh("llama", "full"), training_rows(), chosen, chosen.lr, 1, on_step=impatient)
+    assert steps == [1]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""Ctrl-C during a training: the step that is under way is finished and saved first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from trainers.distributed import world
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SAID = b"\ninterrupted: saving after this step; once more ends at once\n"
+
+
+@dataclass(slots=True)
+class Interruption:
+    """Whether the user, or a scheduler, wants an end."""
+
+    came: bool = False
+
+    def note(self, _: int, frame: FrameType | None) -> None:
+        """A signal: the first is remembered, the second ends at once."""
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = True
+        os.write(2, SAID)  # print may be what was interrupted
+
+
+@contextmanager
+def after_the_step() -> Iterator[Interruption]:
+    """Within the context Ctrl-C and SIGTERM are noted, for the training to end between two steps.
+
+    Several processes that train together, or a thread, which gets no signals, are ended as ever.
+    """
+    found = Interruption()
+    if world() > 1 or threading.current_thread() is not threading.main_thread():
+        yield found
+        return
+    former = {number: signal.signal(number, found.note) for number in SIGNALS}
+    try:
+        yield found
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
