@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from harness.errors import HarnessError
 
     arguments = parser().parse_args(argv)
-    if threading.current_thread() is threading.main_thread():
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is as orderly as Ctrl-C
     # Statistics run in threads of their own, a block of contrasts each; numpy's inside them would wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -36,7 +36,7 @@ def convert_folder(converter: list[str], folder: Path, path: Path, weight_type: 
     part = path.with_name(path.name + ".part")
     command = [*converter, str(folder), "--outfile", str(part), "--outtype", weight_type]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the user's own
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
     except OSError as error:
         raise ModelError(f"{converter[0]} does not start: {error.strerror}", hint=GET_IT) from error
     if done.returncode or not part.is_file():

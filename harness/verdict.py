@@ -123,8 +123,8 @@ def _note(measure: Measured, found: Contrast) -> str:
     return _t_note(measure, found, found.headline)
 
 
-FEW_DIFFERING = 5
-"""Items that differ below which more than 2.5 % of the resamples hold none of them (exp(-4) is 1.8 %)."""
+FEW_DIFFERING = 4
+"""Items that differ below which more than 2.5 % of the resamples hold none: of 3 exp(-3) = 5 %, of 4 1.8 %."""
 
 
 def _t_note(measure: Measured, found: Contrast, headline: CrossedTest) -> str:

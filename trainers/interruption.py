@@ -34,13 +34,15 @@ class Interruption:
 def after_the_step() -> Iterator[Interruption]:
     """Within the context Ctrl-C and SIGTERM are noted, for the training to end between two steps.
 
-    Several processes that train together, or a thread, which gets no signals, are ended as ever.
+    Several processes that train together, or a thread, which gets no signals, are ended as ever; and a signal that is
+    ignored, as a script's background job ignores Ctrl-C, stays so.
     """
     found = Interruption()
     if world() > 1 or threading.current_thread() is not threading.main_thread():
         yield found
         return
-    former = {number: signal.signal(number, found.note) for number in SIGNALS}
+    heeded = [number for number in SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    former = {number: signal.signal(number, found.note) for number in heeded}
     try:
         yield found
     finally:

@@ -58,8 +58,16 @@ def lean_norms(model: nn.Module, wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def _patched(model: nn.Module, names: frozenset[str], forward: Callable[[Any], Any]) -> Iterator[None]:
-    """Within the context modules of these classes have the forward that is made for them."""
-    patched = [module for module in model.modules() if type(module).__name__ in names]
+    """Within the context modules of these classes of transformers have the forward that is made for them.
+
+    A class of that name from elsewhere may compute something else, and a module may have a forward of its own already.
+    """
+    patched = [
+        module
+        for module in model.modules()
+        if type(module).__name__ in names and type(module).__module__.startswith("transformers.models.")
+        if "forward" not in vars(module)
+    ]
     for module in patched:
         module.forward = forward(module)
     try:

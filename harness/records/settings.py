@@ -64,7 +64,9 @@ class TrainSettings(Record):
     warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
     warmup_steps: int | None = Field(None, ge=0, description="Steps in which the rate rises; overrides warmup_ratio.")
     clip_norm: float | None = Field(
-        1.0, gt=0, description="Clip the gradient's norm at this value; null: no clipping, a quarter less memory."
+        1.0,
+        gt=0,
+        description="Clip the gradient's norm at this value; null: no clipping (and less memory, mostly).",
     )
     neftune_alpha: float | None = Field(
         None, gt=0, description="Noise on the embeddings while training (Jain et al. 2023, arXiv 2310.05914); e.g. 5."

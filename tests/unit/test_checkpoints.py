@@ -61,6 +61,18 @@ def test_an_interrupted_training_saves_the_step_under_way(tmp_path: Path, number
     assert report.losses == expected.losses
 
 
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    chosen, before = settings(), signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        fit(
+            fresh("llama", "full"), training_rows(), chosen, chosen.lr, 1,
+            on_step=lambda row, total: signal.raise_signal(signal.SIGINT),
+        )  # fmt: skip
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_second_interrupt_does_not_wait() -> None:
     steps: list[int] = []
 

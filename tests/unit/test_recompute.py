@@ -63,6 +63,19 @@ def test_what_goes_into_the_last_projection_is_not_kept(method: Any, low: bool) 
     assert kept == {False: 2, True: 0}
 
 
+def test_a_layer_of_that_name_from_elsewhere_is_left_alone() -> None:
+    """Code that comes with a model on the Hub may call anything LlamaMLP."""
+    model = tiny_model()
+    layer = model.model.layers[0]
+    layer.mlp.__class__ = type("LlamaMLP", (type(layer.mlp),), {"__module__": "transformers_modules.theirs"})
+    layer.input_layernorm.forward = own = lambda x: x
+    with lean_gates(model, True), lean_norms(model, True):
+        assert "forward" not in vars(layer.mlp)
+        assert "forward" in vars(model.model.layers[1].mlp)
+        assert layer.input_layernorm.forward is own
+    assert layer.input_layernorm.forward is own
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("arch", ["llama", "mistral", "qwen2", "qwen3", "phi3", "smollm3"])
 def test_a_norm_is_its_own_with_autograds_gradient(arch: str, dtype: torch.dtype) -> None:
