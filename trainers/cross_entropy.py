@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 LOGITS_BYTES = 256 * 2**20
 """Most memory that logits may take at once in float32; their gradients and exponentials come on top."""
 
-PART_BYTES = 8 * 2**20
+PART_BYTES = 2 * 2**20
 """Most memory for what the loss needs beside the logits."""
 
 LIGER = (0, 8, 5)
@@ -146,16 +146,19 @@ class _WeightedCrossEntropy(torch.autograd.Function):
         logits, highest, log_sums, rows, tokens, weights = ctx.saved_tensors
         scaled = weights * gradients[0]
         of_row = torch.zeros_like(log_sums).index_add_(0, rows, scaled)
-        found = _shifted(logits, highest).sub_(log_sums[:, None]).exp_().mul_(of_row[:, None])
-        found[rows, tokens] -= scaled
-        return found.to(logits.dtype), None, None, None
+        of_target = (logits[rows, tokens].float() - highest[rows, 0] - log_sums[rows]).exp_() * of_row[rows] - scaled
+        for part, top, log_sum, weight in _parts(logits, highest, log_sums[:, None], of_row[:, None]):
+            part.copy_(_shifted(part, top).sub_(log_sum).exp_().mul_(weight))  # nobody else reads them any more
+        logits[rows, tokens] = of_target.to(logits.dtype)
+        return logits, None, None, None
 
 
 def _shifted(logits: Tensor, highest: Tensor) -> Tensor:
-    return logits.float() - highest
+    wide = logits.float()
+    return wide - highest if wide is logits else wide.sub_(highest)
 
 
-def _parts(logits: Tensor, highest: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _parts(logits: Tensor, *of_rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """A few rows at a time, so that what is made of them is small beside the logits."""
     size = max(1, PART_BYTES // (4 * logits.shape[-1]))
-    return zip(torch.split(logits, size), torch.split(highest, size), strict=True)
+    return zip(*(torch.split(each, size) for each in (logits, *of_rows)), strict=True)

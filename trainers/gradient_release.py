@@ -18,11 +18,7 @@ from harness.records.settings import TrainSettings
 from trainers.distributed import world
 from trainers.precision import Precision
 from trainers.standing import StandingGradients
-
-AT_ONCE_BYTES = 64 * 2**20
-"""Gradients that are used together, at least: by fewer at a time the passes over memory took a twentieth longer."""
-PARTS = 64
-"""And of a large model, this part of them."""
+from trainers.workspace import part_of
 
 
 def can_release(settings: TrainSettings, precision: Precision) -> bool:
@@ -37,6 +33,7 @@ class GradientRelease:
     """Lets the optimizer use the gradients that autograd has finished, a part at a time."""
 
     optimizer: torch.optim.Optimizer
+    standing: StandingGradients
     part_bytes: int
     active: bool = False
     updated: bool = False
@@ -63,8 +60,19 @@ class GradientRelease:
     def flush(self) -> None:
         """Let what is finished learn."""
         self.updated = True
-        self.optimizer.step()
+        groups, finished = self.optimizer.param_groups, set(self._finished)
+        everything = [group["params"] for group in groups]
+        try:  # the optimizer is not to look through all that has no gradient yet, part after part
+            for group in groups:
+                group["params"] = [parameter for parameter in group["params"] if parameter in finished]
+            self.optimizer.step()
+        finally:
+            for group, parameters in zip(groups, everything, strict=True):
+                group["params"] = parameters
         for parameter in self._finished:
+            slot = self.standing.slots.get(parameter)
+            if parameter.grad is not None and slot is not None:
+                slot.workspace.take_back(parameter.grad)
             parameter.grad = None
         self._finished.clear()
 
@@ -81,7 +89,7 @@ def gradient_release(
         yield None
         return
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    release = GradientRelease(optimizer, max(AT_ONCE_BYTES, sum(each.nbytes for each in parameters) // PARTS))
+    release = GradientRelease(optimizer, standing, part_of(sum(each.nbytes for each in parameters)))
     handles = []
     for parameter in parameters:
         slot = standing.slots.get(parameter)

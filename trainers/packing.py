@@ -16,35 +16,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from transformers import AttentionInterface
 
 from trainers.cross_entropy import Targets, cross_entropy, loss_in_head, way
 from trainers.masking import IGNORE, EncodedRow
 from trainers.ragged import Ragged, kernel_for, ragged_attention
+from trainers.side_by_side import Layout, causal_attention
 
 PADDING_FREE_MODELS = frozenset(
     {"llama", "mistral", "qwen2", "qwen3", "gpt2", "gemma", "gemma3_text", "phi3", "smollm3", "olmo2"}
 )
 """`model_type`s whose layers take attention from the registry and hand it `packing` (tested); others are padded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where tokens of the flat sequence (T) stand when rows lie side by side (R rows of S places).
-
-    `places` (R·S,): flat index of the token at each place; a padding place repeats the row's last token.
-    `origin` (T,): place of each flat token; a prefix token is read from the first row.
-    """
-
-    rows: int
-    width: int
-    places: Tensor
-    origin: Tensor
-
-    def to(self, device: torch.device) -> Layout:
-        """The same layout with its tensors on `device`."""
-        return Layout(self.rows, self.width, self.places.to(device), self.origin.to(device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +81,7 @@ def _layout(prefix: int, starts: Sequence[int], lengths: Sequence[int], total: i
         places[row, prefix:length] = torch.arange(start, start + own)
         places[row, length:] = start + own - 1
         origin[start : start + own] = row * width + torch.arange(prefix, length)
-    return Layout(len(lengths), width, places.flatten(), origin)
+    return Layout(len(lengths), width, prefix, places.flatten(), origin)
 
 
 def targets(rows: Sequence[EncodedRow], flat: FlatRows) -> Targets:
@@ -138,34 +120,7 @@ def padding_free_attention(  # noqa: PLR0913 - the signature that transformers' 
     """Causal attention within each row of a flat sequence; returns (1, T, heads, D)."""
     if isinstance(packing, Ragged):
         return ragged_attention(query, key, value, packing, scaling, dropout, sliding_window), None
-    q, k, v = (side_by_side(states, packing) for states in (query, key, value))
-    mask = _window_mask(packing.width, sliding_window, query.device)
-    out = functional.scaled_dot_product_attention(
-        q,
-        k,
-        v,
-        attn_mask=mask,
-        is_causal=mask is None,
-        dropout_p=dropout,
-        scale=scaling,
-        enable_gqa=q.shape[1] != k.shape[1],
-    )
-    flat = out.transpose(1, 2).reshape(packing.rows * packing.width, *out.shape[1::2])
-    return flat.index_select(0, packing.origin).unsqueeze(0), None
-
-
-def side_by_side(states: Tensor, layout: Layout) -> Tensor:
-    """(1, H, T, D) to (R, H, S, D)."""
-    tokens = states[0].transpose(0, 1).index_select(0, layout.places)  # (R·S, H, D)
-    return tokens.view(layout.rows, layout.width, *tokens.shape[1:]).transpose(1, 2)
-
-
-def _window_mask(width: int, window: int | None, device: torch.device) -> Tensor | None:
-    """None where plain causal attention will do; else (S, S), True where a query sees a key at most window - 1 back."""
-    if window is None or width <= window:
-        return None
-    back = torch.arange(width, device=device)[:, None] - torch.arange(width, device=device)[None, :]
-    return (back >= 0) & (back < window)
+    return causal_attention(query, key, value, packing, scaling, dropout, sliding_window), None
 
 
 AttentionInterface.register("padding_free", padding_free_attention)

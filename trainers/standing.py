@@ -3,10 +3,12 @@
 Autograd makes each weight gradient anew, zero-fills one of the size of the vocabulary for the embedding, and adds it to
 that of a tied output layer: in a step of a few hundred tokens this moves more memory than the mathematics. Here linear
 layers and embeddings write their weight gradients straight into a buffer, overwriting it the first time in a step and
-adding after that; under autocast they keep low-precision weights until these change. The values are autograd's.
+adding after that; under autocast they keep low-precision weights until these change, and layers that get the same input
+cast it once. The values are autograd's.
 
 Where gradients are released during the backward pass (trainers.gradient_release), only the matrices that collect one
-from several places have a buffer.
+from several places have a buffer; and weights, which change with every pass, are cast anew where they are used, all in
+one place (trainers.workspace).
 """
 
 from __future__ import annotations
@@ -21,6 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainers.workspace import Workspace, part_of
+
+BLOCK_BYTES = 4 * 2**20
+"""Most memory for the part of a weight gradient that waits in low precision to be added to its buffer."""
+
 
 @dataclass(slots=True, eq=False)
 class Slot:
@@ -32,6 +39,7 @@ class Slot:
 
     weight: nn.Parameter
     gradient: Tensor | None
+    workspace: Workspace
     fresh: bool = True
     low: Tensor | None = None
     stale: bool = True
@@ -39,18 +47,26 @@ class Slot:
     def add_product(self, left: Tensor, right: Tensor) -> Tensor | None:
         """Add the matrix product left @ right to the gradient, or give it, for autograd to keep."""
         if self.gradient is None:
-            return (left @ right).to(self.weight.dtype)
+            return self._product(left, right)
         if left.dtype == self.gradient.dtype:
             if self.fresh:
                 torch.mm(left, right, out=self.gradient)
             else:
                 self.gradient.addmm_(left, right)
-        elif self.fresh:
-            self.gradient.copy_(left @ right)
         else:
-            self.gradient.add_(left @ right)
+            for block in _blocks(len(left), right.shape[-1] * left.element_size()):
+                product = left[block] @ right
+                self.gradient[block].copy_(product) if self.fresh else self.gradient[block].add_(product)
         self.fresh = False
         return None
+
+    def _product(self, left: Tensor, right: Tensor) -> Tensor:
+        if not self.workspace.takes(self.weight):
+            return (left @ right).to(self.weight.dtype)
+        found = self.workspace.lend(self.weight)
+        if left.dtype == found.dtype:
+            return torch.mm(left, right, out=found)
+        return found.copy_(torch.mm(left, right, out=self.workspace.place("product", found, left.dtype)))
 
     def add_rows(self, index: Tensor, rows: Tensor) -> None:
         """Add `rows[i]` to row `index[i]` of the gradient; equal indices add up."""
@@ -71,9 +87,11 @@ class Slot:
         self.weight.grad, self.fresh = None, False
 
     def weight_as(self, dtype: torch.dtype) -> Tensor:
-        """The weight in `dtype`, cast once a step."""
+        """The weight in `dtype`; it may be gone when another matrix asks for its own."""
         if dtype == self.weight.dtype:
             return self.weight.detach()
+        if self.workspace.takes(self.weight):
+            return self.workspace.place("weight", self.weight, dtype).copy_(self.weight.detach())
         if self.low is None or self.low.dtype != dtype:
             self.low, self.stale = torch.empty_like(self.weight, dtype=dtype, requires_grad=False), True
         if self.stale:
@@ -82,10 +100,16 @@ class Slot:
         return self.low
 
 
+def _blocks(rows: int, row_bytes: int) -> list[slice]:
+    size = max(1, BLOCK_BYTES // row_bytes)
+    return [slice(first, first + size) for first in range(0, rows, size)]
+
+
 @dataclass(slots=True)
 class StandingGradients:
     """The slots of a model's matrices; every other parameter's gradient is left to autograd."""
 
+    workspace: Workspace = field(default_factory=Workspace)
     slots: dict[nn.Parameter, Slot] = field(default_factory=dict)
 
     def begin_step(self, parameters: Iterator[nn.Parameter]) -> None:
@@ -94,12 +118,14 @@ class StandingGradients:
             parameter.grad = None
         for slot in self.slots.values():
             slot.fresh = slot.stale = True
+        self.workspace.begin_step()
 
     def hand_over(self) -> None:
         """After the last backward pass of a step: gradients become `parameter.grad`; an unused matrix has none.
 
         What follows changes the weights, and a validation may see them before the next step begins.
         """
+        self.workspace.forget_input()
         for parameter, slot in self.slots.items():
             slot.stale = True
             slot.add_autograds()
@@ -114,7 +140,8 @@ def standing_gradients(model: nn.Module, *, released: bool = False) -> Iterator[
     Layers of a subclass (quantised, scaled, an adapter's) are left to autograd, with every matrix that they share.
     `released`: a matrix of one linear layer gets no buffer, since its gradient is used up at once.
     """
-    standing = StandingGradients()
+    everything = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
+    standing = StandingGradients(Workspace(part_of(everything) if released else 0))
     users: dict[nn.Parameter, list[nn.Module]] = defaultdict(list)
     for module in model.modules():
         for parameter in module.parameters(recurse=False):
@@ -125,7 +152,7 @@ def standing_gradients(model: nn.Module, *, released: bool = False) -> Iterator[
             if parameter.requires_grad and parameter.ndim == 2 and all(map(_is_plain, modules)):
                 alone = released and len(modules) == 1 and isinstance(modules[0], nn.Linear)
                 buffer = None if alone else torch.zeros_like(parameter, requires_grad=False)
-                slot = standing.slots[parameter] = Slot(parameter, buffer)
+                slot = standing.slots[parameter] = Slot(parameter, buffer, standing.workspace)
                 for module in modules:
                     module.forward = _forward(module, slot)
                 patched += modules
@@ -153,17 +180,17 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, slot: Slot) -> Tensor:
         kind = x.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-        x, used = x.to(dtype), slot.weight_as(dtype)
-        ctx.save_for_backward(x, used)
+        x = slot.workspace.input_as(x, dtype)
+        ctx.save_for_backward(x)
         ctx.slot, ctx.has_bias = slot, bias is not None
-        return functional.linear(x, used, None if bias is None else bias.to(dtype))
+        return functional.linear(x, slot.weight_as(dtype), None if bias is None else bias.to(dtype))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        x, used = ctx.saved_tensors
+        (x,) = ctx.saved_tensors
         dy = gradients[0].reshape(-1, gradients[0].shape[-1])
+        dx = (dy @ ctx.slot.weight_as(x.dtype)).view(x.shape) if ctx.needs_input_grad[0] else None
         dw = ctx.slot.add_product(dy.t(), x.reshape(-1, x.shape[-1]))
-        dx = (dy @ used).view(x.shape) if ctx.needs_input_grad[0] else None
         return dx, dw, dy.sum(0) if ctx.has_bias else None, None
 
 

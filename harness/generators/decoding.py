@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface, DynamicCache
 
-from trainers.packing import Layout, flatten, shared_prefix, side_by_side, takes_flat_batches
+from trainers.packing import flatten, shared_prefix, takes_flat_batches
+from trainers.side_by_side import Layout, side_by_side
 
 
 class Decoding(Protocol):

@@ -13,7 +13,7 @@ from harness.records.settings import TrainSettings
 from tests.tiny import tiny_model
 from tests.unit.test_sft import equal, settings, training_rows, weights
 from trainers import gradient_release as released
-from trainers import sft, step
+from trainers import sft, standing, step
 from trainers.gradient_release import GradientRelease, can_release, gradient_release
 from trainers.methods import adapt
 from trainers.sft import FitReport, fit
@@ -25,8 +25,7 @@ Method = Literal["full", "lora"]
 @pytest.fixture(autouse=True)
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each parameter learns by itself, as the large ones of a large model do."""
-    monkeypatch.setattr(released, "AT_ONCE_BYTES", 1)
-    monkeypatch.setattr(released, "PARTS", 10**9)
+    monkeypatch.setattr(released, "part_of", lambda n_bytes: 1)
 
 
 def trained(arch: str, method: Method = "full", *, tied: bool = True, **changes: Any) -> tuple[Any, FitReport]:
@@ -40,14 +39,17 @@ def afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sft, "can_release", lambda *_: False)
 
 
+@pytest.mark.parametrize("shares", [True, False])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(
     ("arch", "method", "tied"),
     [("llama", "full", True), ("llama", "full", False), ("gpt2", "full", True), ("gemma3_text", "lora", True)],
 )
 def test_it_changes_no_number(
-    monkeypatch: pytest.MonkeyPatch, arch: str, method: Method, tied: bool, precision: str
+    monkeypatch: pytest.MonkeyPatch, arch: str, method: Method, tied: bool, precision: str, shares: bool
 ) -> None:
+    if not shares:  # as matrices that are large in their model
+        monkeypatch.setattr(standing, "part_of", lambda n_bytes: 0)
     model, report = trained(arch, method, tied=tied, precision=precision)
     afterwards(monkeypatch)
     expected, theirs = trained(arch, method, tied=tied, precision=precision)
@@ -68,6 +70,29 @@ def test_gradients_are_forgotten_as_they_are_used(monkeypatch: pytest.MonkeyPatc
     trained("llama", max_steps=1)
     assert len(there) > 10
     assert max(there) == 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradients_stand_in_the_same_memory_step_after_step(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    places: list[set[int]] = []
+    take, begin_step = GradientRelease.take, GradientRelease.begin_step
+
+    def noted(self: GradientRelease, parameter: nn.Parameter) -> None:
+        if parameter.ndim == 2 and self.standing.slots[parameter].gradient is None:
+            assert parameter.grad is not None
+            places[-1].add(parameter.grad.data_ptr())
+        take(self, parameter)
+
+    def begun(self: GradientRelease, *, active: bool) -> None:
+        places.append(set())
+        begin_step(self, active=active)
+
+    monkeypatch.setattr(GradientRelease, "take", noted)
+    monkeypatch.setattr(GradientRelease, "begin_step", begun)
+    trained("llama", max_steps=3, precision=precision)
+    assert places[0] == places[1] == places[2]
+    sizes = {p.numel() for name, p in tiny_model("llama").named_parameters() if "proj" in name}
+    assert len(places[0]) <= 2 * len(sizes)  # used one by one: autograd may hold the next when one is used
 
 
 @pytest.mark.parametrize(
@@ -105,14 +130,14 @@ def test_a_shared_matrix_learns_once_from_its_whole_gradient() -> None:
     for model, wanted in ((ours, True), (theirs, False)):
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
         with (
-            standing_gradients(model, released=wanted) as standing,
-            gradient_release(optimizer, standing, wanted) as release,
+            standing_gradients(model, released=wanted) as slots,
+            gradient_release(optimizer, slots, wanted) as release,
         ):
-            standing.begin_step(model.parameters())
+            slots.begin_step(model.parameters())
             if release is not None:
                 release.begin_step(active=True)
             model(ids).backward()
-            standing.hand_over()
+            slots.hand_over()
             optimizer.step()
             assert optimizer.state[model.head.weight]["step"] == 1
     assert equal(ours, theirs)

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from tests.tiny import FLAT_ARCHITECTURES, tiny_model
+from trainers import standing as stands
 from trainers.standing import standing_gradients
+from trainers.workspace import Workspace
 
 IDS = torch.tensor([[5, 9, 9, 40, 7, 61], [8, 5, 2, 77, 2, 3]])
 
@@ -58,6 +60,35 @@ def test_gradients_are_autograds(arch: str, tied: bool) -> None:
 def test_under_autocast_they_agree_within_its_precision(tied: bool) -> None:
     model = tiny_model(tied=tied)
     assert_same(standing(model, [[IDS]], low=True), autograd(model, [IDS], low=True), 0.02)
+
+
+def test_a_gradient_in_low_precision_is_collected_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    whole = standing(model, [[IDS, IDS[:1]]], low=True)
+    monkeypatch.setattr(stands, "BLOCK_BYTES", 300)
+    assert_same(standing(model, [[IDS, IDS[:1]]], low=True), whole, 0)
+
+
+def test_layers_that_get_the_same_input_cast_it_once() -> None:
+    workspace, x = Workspace(), torch.randn(3, 4)
+    low = workspace.input_as(x, torch.bfloat16)
+    assert workspace.input_as(x, torch.bfloat16) is low
+    assert workspace.input_as(low, torch.bfloat16) is low
+    assert workspace.input_as(x, torch.float16).dtype == torch.float16
+    x.mul_(2)
+    torch.testing.assert_close(workspace.input_as(x, torch.bfloat16), x.to(torch.bfloat16))
+    calls: list[torch.Tensor] = []
+    model = tiny_model()
+    with standing_gradients(model) as slots, torch.autocast("cpu"):
+        attention = model.model.layers[0].self_attn
+        x = torch.randn(1, 5, attention.q_proj.in_features)
+        for layer in (attention.q_proj, attention.k_proj, attention.v_proj):
+            layer(x)
+            assert slots.workspace._cast is not None
+            calls.append(slots.workspace._cast)
+        assert calls[0] is calls[1] is calls[2]
+        slots.hand_over()
+        assert slots.workspace._source is slots.workspace._cast is None
 
 
 def test_low_precision_weights_follow_the_optimizer() -> None:
