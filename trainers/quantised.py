@@ -55,7 +55,21 @@ def load_dequantised(folder: Path, weights: Path, *, trust_remote_code: bool = F
 def _load(folder: Path, config: Any, trust_remote_code: bool) -> LoadedModel:
     if any(importlib.util.find_spec(package) is None for package in PACKAGES):
         raise MissingExtra("method qlora (bitsandbytes and accelerate)", "gpu")
-    return load(folder, dtype=torch.float32, trust_remote_code=trust_remote_code, quantised=(config, device()))
+    loaded = load(folder, dtype=torch.float32, trust_remote_code=trust_remote_code, quantised=(config, device()))
+    without_packing(loaded.model)
+    return loaded
+
+
+def without_packing(model: Any) -> Any:
+    """The model, its 4-bit weights left as they are.
+
+    On a CPU that multiplies bfloat16, bitsandbytes lays them out anew at the first pass without gradients, a validation
+    in the middle of a training among them, and cannot where a matrix is no multiple of its block.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 def is_quantised(model: Any) -> bool:
