@@ -21,11 +21,15 @@ from trainers.standing import StandingGradients
 from trainers.workspace import part_of
 
 
+def in_one_pass(settings: TrainSettings) -> bool:
+    """Whether a step's batch is one forward and one backward pass."""
+    return settings.micro_batch_size is None or settings.micro_batch_size >= settings.batch_size
+
+
 def can_release(settings: TrainSettings, precision: Precision) -> bool:
     """Whether a step's gradients may be used before they are all there: nothing clips, sums or gathers them."""
-    one_pass = settings.micro_batch_size is None or settings.micro_batch_size >= settings.batch_size
     plain = settings.optimizer == "adamw" and precision != "bf16-pure"
-    return one_pass and plain and settings.clip_norm is None and world() == 1
+    return in_one_pass(settings) and plain and settings.clip_norm is None and world() == 1
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from harness.records.settings import TrainSettings
 from trainers.checkpoints import Checkpoints, Progress, save_final
 from trainers.compiling import compiled_layers
 from trainers.distributed import rank, said_by_first, sum_over_all, turns, wait_for_all
-from trainers.gradient_release import can_release, gradient_release
+from trainers.gradient_release import can_release, gradient_release, in_one_pass
 from trainers.interruption import after_the_step
 from trainers.ledger import Meter, metered, training_flops
 from trainers.mask_preview import preview_of, write_preview
@@ -178,7 +178,9 @@ def fit(
         lean_gates(model, lean),
         lean_norms(model, lean),
         compiled_layers(model, settings.compile),
-        nullcontext(StandingGradients()) if by_autograd else standing_gradients(model, released=released) as standing,
+        nullcontext(StandingGradients())
+        if by_autograd
+        else standing_gradients(model, one_pass=in_one_pass(settings), released=released) as standing,
         gradient_release(optimizer, standing, released) as release,
         torch.random.fork_rng([model.device] if model.device.type == "cuda" else []),
         after_the_step() as interruption,

@@ -3,12 +3,12 @@
 Autograd makes each weight gradient anew, zero-fills one of the size of the vocabulary for the embedding, and adds it to
 that of a tied output layer: in a step of a few hundred tokens this moves more memory than the mathematics. Here linear
 layers and embeddings write their weight gradients straight into a buffer, overwriting it the first time in a step and
-adding after that; under autocast they keep low-precision weights until these change, and layers that get the same input
-cast it once. The values are autograd's.
+adding after that; under autocast layers that get the same input cast it once, and weights are kept in low precision
+until these change or, where a step is one pass, cast anew where they are used, all in one place (trainers.workspace).
+The values are autograd's.
 
 Where gradients are released during the backward pass (trainers.gradient_release), only the matrices that collect one
-from several places have a buffer; and weights, which change with every pass, are cast anew where they are used, all in
-one place (trainers.workspace).
+from several places have a buffer.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Slot:
                 self.gradient.addmm_(left, right)
         else:
             for block in _blocks(len(left), right.shape[-1] * left.element_size()):
-                product = left[block] @ right
+                place = self.workspace.place("product", self.gradient[block], left.dtype)
+                product = torch.mm(left[block], right, out=place)
                 self.gradient[block].copy_(product) if self.fresh else self.gradient[block].add_(product)
         self.fresh = False
         return None
@@ -134,14 +135,17 @@ class StandingGradients:
 
 
 @contextmanager
-def standing_gradients(model: nn.Module, *, released: bool = False) -> Iterator[StandingGradients]:
+def standing_gradients(
+    model: nn.Module, *, one_pass: bool = False, released: bool = False
+) -> Iterator[StandingGradients]:
     """Within the context the model's learning linear layers and embeddings collect gradients in slots.
 
     Layers of a subclass (quantised, scaled, an adapter's) are left to autograd, with every matrix that they share.
-    `released`: a matrix of one linear layer gets no buffer, since its gradient is used up at once.
+    `one_pass`: a step uses each weight once. `released`: a matrix of one linear layer gets no buffer, since its
+    gradient is used up at once.
     """
     everything = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
-    standing = StandingGradients(Workspace(part_of(everything) if released else 0))
+    standing = StandingGradients(Workspace(part_of(everything) if one_pass or released else 0))
     users: dict[nn.Parameter, list[nn.Module]] = defaultdict(list)
     for module in model.modules():
         for parameter in module.parameters(recurse=False):

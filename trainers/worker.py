@@ -14,7 +14,7 @@ from harness.errors import HarnessError
 from harness.records.job import JobOutcome, StepDone, TrainJob
 from harness.records.rows import LossRow
 from harness.records.seal import TrainFacts
-from trainers.distributed import rank
+from trainers.distributed import rank, wait_for_all
 from trainers.sft import train_variant
 
 PATIENCE = timedelta(hours=2)
@@ -34,6 +34,7 @@ def main(path: Path) -> int:
         return 1  # and torchrun ends the others, who may wait for this process for ever
     if rank() == 0:
         _write(job.outcome, JobOutcome(facts=facts))
+    wait_for_all()  # nobody hangs up on a process that is still in the last exchange
     distributed.destroy_process_group()
     return 0
 

@@ -69,6 +69,7 @@ for case, (changes, sharded) in CASES.items():
     held = sum((p.to_local() if sharded else p).numel() for p in learned.values())
     said = {"losses": [row.model_dump() for row in report.losses], "held": held}
     (folder / f"rank{rank}.json").write_text(json.dumps(said))
+torch.distributed.barrier()
 torch.distributed.destroy_process_group()
 """
 

@@ -29,8 +29,10 @@ def autograd(model: Any, batches: list[torch.Tensor], low: bool = False) -> dict
     return gradients(model)
 
 
-def standing(model: Any, steps: list[list[torch.Tensor]], low: bool = False) -> dict[str, torch.Tensor]:
-    with standing_gradients(model) as slots:
+def standing(
+    model: Any, steps: list[list[torch.Tensor]], low: bool = False, one_pass: bool = False
+) -> dict[str, torch.Tensor]:
+    with standing_gradients(model, one_pass=one_pass) as slots:
         for batches in steps:
             slots.begin_step(model.parameters())
             for ids in batches:
@@ -62,6 +64,13 @@ def test_under_autocast_they_agree_within_its_precision(tied: bool) -> None:
     assert_same(standing(model, [[IDS]], low=True), autograd(model, [IDS], low=True), 0.02)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_weights_that_are_cast_anew_give_what_copies_give(tied: bool) -> None:
+    model = tiny_model(tied=tied)
+    kept = standing(model, [[IDS], [IDS, IDS[:1]]], low=True)
+    assert_same(standing(model, [[IDS], [IDS, IDS[:1]]], low=True, one_pass=True), kept, 0)
+
+
 def test_a_gradient_in_low_precision_is_collected_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model()
     whole = standing(model, [[IDS, IDS[:1]]], low=True)
@@ -91,9 +100,10 @@ def test_layers_that_get_the_same_input_cast_it_once() -> None:
         assert slots.workspace._source is slots.workspace._cast is None
 
 
-def test_low_precision_weights_follow_the_optimizer() -> None:
+@pytest.mark.parametrize("one_pass", [True, False])
+def test_low_precision_weights_follow_the_optimizer(one_pass: bool) -> None:
     model = tiny_model()
-    with standing_gradients(model) as slots, torch.autocast("cpu"), torch.no_grad():
+    with standing_gradients(model, one_pass=one_pass) as slots, torch.autocast("cpu"), torch.no_grad():
         slots.begin_step(model.parameters())
         model(input_ids=IDS)
         for parameter in model.parameters():
