@@ -31,7 +31,9 @@ def test_served_imported_and_sampled_variants_stand_on_one_board(tmp_path: Path)
         place.edit(
             "train: {epochs", f"include: [{{served: {served}}}, {{imported: {{file: perfect.json}}}}]\ntrain: {{epochs"
         )
-        place.edit("batch_size: 16}", "batch_size: 16, temperature: 1.0, samples: 2}\nstability: {samples: 3}")
+        place.edit(
+            "batch_size: 16}", "batch_size: 16, precision: fp32, temperature: 1.0, samples: 2}\nstability: {samples: 3}"
+        )
         place.edit("rougeL]", "rougeL, bits_per_byte]")
         planned = place.harness("plan", "matrix.yaml")
         assert planned.returncode == 0, planned.stderr
