@@ -127,7 +127,10 @@ def _by_liger(head: nn.Linear, hidden: Tensor, targets: Targets) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, rows: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
-    """Sum of weights[i] × cross entropy of logits[rows[i]] (U, V) against tokens[i]; see Targets."""
+    """Sum of weights[i] × cross entropy of logits[rows[i]] (U, V) against tokens[i], in nats; see Targets.
+
+    The backward pass writes the gradient in the place of the logits.
+    """
     return _WeightedCrossEntropy.apply(logits, rows, tokens, weights)  # type: ignore[no-any-return,no-untyped-call]
 
 

@@ -2,7 +2,7 @@
 
 Padding stands behind a row's own tokens, where causal attention never looks, so that no mask of padding is needed.
 PyTorch's kernel for CPUs is made for long rows. Short ones, as instructions are, take the products of attention as they
-stand in the paper (Vaswani et al. 2017, arXiv 1706.03762): forward and backward in half to a fifth of the time.
+stand in the paper (Vaswani et al. 2017, arXiv 1706.03762): up to twice as fast in float32, five times in bfloat16.
 """
 
 from __future__ import annotations

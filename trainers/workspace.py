@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 PART_BYTES = 16 * 2**20
-"""What is used together, at least: by fewer gradients at a time the optimizer's passes over memory took longer."""
+"""Gradients that are used together, at least: each use has a cost of its own."""
 PARTS = 64
 """And of a large model, this part of its weights."""
 
