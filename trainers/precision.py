@@ -30,6 +30,11 @@ def autocast(precision: Precision, on: torch.device) -> AbstractContextManager[o
     return torch.autocast(on.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
+def working_dtype(on: torch.device, otherwise: torch.dtype) -> torch.dtype:
+    """That of products on a device, as things stand: autocast's, or `otherwise` where it is off."""
+    return torch.get_autocast_dtype(on.type) if torch.is_autocast_enabled(on.type) else otherwise
+
+
 @lru_cache(maxsize=1)
 def _has_native_bf16() -> bool:
     if torch.cuda.is_available():

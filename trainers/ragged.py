@@ -20,6 +20,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from trainers.precision import working_dtype
+
 Kernel = Literal["flash-attn", "torch"]
 WIDEST_HEAD = 256
 
@@ -72,7 +74,7 @@ def _bounds(lengths: Sequence[int]) -> Tensor:
 def kernel_for(model: Any) -> Kernel | None:
     """The kernel for a forward pass of this model as things stand (device, autocast, dropout); None: side by side."""
     config, device = model.config.get_text_config(), model.device
-    dtype = _working_dtype(device, model.dtype)
+    dtype = working_dtype(device, model.dtype)
     dropout = max(getattr(config, name, 0.0) or 0.0 for name in ("attention_dropout", "attn_pdrop"))
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     if device.type != "cuda":
@@ -80,10 +82,6 @@ def kernel_for(model: Any) -> Kernel | None:
     return choose(
         dtype, width, dropout if model.training else 0.0, torch.cuda.get_device_capability(device), installed()
     )
-
-
-def _working_dtype(device: torch.device, otherwise: torch.dtype) -> torch.dtype:
-    return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else otherwise
 
 
 def choose(
@@ -189,7 +187,7 @@ def ragged_attention(  # noqa: PLR0913 - what transformers hands over
 
     Under autocast a norm or a quantised layer may have left the states in float32: they are cast to autocast's dtype.
     """
-    dtype = _working_dtype(value.device, value.dtype)
+    dtype = working_dtype(value.device, value.dtype)
     q, k, v = (states[0].transpose(0, 1).to(dtype) for states in (query, key, value))  # (T, H, D)
     if rows.keys is not None:
         k, v = k.index_select(0, rows.keys), v.index_select(0, rows.keys)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainers.precision import working_dtype
+
 WIDEST = {torch.float32: 128, torch.bfloat16: 256}
 """Places up to which short_row_attention was the faster one, by the dtype of its products."""
 
@@ -101,17 +103,12 @@ def causal_attention(  # noqa: PLR0913 - what transformers hands over
 def short_row_attention(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None) -> Tensor:
     """The same for all that came before, without dropout; scores are float32, under autocast too."""
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    found: Tensor = _ShortRows.apply(query, key, value, layout, scale, _product_dtype(query))  # type: ignore[no-untyped-call]
+    found: Tensor = _ShortRows.apply(query, key, value, layout, scale, working_dtype(query.device, query.dtype))  # type: ignore[no-untyped-call]
     return found
 
 
 def _widest(query: Tensor) -> int:
-    return WIDEST.get(_product_dtype(query), 0) if query.device.type == "cpu" else 0
-
-
-def _product_dtype(query: Tensor) -> torch.dtype:
-    kind = query.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
+    return WIDEST.get(working_dtype(query.device, query.dtype), 0) if query.device.type == "cpu" else 0
 
 
 def _window_mask(width: int, window: int | None, device: torch.device) -> Tensor | None:

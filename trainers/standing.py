@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainers.precision import working_dtype
 from trainers.workspace import Workspace, part_of
 
 BLOCK_BYTES = 4 * 2**20
@@ -182,8 +183,7 @@ def _forward(module: nn.Module, slot: Slot) -> Any:
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, slot: Slot) -> Tensor:
-        kind = x.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        dtype = working_dtype(x.device, weight.dtype)
         x = slot.workspace.input_as(x, dtype)
         ctx.save_for_backward(x)
         ctx.slot, ctx.has_bias = slot, bias is not None
