@@ -9,8 +9,9 @@ from harness.align import VariantScores
 from harness.compare import CompareInputs
 from harness.dimensions import FOLLOWING, QUALITY, Answers, Dimensions, Sources, dimensions
 from harness.errors import HarnessError
-from harness.evidence import audit_summary, judge_info
-from harness.metrics.health import Health, health, plain
+from harness.evidence import judge_info
+from harness.metrics.copies import TrainedOutputs
+from harness.metrics.health import Health, health
 from harness.metrics.language import AUTO, item_languages
 from harness.metrics.semantic_similarity import embedded, packaged
 from harness.records.data import Example, SplitExample
@@ -24,14 +25,14 @@ from harness.store import MatrixRun, Store
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A finished matrix: what it was compared from, its test part, and the plain outputs of its training part."""
+    """A finished matrix: what it was compared from, its test part, and what was trained on."""
 
     spec: MatrixSpec
     run: MatrixRun
     store: Store
     inputs: CompareInputs
     tests: tuple[Example, ...]
-    trained: frozenset[str]
+    trained: TrainedOutputs
 
     @property
     def plans(self) -> list[VariantPlan]:
@@ -50,15 +51,12 @@ class Finished:
 
 def read(spec: MatrixSpec, run: MatrixRun, store: Store, inputs: CompareInputs) -> Finished:
     """Read the split. Test items that are left out of the measures are left out here too."""
-    tests, trained = [], set()
-    audit = audit_summary(run.plan, store)
-    left_out = frozenset(audit.leaked if audit and inputs.leaked_left_out else ())
+    tests, trained, left_out = [], TrainedOutputs(), frozenset(inputs.left_out)
     for row in store.stream(run.plan.data, SplitExample):
-        if row.split == "train" or row.fold is not None:
-            trained.add(plain(row.example.output))
+        trained.add(row)
         if row.split == "test" and row.example.id not in left_out:
             tests.append(row.example)
-    return Finished(spec, run, store, inputs, tuple(tests), frozenset(trained))
+    return Finished(spec, run, store, inputs, tuple(tests), trained)
 
 
 def slices(finished: Finished, field: str, measure: str) -> SliceTable:

@@ -65,7 +65,8 @@ class CompareInputs:
     failed: tuple[FailedVariant, ...] = ()
     settings: CompareSettings = CompareSettings()
     audit: AuditSummary | None = None
-    leaked_left_out: bool = False
+    left_out: tuple[str, ...] = ()
+    """Ids of the leaked test items that do not count."""
     corpus_scores: Mapping[str, CorpusScore] = field(default_factory=dict)
     clusters: Mapping[str, str] | None = None
     sequential: Mapping[str, Sequential] = field(default_factory=dict)
@@ -94,6 +95,7 @@ def compare(inputs: CompareInputs) -> Result:
         matrix_digest=inputs.matrix_digest,
         data_name=inputs.data_name,
         n_test=inputs.n_test,
+        left_out=inputs.left_out,
         alpha=inputs.settings.alpha,
         primary=primary.info.name,
         baseline=baseline,
@@ -137,7 +139,7 @@ def leak_warning(inputs: CompareInputs) -> list[str]:
     items = (
         f"{leaked} test item{'s' if leaked > 1 else ''} stand{'' if leaked > 1 else 's'} in train (exactly or nearly)"
     )
-    if inputs.leaked_left_out:
+    if inputs.left_out:
         return [f"{items} and {'are' if leaked > 1 else 'is'} left out of all measures"]
     return [
         f"{items} and count{'' if leaked > 1 else 's'}; `compare.leaked_items: leave out` shows the measures without"

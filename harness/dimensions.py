@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.align import VariantScores
 from harness.metrics.base import Item, ItemScore, References
-from harness.metrics.health import copied
+from harness.metrics.copies import TrainedOutputs
 from harness.metrics.registry import load_metric
 from harness.metrics.scoring import corpus_figure
 from harness.records.data import Example
@@ -112,14 +112,11 @@ Embed = Callable[[Collection[str]], Mapping[str, Any]]
 def dimensions(
     variants: Sequence[Answers],
     tests: Mapping[str, Example],
-    trained: Collection[str],
+    trained: TrainedOutputs,
     sources: Sources,
     embed: Embed | None = None,
 ) -> list[Dimensions]:
-    """Every cell, seeds together; responses to other examples than `tests` are passed over.
-
-    `trained`: plain outputs of the training part.
-    """
+    """Every cell, seeds together; responses to other examples than `tests` are passed over."""
     cells: dict[Cell, list[Answers]] = {}
     for each in variants:
         cells.setdefault(each.scores.variant.cell, []).append(_only(each, tests))
@@ -169,10 +166,10 @@ def _following(answers: Sequence[Answers], judge: str | None) -> Following | Non
 
 
 def _quality(
-    answers: Sequence[Answers], tests: Mapping[str, Example], trained: Collection[str], sources: Sources
+    answers: Sequence[Answers], tests: Mapping[str, Example], trained: TrainedOutputs, sources: Sources
 ) -> Quality:
     rows = [row for each in answers for row in each.generations]
-    copies = sum(copied(row.text, tests[row.example_id], trained) for row in rows)
+    copies = sum(trained.copied(row.text, tests[row.example_id]) for row in rows)
     seeds: dict[int | None, list[VariantScores]] = defaultdict(list)  # folds of one are parts of one test set
     for each in answers:
         seeds[each.scores.variant.seed].append(each.scores)

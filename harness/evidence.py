@@ -24,6 +24,7 @@ from harness.records.result import (
     JudgeAgreement,
     MeasureInfo,
     Meeting,
+    PanelInfo,
     Strength,
     TrustReport,
     WinRate,
@@ -70,7 +71,7 @@ def gather(spec: MatrixSpec, plan: Plan, store: Store, failed: tuple[FailedVaria
         data_name=spec.data.name,
         n_test=n_test,
         audit=audit,
-        leaked_left_out=bool(left_out),
+        left_out=tuple(sorted(left_out)),
         measures=(
             *metric_infos(metrics, finished[0], store),
             *(judge_info(judge) for judge in plan.judges),
@@ -266,6 +267,7 @@ def panel_info(panel: PanelSpec, plan: Plan) -> MeasureInfo:
         update={
             "name": panel.name,
             "label": f"panel {panel.name}",
+            "panel": PanelInfo(judges=panel.judges, combine=panel.combine),
             "signature": f"{panel.combine} of " + " + ".join(info.signature for info in members),
         }
     )

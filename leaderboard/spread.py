@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic_core import from_json
 
 from harness.records.inputs import StageKey
-from harness.spec.judges import PanelSpec
+from harness.records.result import PanelInfo
 from harness.store import MatrixRun, Store
 from leaderboard import cache
 from reports.samples import item_values, panel_of
@@ -28,14 +28,14 @@ def cell_means(run: MatrixRun, store: Store, measure: str) -> pd.DataFrame:
     """(items, cells): mean over seeds of each cell's values, items by example id; missing where nothing is scored."""
     panel = panel_of(run.result, measure) if run.result else None
     if panel is not None:
-        return _panel_means(run, store, panel)
+        return _panel_means(run, store, measure, panel)
     sealed = _sealed(run, store, measure)
     told = [f"{cell} {when}" for cell, when in zip(
         (cell for cell, _ in sealed), cache.seal_times(store, (key for _, key in sealed)), strict=True)]  # fmt: skip
     return cache.kept(cache.named("means", measure, *told), lambda: _read(sealed, store))
 
 
-def _panel_means(run: MatrixRun, store: Store, panel: PanelSpec) -> pd.DataFrame:
+def _panel_means(run: MatrixRun, store: Store, measure: str, panel: PanelInfo) -> pd.DataFrame:
     """As `cell_means`: its judges' verdicts are combined before they are folded."""
     told = [f"{cell} {when}" for judge in panel.judges for cell, key in _sealed(run, store, judge)
             for when in cache.seal_times(store, [key])]  # fmt: skip
@@ -43,13 +43,13 @@ def _panel_means(run: MatrixRun, store: Store, panel: PanelSpec) -> pd.DataFrame
     def read() -> pd.DataFrame:
         columns: dict[str, list[pd.Series[float]]] = defaultdict(list)
         for plan in run.plan.variants:
-            values = item_values(plan, store, panel.name, run.result)
+            values = item_values(plan, store, measure, run.result)
             if values:
                 columns[plan.variant.cell.name].append(pd.Series(values, dtype=float))
         means = {cell: pd.concat(seeds, axis=1).mean(axis=1) for cell, seeds in columns.items()}
         return pd.DataFrame(means).sort_index()
 
-    return cache.kept(cache.named("means", panel.name, panel.combine, *panel.judges, *told), read)
+    return cache.kept(cache.named("means", measure, panel.combine, *panel.judges, *told), read)
 
 
 def _sealed(run: MatrixRun, store: Store, measure: str) -> list[tuple[str, StageKey]]:

@@ -16,7 +16,7 @@ from harness.records.rows import NoReply, Reply, ReplyRow, Same, Scored
 from harness.records.seal import AskFacts
 from harness.store import MatrixRun, Store
 from reports.ledger import LedgerRow
-from reports.samples import generations, item_values, judgments, panel_of, sealed_rows
+from reports.samples import generations, item_values, judgments, sealed_rows
 from reports.tables import inert
 from reports.wording import AXES, axis_name, figure, labels, places, ranks, varies, verdict, visible
 
@@ -164,7 +164,7 @@ def values(plans: Iterable[VariantPlan], store: Store, result: Result | None = N
 
 def _values_of(plan: VariantPlan, store: Store, result: Result | None) -> list[dict[str, object]]:
     records, place = [], _place(plan)
-    panels = [m.name for m in result.measures if panel_of(result, m.name)] if result else []
+    panels = [m.name for m in result.measures if m.panel] if result else []
     for measure in (*plan.scores, *plan.judgments, *panels):
         found: dict[str, tuple[float | None, str, str]] = {
             row.example_id: (None, row.kind, row.reason)

@@ -13,7 +13,7 @@ from harness.records.result import MeasureInfo, Result
 from harness.records.rows import Generation
 from harness.store import MatrixRun, Store
 from reports.evaluation_card import slug
-from reports.samples import generations, item_values, left_out, test_examples
+from reports.samples import generations, item_values, test_examples
 
 Scores = Mapping[str, Mapping[str, float]]
 """Measure -> example id -> value, for one variant."""
@@ -82,14 +82,13 @@ def lm_eval(run: MatrixRun, store: Store) -> dict[str, str]:
 def inspect_log(run: MatrixRun, store: Store) -> dict[str, str]:
     """File name -> an Inspect evaluation log (JSON, version 2) of each variant that answered."""
     result, examples = _result(run), test_examples(run, store)
-    unseen = left_out(result, len(examples))
     written = {}
     for plan in run.plan.variants:
         answers = generations(plan, store)
         seal = store.sealed(plan.generate)
         if answers and seal is not None:
             scores = _scores(plan, store, result, examples)
-            counted = [e for e in examples if e.id in answers and e.id not in unseen]
+            counted = [e for e in examples if e.id in answers and e.id not in result.left_out]
             log = _log(result, plan, seal.started, seal.ended)
             log["results"] = _inspect_results(result, plan, scores, len(counted))
             log["samples"] = [_sample(plan, e, answers[e.id], scores) for e in counted]
@@ -172,9 +171,8 @@ def _scores(
     plan: VariantPlan, store: Store, result: Result, examples: Sequence[Example]
 ) -> dict[str, dict[str, float]]:
     """Of the items that the result counts."""
-    unseen = left_out(result, len(examples))
     found = {m.name: item_values(plan, store, m.name, result) for m in result.measures}
-    counted = {name: {i: v for i, v in values.items() if i not in unseen} for name, values in found.items()}
+    counted = {name: {i: v for i, v in values.items() if i not in result.left_out} for name, values in found.items()}
     return {name: values for name, values in counted.items() if values}
 
 

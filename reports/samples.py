@@ -12,7 +12,7 @@ from harness.panel import combined
 from harness.records.data import Example, SplitExample
 from harness.records.inputs import StageKey
 from harness.records.plan import VariantPlan
-from harness.records.result import Result
+from harness.records.result import PanelInfo, Result
 from harness.records.rows import (
     Failed,
     FinishReason,
@@ -25,7 +25,6 @@ from harness.records.rows import (
     Unparsed,
 )
 from harness.records.variant import Variant
-from harness.spec.judges import PanelSpec
 from harness.store import MatrixRun, Store
 
 
@@ -93,22 +92,9 @@ def judgments(
     return combined({name: judgments(plan, store, name) for name in panel.judges}, panel.combine)
 
 
-def panel_of(result: Result, measure: str) -> PanelSpec | None:
-    """A panel, its judges found by the signatures that its own is made of; None where they do not tell."""
-    info = next((m for m in result.measures if m.name == measure), None)
-    how, _, told = info.signature.partition(" of ") if info else ("", "", "")
-    if info is None or info.kind != "judge" or how not in ("mean", "majority"):
-        return None
-    signatures = told.split(" + ")
-    judges = tuple(m.name for m in result.measures if m.kind == "judge" and m.signature in signatures)
-    found = len(judges) == len(signatures)
-    return PanelSpec(name=measure, judges=judges, combine="mean" if how == "mean" else "majority") if found else None
-
-
-def left_out(result: Result, tests: int) -> frozenset[str]:
-    """Leaked items that the result was made without. `tests`: items of the test part."""
-    leaked = frozenset(result.audit.leaked if result.audit else ())
-    return leaked if result.n_test == tests - len(leaked) else frozenset()
+def panel_of(result: Result, measure: str) -> PanelInfo | None:
+    """How a measure's scores are made, where it is a panel of judges."""
+    return next((info.panel for info in result.measures if info.name == measure), None)
 
 
 def samples(run: MatrixRun, store: Store, count: int = 6) -> tuple[Sample, ...]:

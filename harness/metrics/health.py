@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.metrics.copies import TrainedOutputs, plain
 from harness.records.data import Example
 from harness.records.rows import Generation
 
@@ -13,8 +14,8 @@ LOOP_CHARACTERS = 24
 """Shortest stretch, at the end of a response, that counts as a loop: a piece of text three times or more on end."""
 LONGEST_PIECE = 200
 """Characters of the longest piece that is looked for."""
-ECHO_CHARACTERS = COPY_CHARACTERS = 20
-"""Shorter instructions and responses may well be repeated for good reasons."""
+ECHO_CHARACTERS = 20
+"""Shorter instructions may well be repeated for good reasons."""
 _HEADERS = re.compile(
     r"^\s*(###\s*(instruction|input|response)\b|<\|(user|assistant|system)\|>|(human|user)\s*:)", re.I | re.M
 )
@@ -51,8 +52,8 @@ class Health:
         return count / self.responses if self.responses else None
 
 
-def health(rows: Sequence[Generation], tests: Mapping[str, Example], trained: Collection[str]) -> Health:
-    """Count. `tests`: by id; responses to other examples are passed over. `trained`: `plain` training outputs."""
+def health(rows: Sequence[Generation], tests: Mapping[str, Example], trained: TrainedOutputs) -> Health:
+    """Count. `tests`: by id; responses to other examples are passed over."""
     pairs = [(row, tests[row.example_id]) for row in rows if row.example_id in tests]
     texts = [(row.text, example) for row, example in pairs]
     cut = sum(row.finish_reason == "length" for row, _ in pairs)
@@ -64,15 +65,10 @@ def health(rows: Sequence[Generation], tests: Mapping[str, Example], trained: Co
         empty=sum(not text.strip() for text, _ in texts),
         echo=sum("template" in row.cuts or echoes(row.text, example) for row, example in pairs),
         loop=sum(loops(text) and not loops(example.output) for text, example in texts),
-        copied=sum(copied(text, example, trained) for text, example in texts),
+        copied=sum(trained.copied(text, example) for text, example in texts),
         characters=sum(len(text) for text, _ in texts),
         reference_characters=sum(len(example.output) for _, example in texts),
     )
-
-
-def plain(text: str) -> str:
-    """A text without case and runs of white space, for comparison."""
-    return " ".join(text.split()).casefold()
 
 
 def echoes(text: str, example: Example) -> bool:
@@ -97,9 +93,3 @@ def loops(text: str) -> bool:
         if whole >= max(3 * piece, LOOP_CHARACTERS) and any(c.isalnum() for c in end[-piece:]):
             return True
     return False
-
-
-def copied(text: str, example: Example, trained: Collection[str]) -> bool:
-    """Whether a response is word for word an output that was trained on, and not simply the right one."""
-    said = plain(text)
-    return len(said) >= COPY_CHARACTERS and said in trained and said not in map(plain, example.references)

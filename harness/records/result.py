@@ -21,6 +21,13 @@ class Interval(Record):
     level: float = 0.95
 
 
+class PanelInfo(Record):
+    """What a panel's scores are made of: the scores of the judges with these columns."""
+
+    judges: tuple[str, ...]
+    combine: Literal["mean", "majority"]
+
+
 class MeasureInfo(Record):
     """A column of the leaderboard. `unit` is the scale a reader sees, e.g. `0–100`."""
 
@@ -32,6 +39,7 @@ class MeasureInfo(Record):
     """True: the figure is formed from summed counts (BLEU, chrF); False: the mean of per-item values."""
     higher_is_better: bool = True
     signature: str
+    panel: PanelInfo | None = None
     trusted: bool = True
     untrusted_reason: str = ""
     primary: bool = False
@@ -451,6 +459,8 @@ class Result(Record):
     data_name: str
     n_test: int
     audit: AuditSummary | None = None
+    left_out: tuple[str, ...] = ()
+    """Ids of the leaked test items that no figure counts."""
     alpha: float
     primary: str
     baseline: str | None

@@ -23,7 +23,6 @@ from leaderboard.session import (
     unmarked,
     verbatim,
 )
-from reports.samples import left_out
 from reports.significance import pair_lines
 from reports.vega import difference_plot
 from reports.wording import DESCRIBES, NONE, figure, labels, places, signed, span
@@ -54,7 +53,7 @@ def show(root: Path) -> None:
         note("Untrusted judge.", [measure.untrusted_reason], kind="warning")
     texts, values = rows_of(run, store, (a, b))
     items = items_of(run, store, measure.name, stamp(run.folder))
-    items = items[~items["example_id"].isin(left_out(result, len(items)))]
+    items = items[~items["example_id"].isin(result.left_out)]
     frame = pairs.differences(values, items, measure.name, a, b)
     _distribution(result.matrix, frame, comparison, measure)
     _tests(comparison, measure)

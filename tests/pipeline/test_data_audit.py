@@ -51,7 +51,7 @@ def test_a_leak_is_told_or_left_out(place: Place) -> None:
     assert "stands in train (test 2)" in " ".join(said.split())
     assert "1 test item stands in train (exactly or nearly) and counts" in counted.warnings[0]
     _, without, same = run(place, "report", "leave out")
-    assert without.n_test == 51
+    assert without.n_test == 51 and without.left_out == counted.audit.leaked and not counted.left_out
     assert {score.n_items for row in without.rows for score in row.scores} == {51}
     assert "left out of all measures" in without.warnings[0]
     assert same.stages == plan.stages  # another comparison of the same objects

@@ -77,6 +77,8 @@ def test_all_judges_and_the_panel_are_measures(run: tuple[Place, str]) -> None:
     assert [info.name for info in result.measures][-5:] == ["scripted", "strict", "duel", "served", "both"]
     assert [report.judge for report in result.trust] == ["scripted", "strict", "duel", "served", "both"]
     assert len(result.agreement) == 6
+    panel = result.measures[-1].panel
+    assert panel is not None and (panel.judges, panel.combine) == (("scripted", "strict"), "mean")
     for row in result.rows:
         both = next(score for score in row.scores if score.measure == "both")
         assert both.mean is not None

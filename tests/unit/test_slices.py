@@ -15,8 +15,9 @@ from harness.align import VariantScores
 from harness.compare import compare
 from harness.dimensions import Answers, Sources, before, dimensions, likeness, rate
 from harness.errors import HarnessError
-from harness.metrics.health import Health, health, loops, plain
-from harness.records.data import Example
+from harness.metrics.copies import TrainedOutputs
+from harness.metrics.health import Health, health, loops
+from harness.records.data import Example, SplitExample
 from harness.records.rows import Generation, MetricRow, NoMetricRow, Scored, Unparsed
 from harness.slices import NO_VALUE, OTHERS, slice_table, slice_values
 from reports.dimensions import dimension_sections
@@ -155,6 +156,28 @@ def test_loops(text: str, loop: bool) -> None:
     assert loops(text) is loop
 
 
+def trained_on(output: str) -> TrainedOutputs:
+    trained = TrainedOutputs()
+    trained.add(SplitExample(split="train", index=0, example=Example(id="t", instruction="Ask", output=output)))
+    return trained
+
+
+def test_under_folds_a_copy_is_of_what_the_answerer_was_trained_on() -> None:
+    said = {"a": "The largest planet is Jupiter.", "b": "Saturn has the largest rings.", "c": "Jupiter"}
+    rows = [
+        SplitExample(split="test", index=i, example=Example(id=name, instruction=name, output=output), fold=fold)
+        for i, ((name, output), fold) in enumerate(zip(said.items(), (1, 1, 2), strict=True))
+    ]
+    trained = TrainedOutputs()
+    for row in rows:
+        trained.add(row)
+    a, _, c = (row.example for row in rows)
+    assert not trained.copied(said["b"], a), "whoever answers fold 1 has never seen fold 1"
+    assert trained.copied(said["b"], c)
+    trained.add(SplitExample(split="train", index=3, example=a.model_copy(update={"id": "d", "output": said["b"]})))
+    assert trained.copied(said["b"], a), "and whatever stands in no fold, everybody has"
+
+
 def test_health_counts_what_it_says() -> None:
     ask = "Name the largest planet of the solar system."
     tests = {
@@ -175,13 +198,13 @@ def test_health_counts_what_it_says() -> None:
         generation("1", " ", "length", sample=1),
         generation("elsewhere", "x"),
     ]
-    found = health(rows, tests, {plain("It is Jupiter, as we know.")})
+    found = health(rows, tests, trained_on("It is Jupiter, as we know."))
     lengths = sum(len(row.text) for row in rows[:-1]), sum(len(tests[row.example_id].output) for row in rows[:-1])
     assert found == Health(7, ended=5, stopped=1, cut=2, empty=1, echo=3, loop=0, copied=1, characters=lengths[0],
                            reference_characters=lengths[1])  # fmt: skip
     assert found.share(found.copied) == 1 / 7
-    assert health([], {}, set()).length_ratio is None is health([], {}, set()).share(0)
-    shown = health_section([(variant("alpaca").cell, found), (variant("phi").cell, health([], {}, set()))])
+    assert health([], {}, TrainedOutputs()).length_ratio is None is health([], {}, TrainedOutputs()).share(0)
+    shown = health_section([(variant("alpaca").cell, found), (variant("phi").cell, health([], {}, TrainedOutputs()))])
     assert shown.rows[0][2:9] == ("71.4 %", "14.3 %", "28.6 %", "14.3 %", "42.9 %", "0.0 %", "14.3 %")
     assert set(shown.rows[1][2:]) == {"–"}
 
@@ -218,7 +241,7 @@ def answers(tuned: bool) -> Answers:
 
 def test_three_dimensions_before_and_after() -> None:
     tests = {name: Example(id=name, instruction="Which colour?", output=f"The colour is {name}.") for name in "ab"}
-    old, new = dimensions([answers(False), answers(True)], tests, set(), SOURCES)
+    old, new = dimensions([answers(False), answers(True)], tests, TrainedOutputs(), SOURCES)
     assert old.following is not None and old.following.excellent.value == 0.25 and not old.following.reached
     assert new.following is not None
     assert (new.following.excellent.count, new.following.acceptable, new.following.failed, new.following.unscored) == (
@@ -246,7 +269,7 @@ def test_three_dimensions_before_and_after() -> None:
         "cannot tell",
     ):
         assert said in notes
-    nothing = dimensions([answers(False)], tests, set(), replace(SOURCES, following=None, bleu=None))
+    nothing = dimensions([answers(False)], tests, TrainedOutputs(), replace(SOURCES, following=None, bleu=None))
     assert "rubric: instruction-following" in dimension_sections(nothing)[0].notes[0]
 
 
@@ -254,8 +277,8 @@ def test_stability_is_of_the_responses_made_for_it_where_there_are_any() -> None
     tests = {name: Example(id=name, instruction="Which colour?", output="x") for name in "ab"}
     vectors = {"I think red": np.array([1.0, 0.0]), "blue": np.array([0.0, 1.0]), "green sky": np.array([0.6, 0.8])}
     once, sampled = answers(False), answers(True)
-    [found] = dimensions([replace(once, sampled=sampled)], tests, set(), SOURCES, lambda _: vectors)
-    [alone] = dimensions([sampled], tests, set(), SOURCES)
+    [found] = dimensions([replace(once, sampled=sampled)], tests, TrainedOutputs(), SOURCES, lambda _: vectors)
+    [alone] = dimensions([sampled], tests, TrainedOutputs(), SOURCES)
     assert found.stability is not None and alone.stability is not None
     assert found.stability.embedding == pytest.approx((100 + 80) / 2) and alone.stability.embedding is None
     assert replace(found.stability, embedding=None) == alone.stability
@@ -278,10 +301,10 @@ def test_folds_are_parts_of_one_test_set_and_items_left_out_count_nowhere() -> N
         scores = VariantScores(mine, {"rougeL": rows, "bleu": [bleu[name]]}, {})
         return Answers(scores, [row for row in whole.generations if row.example_id == name])
 
-    [found] = dimensions([part(1, "a"), part(2, "b")], tests, set(), SOURCES)
+    [found] = dimensions([part(1, "a"), part(2, "b")], tests, TrainedOutputs(), SOURCES)
     assert found.stability is not None and found.stability.all_pass == rate(1, 2, 2)
     assert found.quality.bleu == pytest.approx((6 / 8 * 4 / 6 * 3 / 4 * 2 / 2) ** (1 / 4))
-    [left] = dimensions([whole], {"b": tests["b"]}, set(), SOURCES)
+    [left] = dimensions([whole], {"b": tests["b"]}, TrainedOutputs(), SOURCES)
     assert left.stability is not None and left.stability.spread == 25 and left.stability.all_pass == rate(0, 1, 1)
 
 

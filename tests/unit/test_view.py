@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from harness.errors import HarnessError
 from harness.records.data import AuditSummary
-from harness.records.result import Interval, Result
+from harness.records.result import Interval, PanelInfo, Result
 from harness.store import MatrixRun, Store
 from leaderboard import cache, view
 from leaderboard.launch import ADDRESS, command, require_free
@@ -24,7 +24,7 @@ from leaderboard.pairs import sentence
 from leaderboard.spread import cell_means, spread_of
 from reports.interchange import inspect_log
 from reports.ledger import ledger
-from reports.samples import left_out, samples
+from reports.samples import samples
 from reports.vega import loss_plot
 from tests.ugly import CELLS, FAILED, LONG, MEASURES, TEST, all_values, result
 from tests.ugly_store import ugly_store
@@ -135,8 +135,8 @@ def test_values_are_the_store_s_and_name_every_outcome(values: pd.DataFrame) -> 
 def with_a_panel() -> Result:
     """The ugly result, and a panel of its two judges as the primary measure."""
     judges = [m for m in MEASURES if m.kind == "judge"]
-    signature = "mean of " + " + ".join(m.signature for m in judges)
-    panel = judges[1].model_copy(update={"name": "both", "label": "panel both", "signature": signature})
+    of_both = PanelInfo(judges=tuple(m.name for m in judges), combine="mean")
+    panel = judges[1].model_copy(update={"name": "both", "label": "panel both", "panel": of_both})
     return result().model_copy(update={"measures": (*MEASURES, panel), "primary": "both"})
 
 
@@ -163,9 +163,7 @@ def test_a_panel_s_values_are_made_of_its_judges(run: MatrixRun, store: Store) -
 def test_leaked_items_that_are_left_out_count_nowhere(run: MatrixRun, store: Store) -> None:
     leaked = {TEST[2].id, TEST[3].id}
     audit = AuditSummary(found={}, leaked=tuple(leaked))
-    without = result().model_copy(update={"audit": audit, "n_test": len(TEST) - 2})
-    assert left_out(without, len(TEST)) == leaked
-    assert not left_out(without.model_copy(update={"n_test": len(TEST)}), len(TEST))
+    without = result().model_copy(update={"audit": audit, "n_test": len(TEST) - 2, "left_out": tuple(leaked)})
     log = json.loads(next(iter(inspect_log(replace(run, result=without), store).values())))
     assert len(log["samples"]) == len(TEST) - 2 and not leaked & {sample["id"] for sample in log["samples"]}
 
