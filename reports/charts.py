@@ -13,6 +13,7 @@ from html import escape
 from markupsafe import Markup
 
 from harness.records.result import Interval
+from reports.reach import Drawn, drawn
 from reports.wording import figure, shorten, signed, span
 
 WIDTH, LABELS, FIGURES, ROW, HEAD = 1000, 330, 160, 28, 34
@@ -74,10 +75,13 @@ def forest(marks: Sequence[Mark], axis: str, *, decimals: int = 1, zero: bool = 
     """Point and interval a row, figures written beside. `zero`: differences, with a line at no difference."""
     if not marks:
         return Markup("")
-    ends = [v for m in marks for v in (m.value, m.low, m.high, *m.dots) if v is not None]
-    x = scale([*ends, 0.0] if zero else ends, LABELS + 16, WIDTH - FIGURES - 16)
+    also = [dot for mark in marks for dot in mark.dots] + [0.0] * zero
+    bars = drawn([(mark.value, mark.low, mark.high) for mark in marks], also)
+    ends = [end for bar in bars for end in (bar.low, bar.high) if end is not None]
+    x = scale([*(mark.value for mark in marks), *ends, *also], LABELS + 16, WIDTH - FIGURES - 16)
     height = ROW * len(marks) + HEAD + 18
-    parts = [_grid(x, ROW * len(marks) + 6, zero), *(_mark(m, i, x, decimals, zero) for i, m in enumerate(marks))]
+    rows = (_mark(mark, bar, i, x, decimals, zero) for i, (mark, bar) in enumerate(zip(marks, bars, strict=True)))
+    parts = [_grid(x, ROW * len(marks) + 6, zero), *rows]
     parts.append(f'<text class="axis" x="{(x.left + x.right) / 2}" y="{height - 4}">{escape(axis)}</text>')
     said = escape(f"{axis}: " + "; ".join(f"{m.label} {figure(m.value, decimals)}" for m in marks))
     svg = f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{said}">{"".join(parts)}</svg>'
@@ -93,20 +97,28 @@ def _grid(x: Scale, bottom: float, zero: bool) -> str:
     return "".join(lines)
 
 
-def _mark(mark: Mark, index: int, x: Scale, decimals: int, zero: bool) -> str:
+def _mark(  # noqa: PLR0913 - a row and what all rows share
+    mark: Mark, bar: Drawn, index: int, x: Scale, decimals: int, zero: bool
+) -> str:
     y = index * ROW + ROW / 2 + 2
     label = shorten(mark.label, int(LABELS / FONT_COLUMN))
     kind = "solid" if mark.solid else "hollow"
     value = signed(mark.value, decimals) if zero else figure(mark.value, decimals)
     parts = [f'<g class="{kind}"><title>{escape(mark.label + " " + mark.note)}</title>']
     parts.append(f'<text class="label" x="{LABELS}" y="{y + 4}">{escape(label)}</text>')
-    if mark.low is not None and mark.high is not None:
-        parts.append(f'<line class="bar" x1="{x.at(mark.low)}" x2="{x.at(mark.high)}" y1="{y}" y2="{y}"/>')
+    if mark.low is not None and mark.high is not None and bar.low is not None and bar.high is not None:
+        parts.append(f'<line class="bar" x1="{x.at(bar.low)}" x2="{x.at(bar.high)}" y1="{y}" y2="{y}"/>')
+        parts += [_arrow(x.at(bar.low), y, -1)] * bar.cut_low + [_arrow(x.at(bar.high), y, 1)] * bar.cut_high
         value += f" {span(Interval(low=mark.low, high=mark.high), decimals)}"
     parts += [f'<circle class="dot" cx="{x.at(d)}" cy="{y + 8}" r="2"/>' for d in mark.dots]
     parts.append(f'<circle class="point" cx="{x.at(mark.value)}" cy="{y}" r="4.5"/>')
     parts.append(f'<text class="figure" x="{WIDTH - 4}" y="{y + 4}">{escape(value)}</text></g>')
     return "".join(parts)
+
+
+def _arrow(x: float, y: float, way: int) -> str:
+    """The interval goes on to the left (-1) or to the right (1)."""
+    return f'<path class="arrow" d="M{x} {y - 4.5}l{way * 8} 4.5l{-way * 8} 4.5z"/>'
 
 
 def interval_bar(mean: float, low: float, high: float, x: Scale) -> Markup:

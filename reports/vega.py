@@ -17,11 +17,13 @@ from reports.vega_parts import (
     LINE,
     ROW,
     ROWS,
+    SPAN,
     WARM,
     Row,
     Spec,
     fitted,
     height_of,
+    intervals,
     label_axis,
     layered,
     line_at,
@@ -32,11 +34,11 @@ from reports.vega_parts import (
     unique_labels,
     values_of,
     when,
+    with_ends,
 )  # fmt: skip
 
 CURVE = 260
 """Pixels that a plot of a curve is high."""
-_SPAN = {"type": "rule", "strokeWidth": 2.5}
 _SOLID = {"type": "point", "size": 75, "filled": True, "opacity": 1}
 _HOLLOW = {"type": "point", "size": 75, "filled": False, "strokeWidth": 2, "color": GREY}
 
@@ -56,13 +58,11 @@ def interval_plot(rows: Sequence[Row], title: str, *, trusted: bool, seeds: bool
         told("cell"), told("mean", ".2f"), told("low", ".2f", "95 % from"), told("high", ".2f", "to"),
         told("ranks"), told("unscored"),
     ]  # fmt: skip
-    span = {
-        "mark": _SPAN | {"color": colour},
-        "encoding": {"x": fitted("low", title), "x2": {"field": "high"}, "y": y},
-    }
     point = _SOLID | {"filled": trusted, "color": colour, "strokeWidth": 2}
     means = {"mark": point, "encoding": {"x": quantity("mean"), "y": y, "tooltip": tooltip}}
-    layers = [*names, {"data": values_of(drawn), "layer": [span, means]}]
+    seen = [seed for row in rows for seed in row["per_seed"]]
+    spans = intervals(fitted("from", title), y, {"value": colour})
+    layers = [*names, {"data": values_of(with_ends(drawn, "mean", seen)), "layer": [*spans, means]}]
     ticks = [{"row": r["row"], "seed": s} for r in rows if len(r["per_seed"]) > 1 for s in r["per_seed"]]
     if seeds and ticks:
         mark = {"type": "tick", "thickness": 2, "size": 8, "color": GREY, "yOffset": 9}
@@ -78,7 +78,11 @@ def measures_plot(rows: Sequence[Row], measures: Sequence[str], *, cells: int) -
     """
     known = list(dict.fromkeys(row["label"] for row in rows))
     unique = dict(zip(known, unique_labels(known), strict=True))
-    drawn = [{k: v for k, v in row.items() if k != "per_seed"} | {"row": unique[row["label"]]} for row in rows]
+    drawn = [
+        {k: v for k, v in row.items() if k != "per_seed"} | {"row": unique[row["label"]]}
+        for measure in measures
+        for row in with_ends([each for each in rows if each["measure"] == measure], "mean")
+    ]
     ticks = [{"measure": r["measure"], "row": unique[r["label"]], "seed": s} for r in rows for s in r["per_seed"]]
     chosen = [{"filter": "datum.measure == measure"}]
     y = named("row") | {"title": None, "axis": label_axis(), "scale": ROWS}
@@ -87,10 +91,9 @@ def measures_plot(rows: Sequence[Row], measures: Sequence[str], *, cells: int) -
         told("label", title="cell"), told("mean", ".2f"), told("low", ".2f", "95 % from"), told("high", ".2f", "to"),
         told("ranks"), told("unscored"),
     ]  # fmt: skip
-    ends = {"x": fitted("low", "mean with its 95 % interval"), "x2": {"field": "high"}, "y": y}
-    span = {"mark": _SPAN | {"color": ACCENT}, "encoding": ends}
+    span = intervals(fitted("from", "mean with its 95 % interval"), y, {"value": ACCENT})
     point = {"mark": _SOLID | {"color": ACCENT}, "encoding": {"x": quantity("mean"), "y": y, "tooltip": tooltip}}
-    layers: list[Spec] = [{"data": values_of(drawn), "transform": chosen, "layer": [span, point]}]
+    layers: list[Spec] = [{"data": values_of(drawn), "transform": chosen, "layer": [*span, point]}]
     if ticks:
         mark = {"type": "tick", "thickness": 2, "size": 8, "color": GREY, "yOffset": 9}
         place = {"x": quantity("seed"), "y": y, "tooltip": [told("seed", ".2f", "one seed")]}
@@ -110,15 +113,15 @@ def effect_plot(rows: Sequence[Row], title: str, *, narrow: bool = False) -> Spe
     """
     y, names = named_rows(rows, "label", narrow=narrow)
     tooltip = [
-        told("label"), told("delta", "+.2f"), told("p", ".3g", "p, adjusted"),
+        told("label"), told("delta", "+.2f"), told("low", "+.2f", "95 % from"), told("high", "+.2f", "to"),
+        told("p", ".3g", "p, adjusted"),
         told("mde", ".2f", "could have seen"), told("verdict"),
     ]  # fmt: skip
-    x = quantity("low") | {"axis": {"title": title, "tickCount": 8}}
-    span = {"mark": _SPAN, "encoding": {"x": x, "x2": {"field": "high"}, "y": y, "color": when("datum.shown")}}
+    span = intervals(quantity("from") | {"axis": {"title": title, "tickCount": 8}}, y, when("datum.shown"))
     place = {"x": quantity("delta"), "y": y, "tooltip": tooltip}
     solid = {"transform": [{"filter": "datum.shown"}], "mark": _SOLID | {"color": ACCENT}, "encoding": place}
     hollow = {"transform": [{"filter": "!datum.shown"}], "mark": _HOLLOW, "encoding": place}
-    effects = {"data": values_of(rows), "layer": [span, solid, hollow]}
+    effects = {"data": values_of(with_ends(rows, "delta", [0.0])), "layer": [*span, solid, hollow]}
     return layered([line_at([0.0]), *names, effects], height_of(rows, narrow=narrow))
 
 
@@ -147,7 +150,7 @@ def curve_plot(band: Sequence[Row], levels: Sequence[Row], x: str, title: str, *
     tried = {
         "data": values_of(levels),
         "layer": [
-            {"mark": _SPAN | {"color": WARM, "strokeWidth": 1.5}, "encoding": ends},
+            {"mark": SPAN | {"color": WARM, "strokeWidth": 1.5}, "encoding": ends},
             {"mark": _SOLID | {"color": WARM}, "encoding": {"x": across, "y": up, "tooltip": tooltip}},
         ],
     }
@@ -170,7 +173,7 @@ def auc_plot(rows: Sequence[Row], threshold: float, *, narrow: bool = False) -> 
     title = "AUC" if narrow else "AUC: probability that the reference outscores the bad answer"
     x = quantity("low") | {"scale": {"domain": [0, 1]}, "axis": {"title": title, "tickCount": 6}}
     colour = when("datum.trusted")
-    span = {"mark": _SPAN, "encoding": {"x": x, "x2": {"field": "high"}, "y": y, "color": colour}}
+    span = {"mark": SPAN, "encoding": {"x": x, "x2": {"field": "high"}, "y": y, "color": colour}}
     place = {"x": quantity("auc"), "y": y, "color": colour, "tooltip": [told("label"), told("auc", ".2f")]}
     judges = {"data": values_of(rows), "layer": [span, {"mark": _SOLID, "encoding": place}]}
     return layered([*marks, *names, judges], height_of(rows, narrow=narrow) + 20)

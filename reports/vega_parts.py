@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reports.reach import drawn
 from reports.wording import shorten
 
 Spec = dict[str, Any]
@@ -20,6 +21,7 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 LABEL_COLUMNS, LABEL_PIXELS = 44, 330
 ROWS = {"paddingOuter": 0.4}
+SPAN = {"type": "rule", "strokeWidth": 2.5}
 LINE = {"type": "rule", "strokeDash": [4, 3], "color": GREY}
 
 
@@ -55,6 +57,28 @@ def fitted(field: str, title: str) -> Spec:
     """An axis around the data, without zero."""
     axis = {"title": title, "grid": True, "tickCount": 8}
     return quantity(field) | {"scale": {"zero": False, "nice": True}, "axis": axis}
+
+
+def with_ends(rows: Sequence[Row], value: str, also: Sequence[float] = ()) -> list[Row]:
+    """Rows with `low` and `high`, and where their lines are drawn `from` and `to` (reports.reach)."""
+    bars = drawn([(row[value], row["low"], row["high"]) for row in rows], also)
+    ends = [{"from": b.low, "to": b.high, "cut_low": b.cut_low, "cut_high": b.cut_high} for b in bars]
+    return [{**row, **end} for row, end in zip(rows, ends, strict=True)]
+
+
+def intervals(x: Spec, y: Spec, colour: Spec) -> list[Spec]:
+    """Lines of rows `with_ends`, with arrows where one goes on. `x`: the axis."""
+    place = {"y": y, "color": colour}
+    lines = {"mark": SPAN, "encoding": place | {"x": x | {"field": "from"}, "x2": {"field": "to"}}}
+    arrows = [
+        {
+            "transform": [{"filter": f"datum.cut_{end}"}],
+            "mark": {"type": "point", "filled": True, "opacity": 1, "size": 75, "shape": f"triangle-{way}"},
+            "encoding": place | {"x": quantity(field)},
+        }
+        for end, way, field in (("low", "left", "from"), ("high", "right", "to"))
+    ]
+    return [lines, *arrows]
 
 
 def when(test: str) -> Spec:

@@ -69,7 +69,7 @@ def _effects(result: Result, measure: MeasureInfo) -> None:
     st.caption(
         f"One choice changed, all else equal: {shown} of {len(rows)} differences on {unmarked(measure.label)} are"
         f" {real}. Right of the dashed line the first level scores higher; hollow marks: no difference is shown, or"
-        " the judge is untrusted."
+        " the judge is untrusted. An arrow: the interval goes on."
     )
     digits = places_in(result, measure)
     table = pd.DataFrame(

@@ -113,7 +113,8 @@ def _plot(kept: pd.DataFrame, measure: MeasureInfo) -> Spec:
     )
     plot(drawn, f"Mean {measure.label} of each cell with its 95 % interval")
     st.caption(
-        "Mean over items and seeds with its 95 % interval; small ticks are single seeds. Ranks are those that the data "
+        "Mean over items and seeds with its 95 % interval (an arrow: it goes on); small ticks are single seeds."
+        " Ranks are those that the data "
         "cannot exclude: cells whose ranks overlap are not shown to differ."
         + (f" The {len(rows)} best are drawn." if len(rows) < kept["cell"].nunique() else "")
     )

@@ -16,7 +16,7 @@ from rich.console import Console
 from harness.errors import HarnessError
 from harness.records.result import Curve, CurvePoint, Interval, Result
 from harness.store import MatrixRun, Store
-from reports.charts import scale, smoothed
+from reports.charts import Mark, forest, scale, smoothed
 from reports.ledger import LedgerRow, budget_notes, ledger, versions_of
 from reports.markdown import report_markdown
 from reports.markdown_table import escape
@@ -24,6 +24,7 @@ from reports.page import report_html
 from reports.page_plots import page_plots
 from reports.pictures import png, svg
 from reports.publish import publish
+from reports.reach import Drawn, drawn
 from reports.samples import samples
 from reports.terminal import fit, print_result
 from reports.wording import (
@@ -433,6 +434,20 @@ def test_scale_has_round_ticks_that_enclose_the_data(ends: tuple[float, float]) 
     assert x.ticks[0] <= ends[0] + 1e-9 and x.ticks[-1] >= ends[1] - 1e-9
     assert 3 <= len(x.ticks) <= 9
     assert 100 <= x.at(ends[0]) <= x.at(ends[1]) <= 500
+
+
+def test_an_interval_without_end_presses_no_other_into_a_dot() -> None:
+    rows = [(1.0, 0.5, 1.5), (2.0, 1.0, 3.0), (1.2, -100.0, 100.0), (None, None, None), (1.0, -60.0, 1.5)]
+    shown = drawn(rows, also=[0.0])
+    assert shown[:2] == [Drawn(0.5, 1.5), Drawn(1.0, 3.0)] and shown[3] == Drawn(None, None)
+    assert shown[2] == Drawn(pytest.approx(-0.12), pytest.approx(3.12), cut_low=True, cut_high=True)
+    assert shown[4] == Drawn(pytest.approx(-0.12), 1.5, cut_low=True)
+    assert drawn(rows[2:3]) == [Drawn(-100.0, 100.0)] and drawn([]) == []
+    assert drawn([(1.0, 1.0, 1.0), (2.0, 1.0, 3.0)])[1] == Drawn(1.0, 3.0), "of no length is no measure"
+    marks = [Mark(f"m{i}", value, low, high) for i, (value, low, high) in enumerate(rows) if value is not None]
+    chart = lxml.html.fromstring(forest(marks, "points", zero=True))
+    assert len(chart.xpath(".//*[@class='arrow']")) == 3
+    assert "100.0" in chart.text_content(), "the figures tell the whole"
 
 
 def test_smoothed_is_a_centred_running_mean() -> None:
