@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from harness.commands import (
@@ -27,6 +28,9 @@ from harness.commands import (
 )
 from harness.commands.parsing import Commands
 
+INTERRUPTED, UNHEARD = 130, 141
+"""As a shell counts them: 128 and the number of the signal, SIGINT or SIGPIPE."""
+
 EPILOG = """\
 examples:
   harness plan examples/quickstart.yaml    what would be made, and what it would cost
@@ -34,7 +38,7 @@ examples:
   harness leaderboard                      browse what is in ./runs
 
 exit status: 0 done · 1 some variants failed, the others are compared · 2 a problem to mend, nothing is lost
-             130 interrupted (Ctrl-C, SIGTERM)
+             130 interrupted (Ctrl-C, SIGTERM) · 141 nobody read on (a closed pipe)
              harness check: 0 pass · 1 regression · 2 not comparable · 3 cannot tell, if that fails · 4 infrastructure
 """
 
@@ -58,11 +62,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         if arguments.debug:
             raise
+        _say_interrupted()
+        return INTERRUPTED
+    except (BrokenPipeError, SystemExit) as e:  # the reader of our output has gone: `harness store ls | head`
+        if not _came_from(BrokenPipeError, e):  # of which rich makes a SystemExit
+            raise
+        _hang_up()
+        return INTERRUPTED if _came_from(KeyboardInterrupt, e) else UNHEARD
+
+
+def _say_interrupted() -> None:
+    try:
         print("\ninterrupted; what is done is kept, and the same command goes on from there", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone (`harness store ls | head`)
-        sys.stderr.close()
-        return 0
+        sys.stdout.flush()
+    except BrokenPipeError:  # Ctrl-C ends `tee` too
+        _hang_up()
+
+
+def _hang_up() -> None:
+    """Nobody reads any more: whatever is still to be written goes nowhere, without complaint at the exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            with open(os.devnull, "wb") as nowhere, suppress(OSError, ValueError):  # it may have no descriptor
+                os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _came_from(first: type[BaseException], error: BaseException | None) -> bool:
+    """Whether an error is of this type, or came while one was on its way out."""
+    while error is not None and not isinstance(error, first):
+        error = error.__context__
+    return error is not None
 
 
 def parser() -> argparse.ArgumentParser:

@@ -28,10 +28,14 @@ BEST = "best.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a training has come: the losses of all steps done, and the seconds they took."""
+    """How far a training has come: the losses of all steps done, and the seconds they took.
+
+    `micro_batch_size`: examples a forward pass; None: as the settings say.
+    """
 
     losses: tuple[LossRow, ...] = ()
     seconds: float = 0.0
+    micro_batch_size: int | None = None
 
     @property
     def steps(self) -> int:
@@ -91,7 +95,7 @@ class Checkpoints:
             for group in optimizer.param_groups:
                 if "step" in group:  # torch-optimi counts steps here, torch in each parameter's state
                     group["step"] = torch.tensor(len(losses), dtype=torch.int32)
-            return Progress(losses, saved["seconds"])
+            return Progress(losses, saved["seconds"], saved.get("micro_batch_size"))
         return Progress()
 
     def save_best(self, model: Any) -> None:
@@ -119,8 +123,9 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _progress_json(self, progress: Progress) -> str:
+        told = {"fingerprint": self.fingerprint, "seconds": progress.seconds}
         losses = [row.model_dump(mode="json") for row in progress.losses]
-        return json.dumps({"fingerprint": self.fingerprint, "seconds": progress.seconds, "losses": losses})
+        return json.dumps(told | {"micro_batch_size": progress.micro_batch_size, "losses": losses})
 
     def _drop_all_but(self, kept: Path) -> None:
         for path in self.folder.iterdir():
@@ -154,10 +159,11 @@ def _restore(model: Any, optimizer: torch.optim.Optimizer, folder: Path) -> None
             states[name][key] = stored.get_tensor(f"{key}/{name}")
     for name, parameter in trained_parameters(model).items():
         put(weights[name], parameter)
-        optimizer.state[parameter] = {
-            key: tensor.item() if tensor.dtype == torch.int64 else split_like(tensor, parameter)
-            for key, tensor in states[name].items()
-        }
+        if name in states:  # else it never had a gradient
+            optimizer.state[parameter] = {
+                key: tensor.item() if tensor.dtype == torch.int64 else split_like(tensor, parameter)
+                for key, tensor in states[name].items()
+            }
 
 
 def _fsync(path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 LOGITS_BYTES = 256 * 2**20
@@ -145,6 +146,7 @@ class _WeightedCrossEntropy(torch.autograd.Function):
         return torch.dot(log_sums[rows] - (logits[rows, tokens].float() - highest[rows, 0]), weights)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         logits, highest, log_sums, rows, tokens, weights = ctx.saved_tensors
         scaled = weights * gradients[0]

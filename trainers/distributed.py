@@ -59,12 +59,18 @@ def said_by_first(value: bool, device: torch.device) -> bool:
 def sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
     """Sum each parameter's gradient over all processes, in place; one that is None here counts as zero.
 
-    Those of a sharded model are summed in the backward pass already.
+    One that is None everywhere stays so, and its parameter does not decay. Those of a sharded model are summed in the
+    backward pass already.
     """
     if world() == 1:
         return
-    for parameter in parameters:
-        if isinstance(parameter, DTensor):
+    parameters = [parameter for parameter in parameters if not isinstance(parameter, DTensor)]
+    if not parameters:
+        return
+    used = torch.tensor([each.grad is not None for each in parameters], dtype=torch.uint8, device=parameters[0].device)
+    distributed.all_reduce(used, distributed.ReduceOp.MAX)
+    for parameter, somewhere in zip(parameters, used.tolist(), strict=True):
+        if not somewhere:
             continue
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)

@@ -74,10 +74,7 @@ class GradientRelease:
             for group, parameters in zip(groups, everything, strict=True):
                 group["params"] = parameters
         for parameter in self._finished:
-            slot = self.standing.slots.get(parameter)
-            if parameter.grad is not None and slot is not None:
-                slot.workspace.take_back(parameter.grad)
-            parameter.grad = None
+            self.standing.forget(parameter)
         self._finished.clear()
 
 

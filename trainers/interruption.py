@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -27,7 +27,20 @@ class Interruption:
         if self.came:
             raise KeyboardInterrupt
         self.came = True
-        os.write(2, SAID)  # print may be what was interrupted
+        with suppress(OSError):  # whoever reads along, as `| tee`, may have been ended too
+            os.write(2, SAID)  # print may be what was interrupted
+
+    @contextmanager
+    def ends(self, save: Callable[[], None]) -> Iterator[None]:
+        """After what is done within, which tells the user: if an end is wanted, `save`, and raise KeyboardInterrupt."""
+        try:
+            yield
+        except (BrokenPipeError, SystemExit):  # the one becomes the other in rich
+            if not self.came:  # else Ctrl-C has ended the reader too
+                raise
+        if self.came:
+            save()
+            raise KeyboardInterrupt
 
 
 @contextmanager
@@ -35,7 +48,8 @@ def after_the_step() -> Iterator[Interruption]:
     """Within the context Ctrl-C and SIGTERM are noted, for the training to end between two steps.
 
     Several processes that train together, or a thread, which gets no signals, are ended as ever; and a signal that is
-    ignored, as a script's background job ignores Ctrl-C, stays so.
+    ignored, as a script's background job ignores Ctrl-C, stays so. Raises KeyboardInterrupt at the end if one came and
+    nobody has.
     """
     found = Interruption()
     if world() > 1 or threading.current_thread() is not threading.main_thread():
@@ -48,3 +62,5 @@ def after_the_step() -> Iterator[Interruption]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+    if found.came:
+        raise KeyboardInterrupt

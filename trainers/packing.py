@@ -128,7 +128,8 @@ AttentionInterface.register("padding_free", padding_free_attention)
 
 def takes_flat_batches(model: Any) -> bool:
     """Whether the model's architecture is known to compute flat batches exactly."""
-    return model.config.model_type in PADDING_FREE_MODELS
+    bidirectional = getattr(model.config, "use_bidirectional_attention", False)
+    return model.config.model_type in PADDING_FREE_MODELS and not bidirectional
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from harness.errors import ModelError
 
@@ -84,8 +85,8 @@ def _lean(layer: Any) -> Any:
         kept, place = (gate.detach(), up.detach()), hidden.data_ptr()
 
         def pack(saved: Tensor) -> Any:
-            same = saved.data_ptr() == place and saved.numel() == gate.numel() and saved.dtype == gate.dtype
-            return (kept, saved.shape) if same else saved
+            alike = saved.numel() == gate.numel() and saved.dtype == gate.dtype and saved.is_contiguous()
+            return (kept, saved.shape) if alike and saved.data_ptr() == place else saved
 
         def unpack(packed: Any) -> Tensor:
             if isinstance(packed, Tensor):
@@ -112,6 +113,7 @@ class _Gated(torch.autograd.Function):
         return product
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         gate, up = ctx.saved_tensors
         with torch.enable_grad():
@@ -136,6 +138,7 @@ class _RMSNorm(torch.autograd.Function):
         return weight * (wide * scale).to(x.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None]:
         x, weight, scale = ctx.saved_tensors
         normed, dy, wide = x.float() * scale, gradients[0].float(), weight.float()

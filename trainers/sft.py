@@ -6,6 +6,7 @@ training equals an uninterrupted one without any saved random state.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -41,7 +42,7 @@ from trainers.rows import NamedRow, TrainingRows, longest_row, mask_policy, stor
 from trainers.schedules import batch_at, budgeted_steps, learning_rate, step_seed, steps_per_epoch
 from trainers.sharding import gathered, is_sharded, put, shard
 from trainers.standing import StandingGradients, standing_gradients
-from trainers.step import Stepper, make_optimizer
+from trainers.step import CALMER, Stepper, make_optimizer
 from trainers.token_shards import TokenShards
 
 OnStep = Callable[[LossRow, int], None]
@@ -185,24 +186,16 @@ def fit(
         torch.random.fork_rng([model.device] if model.device.type == "cuda" else []),
         after_the_step() as interruption,
     ):
-        micro = settings.micro_batch_size or settings.batch_size
+        micro = progress.micro_batch_size or settings.micro_batch_size or settings.batch_size
         stepper = Stepper(model, optimizer, standing, release, settings, precision, micro)
         for step in range(progress.steps, total):
             if _stalled(losses, settings):
                 break
-            batch = [rows.train[index] for index in batch_at(step, settings, len(rows.train), seed)]
-            lr = learning_rate(step, total, peak_lr, settings)
-            row = stepper.take(batch, lr=lr, step=step, seed=step_seed(seed, step))
-            if rows.validation and _is_validated(step, total, settings, len(rows.train)):
-                row = row.model_copy(update={"validation_loss": evaluate(model, rows.validation, stepper)})
-            losses.append(row)
-            on_step(row, total)
-            ends = interruption.came
-            if checkpoints is not None:
-                progress = Progress(tuple(losses), time.monotonic() - started)
-                _save(checkpoints, model, optimizer, settings, progress, now=ends, last=step + 1 == total)
-            if ends:
-                raise KeyboardInterrupt
+            losses.append(_step(stepper, rows, step, total, learning_rate(step, total, peak_lr, settings), seed))
+            progress = Progress(tuple(losses), time.monotonic() - started, stepper.micro_batch_size)
+            with interruption.ends(partial(_save, checkpoints, model, optimizer, progress)):
+                on_step(losses[-1], total)
+                _keep(checkpoints, model, optimizer, settings, progress, last=step + 1 == total)
     seconds, kept = time.monotonic() - started, losses[-1]
     wait_for_all()
     if checkpoints is not None and settings.keep == "best":
@@ -211,19 +204,38 @@ def fit(
     return FitReport(tuple(losses), seconds, precision, stepper.micro_batch_size, kept.step)
 
 
-def _save(  # noqa: PLR0913 - what is saved, and when
-    checkpoints: Checkpoints,
+def _step(  # noqa: PLR0913 - which step of which training
+    stepper: Stepper, rows: TrainingRows, step: int, total: int, lr: float, seed: int
+) -> LossRow:
+    """Take a step, and validate where it is time to."""
+    settings, n_rows = stepper.settings, len(rows.train)
+    batch = [rows.train[index] for index in batch_at(step, settings, n_rows, seed)]
+    row = stepper.take(batch, lr=lr, step=step, seed=step_seed(seed, step))
+    if not rows.validation or not _is_validated(step, total, settings, n_rows):
+        return row
+    return row.model_copy(update={"validation_loss": evaluate(stepper, rows.validation, step)})
+
+
+def _keep(  # noqa: PLR0913 - what is kept, and when
+    checkpoints: Checkpoints | None,
     model: Any,
     optimizer: torch.optim.Optimizer,
     settings: TrainSettings,
     progress: Progress,
     *,
-    now: bool,
     last: bool,
 ) -> None:
+    """The best weights, and a checkpoint where one is due."""
+    if checkpoints is None:
+        return
     if settings.keep == "best" and _best(progress.losses) == progress.losses[-1]:
         checkpoints.save_best(model)
-    if now or (not last and said_by_first(checkpoints.should_save(), model.device)):
+    if not last and said_by_first(checkpoints.should_save(), model.device):
+        checkpoints.save(model, optimizer, progress)
+
+
+def _save(checkpoints: Checkpoints | None, model: Any, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    if checkpoints is not None:
         checkpoints.save(model, optimizer, progress)
 
 
@@ -260,16 +272,19 @@ def _stalled(losses: Sequence[LossRow], settings: TrainSettings) -> bool:
 
 
 @torch.no_grad()
-def evaluate(model: Any, rows: Sequence[NamedRow], stepper: Stepper) -> float:
-    """Mean loss over loss-bearing tokens, nats a token, without dropout."""
+def evaluate(stepper: Stepper, rows: Sequence[NamedRow], step: int) -> float:
+    """Mean loss over loss-bearing tokens, nats a token, without dropout. Raises TrainingFailed if it is not finite."""
+    model, total = stepper.model, 0.0
     model.eval()
-    total = 0.0
     for turn in turns(rows, stepper.micro_batch_size, together=is_sharded(model)):
         with autocast(stepper.precision, model.device):
             total += weighted_loss(model, [named.row for named in turn.rows]).item() * turn.counts
     if is_sharded(model):
         model.reshard()  # after a forward pass some weights stay whole, for a backward pass that does not come here
-    return sum_over_all(total, model.device) / sum(sum(named.row.weights) for named in rows)
+    loss = sum_over_all(total, model.device) / sum(sum(named.row.weights) for named in rows)
+    if not math.isfinite(loss):
+        raise TrainingFailed(f"step {step + 1}: the validation loss is {loss:g}", hint=CALMER)
+    return loss
 
 
 # ---------------------------------------------------------------- the ledger

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from trainers.precision import working_dtype
@@ -117,10 +118,17 @@ class StandingGradients:
     def begin_step(self, parameters: Iterator[nn.Parameter]) -> None:
         """Forget the gradients of the last step, whose weights may have changed since."""
         for parameter in parameters:
-            parameter.grad = None
+            self.forget(parameter)
         for slot in self.slots.values():
             slot.fresh = slot.stale = True
         self.workspace.begin_step()
+
+    def forget(self, parameter: nn.Parameter) -> None:
+        """Nobody needs this parameter's gradient any more."""
+        slot = self.slots.get(parameter)
+        if parameter.grad is not None and slot is not None and slot.gradient is None:
+            slot.workspace.take_back(parameter.grad)
+        parameter.grad = None
 
     def hand_over(self) -> None:
         """After the last backward pass of a step: gradients become `parameter.grad`; an unused matrix has none.
@@ -147,14 +155,16 @@ def standing_gradients(
     """
     everything = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
     standing = StandingGradients(Workspace(part_of(everything) if one_pass or released else 0))
-    users: dict[nn.Parameter, list[nn.Module]] = defaultdict(list)
+    users: dict[nn.Parameter, list[tuple[str, nn.Module]]] = defaultdict(list)
     for module in model.modules():
-        for parameter in module.parameters(recurse=False):
-            users[parameter].append(module)
+        for name, parameter in module.named_parameters(recurse=False):
+            users[parameter].append((name, module))
     patched: list[nn.Module] = []
     try:
-        for parameter, modules in users.items():
-            if parameter.requires_grad and parameter.ndim == 2 and all(map(_is_plain, modules)):
+        for parameter, places in users.items():
+            modules = [module for _, module in places]
+            plain = all(name == "weight" and _is_plain(module) for name, module in places)
+            if parameter.requires_grad and parameter.ndim == 2 and plain:
                 alone = released and len(modules) == 1 and isinstance(modules[0], nn.Linear)
                 buffer = None if alone else torch.zeros_like(parameter, requires_grad=False)
                 slot = standing.slots[parameter] = Slot(parameter, buffer, standing.workspace)
@@ -168,6 +178,8 @@ def standing_gradients(
 
 
 def _is_plain(module: nn.Module) -> bool:
+    if "forward" in vars(module):  # somebody's own, as a hook of accelerate's
+        return False
     if type(module) is nn.Embedding:
         return not (module.sparse or module.scale_grad_by_freq or module.max_norm)
     return type(module) is nn.Linear
@@ -190,6 +202,7 @@ class _Linear(torch.autograd.Function):
         return functional.linear(x, slot.weight_as(dtype), None if bias is None else bias.to(dtype))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         (x,) = ctx.saved_tensors
         dy = gradients[0].reshape(-1, gradients[0].shape[-1])
@@ -206,6 +219,7 @@ class _Embedding(torch.autograd.Function):
         return functional.embedding(ids, weight)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, None]:
         (ids,) = ctx.saved_tensors
         index, rows = ids.flatten(), gradients[0].reshape(-1, gradients[0].shape[-1])

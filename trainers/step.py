@@ -26,6 +26,17 @@ from trainers.rows import NamedRow
 from trainers.sharding import is_sharded, whole
 from trainers.standing import StandingGradients
 
+CALMER = "lower train.lr, or warm up longer (train.warmup_ratio or warmup_steps)"
+"""What helps where a training explodes."""
+RELEASED = (
+    "some weights have learned from this step already, so that it cannot be tried again with fewer; say"
+    " train.gradient_checkpointing: true, or train.micro_batch_size: {fewer}, which keeps all gradients at once"
+)
+TOGETHER = (
+    "say train.micro_batch_size: {fewer}, which cannot be chosen by itself in the middle of a pass; or"
+    " train.gradient_checkpointing: true, or more devices"
+)
+
 
 @dataclass(slots=True)
 class Stepper:
@@ -82,12 +93,13 @@ class Stepper:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if self.micro_batch_size == 1:
+                at_once = min(self.micro_batch_size, math.ceil(len(batch) / world()))
+                if at_once == 1:
                     raise _too_large(step, batch) from error
                 if self.release is not None and self.release.updated:  # some weights have learned from this step
-                    raise _too_many(step, min(self.micro_batch_size, len(batch))) from error
+                    raise _too_many(step, at_once, RELEASED) from error
                 if is_sharded(self.model):  # the other processes wait within this very pass
-                    raise _too_many(step, min(self.micro_batch_size, math.ceil(len(batch) / world()))) from error
+                    raise _too_many(step, at_once, TOGETHER) from error
             self.micro_batch_size = max(1, min(self.micro_batch_size, len(batch)) // 2)
             self.on_halved(self.micro_batch_size)
 
@@ -150,17 +162,17 @@ def _too_large(step: int, batch: Sequence[NamedRow]) -> TrainingFailed:
     )
 
 
-def _too_many(step: int, at_once: int) -> TrainingFailed:
+def _too_many(step: int, at_once: int, hint: str) -> TrainingFailed:
+    what = f"step {step + 1}: out of memory with {at_once} examples a forward pass"
     return TrainingFailed(
-        f"step {step + 1}: out of memory with {at_once} examples a forward pass in each process",
-        hint=f"say train.micro_batch_size: {max(1, at_once // 2)}, which cannot be chosen by itself in the middle of a"
-        " pass; or train.gradient_checkpointing: true, or more devices",
+        f"{what} in each process" if world() > 1 else what, hint=hint.format(fewer=max(1, at_once // 2))
     )
 
 
 def _not_finite(loss: float, grad_norm: float, step: int, batch: Sequence[NamedRow]) -> TrainingFailed:
     ids = ", ".join(named.example_id for named in batch)
+    gradient = f", gradient norm {grad_norm:g}" if math.isfinite(loss) else ""  # else there may have been none
     return TrainingFailed(
-        f"step {step + 1}: loss {loss:g}, gradient norm {grad_norm:g}; the batch held the examples {ids}",
-        hint="lower train.lr or raise train.warmup_ratio; set train.clip_norm if it is null; look at these examples",
+        f"step {step + 1}: loss {loss:g}{gradient}; the batch held the examples {ids}",
+        hint=f"{CALMER}; set train.clip_norm if it is null; look at these examples",
     )

@@ -25,8 +25,8 @@ class Tracker(Protocol):
         """One optimizer step; `loss_tokens`: those that carried loss up to and with it."""
         ...
 
-    def close(self) -> None:
-        """The training is over."""
+    def close(self, *, finished: bool) -> None:
+        """The training is over, or ended before it was."""
         ...
 
 
@@ -66,7 +66,7 @@ class TensorBoard:
         for name, value in values_of(row, loss_tokens).items():
             self._writer.add_scalar(f"train/{name}", value, row.step)
 
-    def close(self) -> None:
+    def close(self, *, finished: bool) -> None:
         """See Tracker."""
         self._writer.close()
 
@@ -93,9 +93,9 @@ class MLflow:
         for name, value in values_of(row, loss_tokens).items():
             self._client.log_metric(self._run, name, value, step=row.step)
 
-    def close(self) -> None:
+    def close(self, *, finished: bool) -> None:
         """See Tracker."""
-        self._client.set_terminated(self._run)
+        self._client.set_terminated(self._run, "FINISHED" if finished else "KILLED")
 
 
 class WandbLike:
@@ -109,7 +109,7 @@ class WandbLike:
         """See Tracker."""
         self._run.log(values_of(row, loss_tokens), step=row.step)
 
-    def close(self) -> None:
+    def close(self, *, finished: bool) -> None:
         """See Tracker."""
         self._run.finish()
 

@@ -23,14 +23,22 @@ def part_of(n_bytes: int) -> int:
     return max(PART_BYTES, n_bytes // PARTS)
 
 
+Kind = tuple[int, torch.dtype, torch.device]
+"""Numbers, dtype and device of a gradient: those of one kind stand in for one another."""
+
+
+def _kind(matrix: Tensor) -> Kind:
+    return matrix.numel(), matrix.dtype, matrix.device
+
+
 @dataclass(slots=True, eq=False)
 class Workspace:
     """Places and gradients for matrices of up to `largest` bytes; of 0, for none."""
 
     largest: int = 0
     _places: dict[tuple[str, torch.dtype, torch.device], Tensor] = field(default_factory=dict)
-    _free: dict[int, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
-    _lent: Counter[int] = field(default_factory=Counter)
+    _free: dict[Kind, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
+    _lent: Counter[Kind] = field(default_factory=Counter)
     _source: tuple[Tensor, int] | None = None
     _cast: Tensor | None = None
 
@@ -52,15 +60,16 @@ class Workspace:
 
     def lend(self, weight: Tensor) -> Tensor:
         """A gradient for a weight, with anything in it."""
-        self._lent[weight.numel()] += 1
-        free = self._free[weight.numel()]
+        self._lent[_kind(weight)] += 1
+        free = self._free[_kind(weight)]
         return free.pop().view(weight.shape) if free else torch.empty_like(weight, requires_grad=False)
 
     def take_back(self, gradient: Tensor) -> None:
         """Nobody needs this gradient any more; one that was not lent is let go."""
-        if self._lent[gradient.numel()] > 0:
-            self._lent[gradient.numel()] -= 1
-            self._free[gradient.numel()].append(gradient)
+        kind = _kind(gradient)
+        if self._lent[kind] > 0:
+            self._lent[kind] -= 1
+            self._free[kind].append(gradient)
 
     def input_as(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         """A layer's input in `dtype`, cast once for all layers that get it one after the other."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 from harness.imports import many_modules
@@ -48,10 +47,13 @@ def make_training(workshop: Workshop, given: TrainInput, writer: ObjectWriter) -
         for tracker in trackers:
             tracker.log(row, sum(each.loss_tokens for each in losses))
 
-    with ExitStack() as open_ones:
-        for tracker in trackers:
-            open_ones.callback(tracker.close)
+    finished = False
+    try:
         facts = train(workshop, given, writer, on_step)
+        finished = True
+    finally:
+        for tracker in trackers:
+            tracker.close(finished=finished)
     writer.replace_rows(losses)
     return facts
 
@@ -63,12 +65,13 @@ def train(
     base, style = workshop.store.weights(StageKey(stage="base", digest=given.base)), workshop.style(given.style_sha256)
     trusted = workshop.trusts_code(given.base)
     tokens = workshop.store.tokens(StageKey(stage="tokens", digest=digest(tokens_of(given))))
+    checkpoints = writer.scratch / "checkpoints"
     if workshop.launch.alone:
         with many_modules():
             from trainers.sft import train_variant
 
         return train_variant(
-            given, base, tokens, style, writer.weights, writer.scratch, on_step, trust_remote_code=trusted
+            given, base, tokens, style, writer.weights, checkpoints, on_step, trust_remote_code=trusted
         )
     from harness.records.job import TrainJob
     from trainers.launch import train_together
@@ -80,7 +83,7 @@ def train(
         tokens=tokens,
         style=style,
         weights=writer.weights,
-        checkpoints=writer.scratch / "checkpoints",
+        checkpoints=checkpoints,
         progress=together / "steps.jsonl",
         outcome=together / "outcome.json",
         trust_remote_code=trusted,

@@ -154,6 +154,23 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert process.returncode == 130
 
 
+@pytest.mark.parametrize(("interrupted", "status"), [(True, 130), (False, 141)])
+def test_a_reader_that_has_gone_takes_nothing_with_it(tmp_path: Path, interrupted: bool, status: int) -> None:
+    """`harness run matrix.yaml 2>&1 | tee log`: Ctrl-C ends the tee as well."""
+    place = make_place(tmp_path / "p")
+    process = place.start("run", "matrix.yaml")
+    assert process.stdout is not None
+    objects = place.folder / "runs" / "objects"
+    while process.poll() is None and not list(objects.glob("train/*/seal.json")):
+        time.sleep(0.01)
+    process.stdout.close()
+    if interrupted:
+        process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == status
+    done = place.harness("run", "matrix.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_statistics_of_a_finished_run(finished: tuple[Place, subprocess.CompletedProcess[str]]) -> None:
     """Pair, ranking, effects and a power estimate from the run's own spread, all from sealed rows."""
     place = finished[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from tests.unit.test_sft import equal, settings, training_rows
 from trainers.checkpoints import Checkpoints, load_variant, save_final
 from trainers.methods import adapt
 from trainers.sft import fit
+from trainers.step import Stepper
 
 
 class Killed(Exception):
@@ -34,6 +36,13 @@ def killer(at_step: int) -> Any:
 
 def fresh(arch: str, method: Literal["full", "lora"]) -> Any:
     return adapt(tiny_model(arch, dropout=0.1), method, settings().lora, 1)
+
+
+def with_an_unused() -> Any:
+    """A weight that no row uses, as a vision tower's where only text is trained on."""
+    model: Any = tiny_model()
+    model.register_parameter("unused", torch.nn.Parameter(torch.ones(2, 2)))
+    return model
 
 
 def every_step(folder: Path, fingerprint: str = "f") -> Checkpoints:
@@ -59,6 +68,78 @@ def test_an_interrupted_training_saves_the_step_under_way(tmp_path: Path, number
     report = fit(resumed, rows, chosen, chosen.lr, 1, checkpoints=patient)
     assert equal(whole, resumed)
     assert report.losses == expected.losses
+
+
+def test_an_interrupt_while_the_last_step_is_saved_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen, rows, keep = settings(max_steps=1, keep="best"), training_rows(n_validation=3), Checkpoints.save_best
+
+    def interrupted(self: Checkpoints, model: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        keep(self, model)
+
+    monkeypatch.setattr(Checkpoints, "save_best", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny_model(), rows, chosen, chosen.lr, 1, checkpoints=Checkpoints(tmp_path, "f"))
+    assert (tmp_path / "step-00000001").is_dir()
+
+
+@pytest.mark.parametrize("come", [False, True])
+def test_a_step_that_nobody_reads_about_is_saved_if_an_interrupt_is_why(tmp_path: Path, come: bool) -> None:
+    def unheard(row: LossRow, total: int) -> None:
+        if come:
+            signal.raise_signal(signal.SIGINT)
+        raise BrokenPipeError
+
+    chosen, said = settings(), os.dup(2)
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.dup2(writer, 2)  # `2>&1 | tee`, and the tee has gone
+    try:
+        with pytest.raises(KeyboardInterrupt if come else BrokenPipeError):
+            patient = Checkpoints(tmp_path, "f", every_seconds=3600)
+            fit(tiny_model(), training_rows(), chosen, chosen.lr, 1, checkpoints=patient, on_step=unheard)
+    finally:
+        os.dup2(said, 2)
+        os.close(said)
+        os.close(writer)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"] * come
+
+
+def test_a_weight_that_no_row_uses_is_no_hindrance(tmp_path: Path) -> None:
+    chosen, rows, whole = settings(weight_decay=0.5), training_rows(), with_an_unused()
+    fit(whole, rows, chosen, chosen.lr, 1)
+    with pytest.raises(Killed):
+        fit(with_an_unused(), rows, chosen, chosen.lr, 1, checkpoints=every_step(tmp_path), on_step=killer(3))
+    resumed = with_an_unused()
+    fit(resumed, rows, chosen, chosen.lr, 1, checkpoints=every_step(tmp_path))
+    assert equal(resumed, whole) and bool((resumed.unused == 1).all())
+
+
+def test_a_micro_batch_that_was_halved_stays_so_when_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen, rows, loss = settings(clip_norm=1.0), training_rows(), Stepper._loss
+    steps: list[int] = []
+
+    def cramped(self: Stepper, given: list[Any]) -> Any:
+        if len(steps) == 0 and len(given) > 2:
+            raise torch.OutOfMemoryError("no more")
+        return loss(self, given)
+
+    def passes(row: LossRow, total: int) -> None:
+        steps.append(row.step)
+
+    monkeypatch.setattr(Stepper, "_loss", cramped)
+    whole = fresh("gpt2", "full")
+    expected = fit(whole, rows, chosen, chosen.lr, 1, on_step=passes)
+    steps.clear()
+    with pytest.raises(Killed):
+        fit(fresh("gpt2", "full"), rows, chosen, chosen.lr, 1, checkpoints=every_step(tmp_path), on_step=killer(3))
+    steps.append(1)
+    resumed = fresh("gpt2", "full")
+    report = fit(resumed, rows, chosen, chosen.lr, 1, checkpoints=every_step(tmp_path))
+    assert report.micro_batch_size == expected.micro_batch_size == 2
+    assert equal(resumed, whole), "dropout is drawn for the same micro-batches"
 
 
 def test_a_signal_that_is_ignored_stays_so() -> None:

@@ -38,7 +38,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from tests.tiny import tiny_model
-from tests.unit.test_checkpoints import Killed, killer
+from tests.unit.test_checkpoints import Killed, killer, with_an_unused
 from tests.unit.test_distributed import CASES
 from tests.unit.test_sft import settings, training_rows
 from trainers.checkpoints import Checkpoints
@@ -69,6 +69,9 @@ for case, (changes, sharded) in CASES.items():
     held = sum((p.to_local() if sharded else p).numel() for p in learned.values())
     said = {"losses": [row.model_dump() for row in report.losses], "held": held}
     (folder / f"rank{rank}.json").write_text(json.dumps(said))
+model, chosen = with_an_unused(), settings(max_steps=2, weight_decay=0.5)
+fit(model, training_rows(), chosen, chosen.lr, 1)
+(root / f"unused{rank}.json").write_text(json.dumps(model.unused.tolist()))
 torch.distributed.barrier()
 torch.distributed.destroy_process_group()
 """
@@ -100,6 +103,11 @@ def test_two_processes_give_the_losses_and_weights_of_one(together: Path, tmp_pa
     for rank in (0, 1):
         for name, expected in load_file(together / case / f"rank{rank}.st").items():
             torch.testing.assert_close(weights(model)[name], expected, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_what_no_process_uses_does_not_decay(together: Path) -> None:
+    for rank in (0, 1):
+        assert json.loads((together / f"unused{rank}.json").read_text()) == [[1.0, 1.0], [1.0, 1.0]]
 
 
 # ---------------------------------------------------------------- `train: {devices: 2}`

@@ -172,7 +172,10 @@ def test_memory_that_runs_out_after_that_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(GradientRelease, "flush", cramped)
     with pytest.raises(TrainingFailed, match="step 1: out of memory with 8 examples") as caught:
         trained("llama")
-    assert "micro_batch_size: 4" in (caught.value.hint or "")
+    assert "micro_batch_size: 4, which keeps all gradients at once" in (caught.value.hint or "")
+    assert "in each process" not in caught.value.what
+    with pytest.raises(TrainingFailed, match="one example at a time; the longest is"):
+        trained("llama", batch_size=1)
 
 
 def test_nothing_learns_from_a_loss_that_is_none() -> None:
@@ -180,6 +183,6 @@ def test_nothing_learns_from_a_loss_that_is_none() -> None:
     torch.nn.init.constant_(model.model.layers[1].mlp.down_proj.weight, torch.inf)
     before = weights(model)
     chosen: TrainSettings = settings(clip_norm=None)
-    with pytest.raises(TrainingFailed, match="step 1: loss nan"):
+    with pytest.raises(TrainingFailed, match="step 1: loss nan; the batch held"):
         fit(model, training_rows(), chosen, 1e-3, 1)
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(model).items())

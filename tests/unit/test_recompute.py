@@ -63,6 +63,37 @@ def test_what_goes_into_the_last_projection_is_not_kept(method: Any, low: bool) 
     assert kept == {False: 2, True: 0}
 
 
+class Turned(torch.autograd.Function):
+    """A product that keeps its input the other way round."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x[0].t(), weight)
+        return x @ weight.t()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x, weight = ctx.saved_tensors
+        return gradients[0] @ weight, (x @ gradients[0][0]).t()
+
+
+def test_a_projection_that_keeps_its_input_turned_round_gets_it_so() -> None:
+    model = tiny_model()
+    down = model.model.layers[0].mlp.down_proj
+    down.forward = lambda x: Turned.apply(x, down.weight)
+    expected, found = (gradients(model, lean=lean) for lean in (False, True))
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_nothing_is_differentiated_twice() -> None:
+    model = tiny_model()
+    x = torch.randn(1, 3, model.config.hidden_size, requires_grad=True)
+    with lean_norms(model, True):
+        (once,) = torch.autograd.grad(model.model.norm(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        once.sum().backward()
+
+
 def test_a_layer_of_that_name_from_elsewhere_is_left_alone() -> None:
     """Code that comes with a model on the Hub may call anything LlamaMLP."""
     model = tiny_model()

@@ -327,6 +327,13 @@ def test_early_stopping_ends_after_validations_that_bring_nothing() -> None:
     assert [row for row in validated if row.step > best.step] == validated[-2:]
 
 
+def test_a_validation_that_is_no_number_ends_the_training() -> None:
+    """A step may ruin the weights though its own loss, of those before it, is a number."""
+    chosen = settings(evaluate_every=1, clip_norm=None, schedule="constant")
+    with pytest.raises(TrainingFailed, match="step 1: the validation loss is nan"):
+        fit(tiny_model(), training_rows(n_validation=3), chosen, 1e38, 1)
+
+
 def test_the_best_weights_are_kept(tmp_path: Path) -> None:
     model, report = fit_in(tmp_path, unlearning(keep="best"))
     validated = {row.step: row.validation_loss for row in report.losses if row.validation_loss is not None}

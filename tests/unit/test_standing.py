@@ -134,6 +134,40 @@ def test_a_matrix_shared_with_a_special_layer_is_left_to_autograd() -> None:
         assert_same(gradients(model), theirs, 1e-6)
 
 
+def test_what_is_no_plain_layer_is_left_to_autograd() -> None:
+    """A layer with a forward of its own (a hook of accelerate's), and a matrix that is not a layer's weight."""
+    hooked, part = nn.Linear(3, 3), nn.Linear(3, 3)
+    hooked.forward = own = lambda x: 2 * x @ hooked.weight  # type: ignore[method-assign]
+    part.weight_v = nn.Parameter(part.weight.detach())
+    del part._parameters["weight"]
+    part.weight = 3 * part.weight_v  # type: ignore[assignment]
+    with standing_gradients(nn.ModuleList([hooked, part])) as slots:
+        assert not slots.slots
+        assert hooked.forward is own and "forward" not in vars(part)
+    assert hooked.forward is own
+
+
+def test_gradients_stand_in_for_those_of_their_own_kind_only() -> None:
+    workspace, wide = Workspace(2**20), torch.zeros(4, 6)
+    lent = workspace.lend(wide)
+    workspace.take_back(lent)
+    assert workspace.lend(wide.bfloat16()).dtype == torch.bfloat16
+    assert workspace.lend(wide.view(6, 4)).data_ptr() == lent.data_ptr()
+
+
+def test_gradients_that_waited_for_the_steps_end_are_lent_again() -> None:
+    layer = nn.Linear(5, 5, bias=False)
+    places = set()
+    with standing_gradients(layer, released=True) as slots:
+        for _ in range(3):
+            slots.begin_step(layer.parameters())
+            layer(torch.ones(2, 5)).sum().backward()
+            slots.hand_over()
+            assert layer.weight.grad is not None
+            places.add(layer.weight.grad.data_ptr())
+    assert len(places) == 1
+
+
 def test_frozen_and_unused_matrices_get_no_gradient() -> None:
     frozen, used, unused = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)
     frozen.requires_grad_(False)

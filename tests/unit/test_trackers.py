@@ -17,11 +17,11 @@ ROWS = [
 ]
 
 
-def tell(name: str, folder: Path, rows: list[LossRow]) -> None:
+def tell(name: str, folder: Path, rows: list[LossRow], finished: bool = True) -> None:
     tracker = open_tracker(name, matrix="m", variant="a/lora#2", settings={"seed": 2}, folder=folder)
     for index, row in enumerate(rows):
         tracker.log(row, sum(each.loss_tokens for each in rows[: index + 1]))
-    tracker.close()
+    tracker.close(finished=finished)
 
 
 def test_tensorboard_reads_the_curves_and_an_interrupted_one_is_told_anew(tmp_path: Path) -> None:
