@@ -56,7 +56,7 @@ class GradientRelease:
         assert parameter.grad is not None  # noqa: S101 - autograd says so after it put it there
         if not self.active:
             return
-        self.norms[parameter] = torch.linalg.vector_norm(parameter.grad)
+        self.norms[parameter] = norm(parameter.grad)
         self._finished.append(parameter)
         if sum(each.nbytes for each in self._finished) >= self.part_bytes:
             self.flush()
@@ -76,6 +76,15 @@ class GradientRelease:
         for parameter in self._finished:
             self.standing.forget(parameter)
         self._finished.clear()
+
+
+def norm(gradient: Tensor) -> Tensor:
+    """The 2-norm. In float32 on a CPU by an inner product, which is over in a third of the time."""
+    if gradient.device.type != "cpu" or gradient.dtype != torch.float32 or not gradient.is_contiguous():
+        return torch.linalg.vector_norm(gradient)
+    flat = gradient.view(-1)
+    squares: Tensor = torch.dot(flat, flat)
+    return squares.sqrt()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from harness.records.rows import LossRow
 from harness.records.settings import OptimizerName, TrainSettings
 from trainers.distributed import rank, sum_gradients, sum_over_all, turns, world
 from trainers.eight_bit import eight_bit_adamw
-from trainers.gradient_release import GradientRelease
+from trainers.gradient_release import GradientRelease, norm
 from trainers.masking import EncodedRow
 from trainers.memory import is_out_of_memory
 from trainers.methods import trained_parameters
@@ -78,9 +78,10 @@ class Stepper:
     def _norm(self, parameters: Sequence[torch.nn.Parameter]) -> torch.Tensor:
         """Of the whole gradient: what is there, and what was released."""
         there = {parameter: parameter.grad for parameter in parameters if parameter.grad is not None}
-        if self.release is None or not self.release.norms:
+        released = self.release.norms if self.release is not None else {}
+        if not released and (not there or self.model.device.type != "cpu" or is_sharded(self.model)):
             return torch.nn.utils.get_total_norm(there.values())
-        norms = self.release.norms | {p: torch.linalg.vector_norm(gradient) for p, gradient in there.items()}
+        norms = released | {parameter: norm(gradient) for parameter, gradient in there.items()}
         total: torch.Tensor = torch.linalg.vector_norm(torch.stack([norms[p] for p in parameters if p in norms]))
         return total
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,14 @@ from trainers.step import Stepper
 
 class Killed(Exception):
     """Stands for kill -9 in the middle of a run."""
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """A test runner in the background of a shell ignores Ctrl-C."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 def killer(at_step: int) -> Any:
