@@ -81,10 +81,10 @@ class GradientRelease:
 def norm(gradient: Tensor) -> Tensor:
     """The 2-norm. In float32 on a CPU by an inner product, which is over in a third of the time."""
     if gradient.device.type != "cpu" or gradient.dtype != torch.float32 or not gradient.is_contiguous():
-        return torch.linalg.vector_norm(gradient)
+        found: Tensor = torch.linalg.vector_norm(gradient)
+        return found
     flat = gradient.view(-1)
-    squares: Tensor = torch.dot(flat, flat)
-    return squares.sqrt()
+    return torch.dot(flat, flat).sqrt()
 
 
 @contextmanager
