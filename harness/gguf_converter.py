@@ -5,6 +5,7 @@ It knows every architecture and tokenizer that llama.cpp runs, and changes with 
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import sys
@@ -32,19 +33,37 @@ def find_converter(given: Path | None) -> list[str]:
 
 
 def convert_folder(converter: list[str], folder: Path, path: Path, weight_type: str) -> None:
-    """Write the model in `folder` (safetensors, tokenizer, chat template) to `path`. Raises ModelError."""
+    """Write the model in `folder` (safetensors, tokenizer, chat template) to `path`. Raises ModelError.
+
+    On a terminal the converter's own progress is shown: a large model takes minutes.
+    """
     part = path.with_name(path.name + ".part")
-    command = [*converter, str(folder), "--outfile", str(part), "--outtype", weight_type]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
-    except OSError as error:
-        raise ModelError(f"{converter[0]} does not start: {error.strerror}", hint=GET_IT) from error
-    if done.returncode or not part.is_file():
+        status, said = _run([*converter, str(folder), "--outfile", str(part), "--outtype", weight_type])
+        if status or not part.is_file():
+            last = ([line for line in said.splitlines() if line.strip()] or ["nothing"])[-1].strip()
+            raise ModelError(
+                f"the converter ended with status {status}: {last}",
+                where=str(folder),
+                hint="the folder holds the model without a GGUF file; a newer llama.cpp may know more architectures",
+            )
+        part.replace(path)
+    finally:  # Ctrl-C too
         part.unlink(missing_ok=True)
-        said = [line for line in done.stderr.splitlines() if line.strip()] or ["nothing"]
-        raise ModelError(
-            f"the converter ended with status {done.returncode}: {said[-1].strip()}",
-            where=str(folder),
-            hint="the folder holds the model without a GGUF file; a newer llama.cpp may know more architectures",
-        )
-    part.replace(path)
+
+
+def _run(command: list[str]) -> tuple[int, str]:
+    """Exit status, and what was said."""
+    try:
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603
+    except OSError as error:
+        raise ModelError(f"{command[0]} does not start: {error.strerror}", hint=GET_IT) from error
+    said, shown = b"", sys.stderr.isatty()
+    with running:
+        assert isinstance(running.stderr, io.BufferedReader)  # noqa: S101 - a pipe, read as it comes
+        while part := running.stderr.read1():
+            said += part
+            if shown:
+                sys.stderr.write(part.decode(errors="replace"))
+                sys.stderr.flush()
+    return running.returncode, said.decode(errors="replace")
