@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from traceback import extract_tb
+
 
 class HarnessError(Exception):
     """A problem that the user can mend; the command line prints it without a traceback and exits with `exit_status`.
@@ -70,3 +72,16 @@ class MissingExtra(HarnessError):
             f"{what} needs a package that is not installed",
             hint=command or f"pip install 'sft-harness[{extra}]'",
         )
+
+
+def spoken_error(error: BaseException) -> str:
+    """Type and text of an exception."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def trouble_inside(error: Exception) -> str | None:
+    """File, line and exception of a module that broke off while it was imported; None where none was found to run."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
+    running = [frame for frame in extract_tb(error.__traceback__) if frame.name == "<module>"]
+    return f"{running[-1].filename}:{running[-1].lineno}: {spoken_error(error)}" if running else None

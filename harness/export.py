@@ -46,8 +46,9 @@ def export(  # noqa: PLR0913 - what is exported, whereto, and how
     from reports.model_card import model_card
     from trainers.export import GGUF_FILE, export_adapter, export_gguf, export_merged, merged_folder
 
-    if folder.exists() and any(folder.iterdir()):
-        raise HarnessError("is not empty", where=str(folder), hint="name a new folder: nothing is overwritten")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what = "is not empty" if folder.is_dir() else "is a file"
+        raise HarnessError(what, where=str(folder), hint="name a new folder: nothing is overwritten")
     assert variant.train is not None and variant.base is not None  # noqa: S101 - `pick` gives trained variants only
     for key in (variant.train, variant.base):
         if store.sealed(key) is None:

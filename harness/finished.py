@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,19 +12,37 @@ from harness.compare import CompareInputs, compare, wanted_primary
 from harness.errors import HarnessError
 from harness.evidence import gather
 from harness.records.result import Comparison, Interval, Result, TestResult, Verdict
+from harness.spec.matrix import MatrixSpec
 from harness.spec.reading import load_spec
 from harness.store import MatrixRun, Store
 
 
 def find_matrix(store: Store, wanted: str) -> MatrixRun:
-    """The newest run of that matrix, finished or not, by name, folder name or matrix file. Raises HarnessError."""
-    name = load_spec(Path(wanted)).name if wanted.endswith((".yaml", ".yml")) else wanted
-    runs = store.matrices()
-    found = next((run for run in runs if name in (run.name, run.folder.name)), None)
-    if found is None:
+    """The newest run of that matrix, finished or not, by name, folder name or matrix file. Raises HarnessError.
+
+    A file stands for what is in it now: not for another state of it, nor for another matrix of that name.
+    """
+    spec = load_spec(Path(wanted)) if wanted.endswith((".yaml", ".yml")) else None
+    name, runs = spec.name if spec else wanted, store.matrices()
+    named = [run for run in runs if name in (run.name, run.folder.name)]
+    if not named:
         known = ", ".join(dict.fromkeys(run.name for run in runs)) or "none yet"
         raise HarnessError(f"no matrix {name!r} in {store.root}", hint=f"`harness run` makes one; there are: {known}")
+    found = next((run for run in named if spec in (None, _spec_of(run))), None)
+    if found is None:
+        folders = ", ".join(run.folder.name for run in named)
+        raise HarnessError(
+            f"{wanted} was not run as it stands now",
+            hint=f"`harness run {wanted}`, or say which run of that name: {folders}",
+        )
     return found
+
+
+def _spec_of(run: MatrixRun) -> MatrixSpec | None:
+    """What was run; None where this version cannot read it."""
+    with suppress(HarnessError):
+        return load_spec(run.folder / "matrix.yaml")
+    return None
 
 
 def find_run(store: Store, wanted: str) -> MatrixRun:

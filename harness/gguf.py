@@ -121,7 +121,7 @@ def _installed_file(name: str) -> Path:
         return path
     package = importlib.import_module(packaged.package)
     target = Path(package.default_output_path())
-    if not target.exists():
+    if not target.exists() or file_sha256(target) != package.EXPECTED_SHA256:  # of another version of the package
         part = target.with_name(f"{target.name}.{os.getpid()}.part")
         try:
             package.assemble(part)

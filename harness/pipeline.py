@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.errors import BudgetSpent, HarnessError, MissingExtra, StoreError, TrainingFailed
+from harness.errors import BudgetSpent, HarnessError, MissingExtra, StoreError, TrainingFailed, spoken_error
 from harness.progress import BAR_OF, Watcher
 from harness.records.inputs import DataInput, StageKey
 from harness.records.plan import FailedVariant, Plan, PlannedStage, VariantPlan
@@ -96,6 +97,8 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
         service = getattr(stage.input, "model_identity", None)
         if service in down or (lost and not lost.isdisjoint(reads(stage.input.model_dump()))):
             lost.add(stage.key.digest)
+            if stage.key == plan.audit and errors and {"drop", "fail"} & set(spec.audit.actions().values()):
+                raise errors[0]  # nothing is trained on data that nobody looked through, where that was asked for
             continue
         bar = BAR_OF[stage.key.stage]
         label = labels.get(stage.key, stage.key.stage)
@@ -113,10 +116,10 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
         except HarnessError as e:
             if ends_the_run(e, stage.key, plan):
                 raise
-            errors.append(without_frames(e))
+            errors.append(without_locals(e))
             lost.add(stage.key.digest)
             down |= {service} if service else set()
-            watcher.say(f"{label}: {e}")
+            watcher.say(str(e) if e.where == label else f"{label}: {e}")
             status = "unfinished"
         store.log(plan.matrix, label, stage.key, status)
         if stage.key not in quiet:
@@ -129,17 +132,24 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
 
 
 def make_sealed(workshop: Workshop, stage: PlannedStage, watcher: Watcher) -> int:
-    """Make one object under its lock and seal it; 0 where another process did so while we waited."""
+    """Make one object under its lock and seal it; 0 where another process did so while we waited.
+
+    Raises HarnessError, for whatever a package or a user's own code raises, too; BrokenPipeError as it is.
+    """
     with workshop.store.making(stage, announce=watcher.say) as writer:
         if writer.seal is not None:
             return 0
         try:
             facts = make(workshop, stage, writer)
-        except HarnessError:
+        except (HarnessError, BrokenPipeError):
             raise
         except Exception as e:
             raise_if_disk_full(e, writer.folder)
-            raise
+            raise HarnessError(
+                f"stage {stage.key.stage} broke off: {spoken_error(e)}",
+                where=workshop.labels.get(stage.key, stage.key.stage),
+                hint="the same command with --debug shows the traceback",
+            ) from e
         writer.finish(facts=facts)
         return 1
 
@@ -181,10 +191,15 @@ def ends_the_run(error: HarnessError, key: StageKey, plan: Plan) -> bool:
     return isinstance(error, StoreError | MissingExtra | BudgetSpent) or key in (plan.data, plan.audit)
 
 
-def without_frames(error: HarnessError) -> HarnessError:
-    """The error alone: the frames that it came through may hold a whole model, and work goes on."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
+def without_locals(error: HarnessError) -> HarnessError:
+    """The error without the variables of the frames that it came through: they may hold a model, and work goes on."""
+    chain: list[BaseException] = []
+    told: BaseException | None = error
+    while told is not None and told not in chain:
+        chain.append(told)
+        traceback.clear_frames(told.__traceback__)
+        told = told.__cause__ or told.__context__
+    return error
 
 
 def reads(value: Any) -> Iterator[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from harness.estimate import CallsEstimate, Estimate
 from harness.records.inputs import StageKey
@@ -20,13 +20,13 @@ def print_plan(plan: Plan, resolved: Resolved, undone: set[StageKey], cost: Esti
     if data.folded:  # each is the test set once, and train the other times
         tested = f"{data.count('test')} in {len(data.folded)} folds"
     parts = f"{data.count('train')} train, {tested}, {data.count('validation')} validation"
-    console.print(f"[bold]{plan.matrix}[/bold]  {escape(data.name)}: {parts}{bad}", highlight=False)
+    console.print(Text.assemble((plan.matrix, "bold"), f"  {data.name}: {parts}{bad}"))
     table = Table(box=None, pad_edge=False)
     for column in ("variant", "base", "train", "generate", "score", *(judge.name for judge in plan.judges)):
-        table.add_column(column)
+        table.add_column(Text(column))
     for each in plan.variants:
         table.add_row(
-            each.variant.name,
+            Text(each.variant.name),
             state([each.base] if each.base else [], undone),
             state([each.train] if each.train else [], undone),
             state([each.generate], undone),
@@ -36,11 +36,11 @@ def print_plan(plan: Plan, resolved: Resolved, undone: set[StageKey], cost: Esti
     console.print(table)
     for name, model in resolved.models.items():
         if model.licence:
-            console.print(f"[dim]model {name}: {model.licence}[/dim]", highlight=False)
+            console.print(Text(f"model {name}: {model.licence}", "dim"))
     for kind, estimates in (("served model", cost.served), ("judge", cost.judges)):
         for asked in estimates:
             if asked.calls:
-                console.print(bill(kind, asked), highlight=False)
+                console.print(Text(bill(kind, asked)))
     console.print(summary(plan, undone, cost), highlight=False)
 
 

@@ -33,7 +33,8 @@ def chosen(plan: Plan, name: str | None) -> list[VariantPlan]:
     names = [each.variant.name for each in plan.variants if each.train is not None]
     near = get_close_matches(name or "", names, n=1, cutoff=0.5)
     raise HarnessError(
-        f"variant {name!r} is not trained, so that nothing carries loss" if found or not names else
+        "trains no variant" if not names else
+        f"variant {name!r} is not trained" if found else
         f"no variant {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
         where=f"matrix {plan.matrix!r}",
         hint="trained variants: " + (", ".join(names) or "none"),

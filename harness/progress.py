@@ -144,7 +144,9 @@ class Bars:
             BarColumn(bar_width=24 if console.width >= WIDE else 8),
             PaceColumn(table_column=Column(min_width=29, no_wrap=True)),
             TextColumn(
-                "[dim]{task.fields[label]} {task.fields[remark]}",
+                "{task.fields[label]} {task.fields[remark]}",
+                style="dim",
+                markup=False,
                 table_column=Column(no_wrap=True, overflow="ellipsis"),
             ),
             console=console,
@@ -198,7 +200,7 @@ class Bars:
 
     def say(self, text: str) -> None:
         """See Watcher."""
-        self._progress.console.print(text)
+        self._progress.console.print(Text(text))
 
 
 class Lines:
@@ -249,4 +251,4 @@ class Lines:
 
     def say(self, text: str) -> None:
         """See Watcher."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(Text(text), soft_wrap=True)

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from harness.align import VariantScores
 from harness.evidence import item_scores, scores_of
@@ -59,9 +59,12 @@ class Ratings:
 
 
 def rated(store: Store) -> Iterator[tuple[StageKey, AskInput]]:
-    """Every object of people's ratings, finished or not."""
+    """Every object of people's ratings, finished or not; one whose spec this version cannot read is left out."""
     for path in sorted(store.root.glob("objects/ask/*/spec.json")):
-        asked = AskInput.model_validate_json(path.read_bytes())
+        try:
+            asked = AskInput.model_validate_json(path.read_bytes())
+        except ValidationError:
+            continue
         if asked.backend == PEOPLE:
             yield StageKey(stage="ask", digest=path.parent.name), asked
 

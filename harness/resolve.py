@@ -14,7 +14,7 @@ from harness.errors import DataError, HarnessError, MissingExtra, SpecError
 from harness.estimate import CHARACTERS_A_TOKEN
 from harness.metrics.base import Recipe, References
 from harness.metrics.language import AUTO, main_language
-from harness.metrics.registry import load_metric
+from harness.metrics.registry import BUILT_IN, load_metric
 from harness.prompts import PromptStyle, load_style, refuse_another_style
 from harness.records.data import Example
 from harness.records.inputs import BaseInput
@@ -102,8 +102,11 @@ def resolve_metrics(
     metrics = {}
     for index, metric in enumerate(spec.metrics):
         try:
-            made = load_metric(metric.metric, references, metric.options)
-            metrics[metric.column] = ResolvedMetric(made, Recipe(metric.metric, references, metric.options))
+            options = dict(metric.options)
+            if metric.metric in BUILT_IN and isinstance(model := options.get("model"), str):
+                options["model"] = beside(model, matrix)
+            made = load_metric(metric.metric, references, options)
+            metrics[metric.column] = ResolvedMetric(made, Recipe(metric.metric, references, options))
         except HarnessError as e:
             problems.append(_located(e, matrix, f"metrics[{index}]"))
     return metrics
@@ -198,11 +201,16 @@ def resolve_model(name: str, spec: MatrixSpec, matrix: Path) -> ResolvedModel:
     """A base model's identity. A folder or GGUF file is taken relative to the matrix file."""
     from trainers.models import locate
 
-    beside = matrix.parent / name
-    place = str(beside.resolve()) if beside.exists() else name
+    place = beside(name, matrix)
     found = locate(place, trust_remote_code=spec.trust_remote_code)
     stage_input = BaseInput(kind=found.kind, identity=found.identity, trust_remote_code=spec.trust_remote_code)
     return ResolvedModel(place, stage_input, guessed_parameters(name), found.licence)
+
+
+def beside(name: str, matrix: Path) -> str:
+    """The full path of what stands beside the matrix file; any other name as it is."""
+    place = matrix.parent / name
+    return str(place.absolute()) if place.exists() else name
 
 
 def resolve_included(
@@ -271,6 +279,7 @@ def resolve_judge(judge: JudgeSpec, matrix: Path, tests: Sequence[Example]) -> R
     from judges.rubric import load_rubric
 
     name = rubric_name(judge.rubric, matrix)
+    model = judge_model(judge, matrix)
     rubric = load_rubric(name)
     pairwise = rubric.mode == "pairwise"
     questions = [
@@ -280,8 +289,9 @@ def resolve_judge(judge: JudgeSpec, matrix: Path, tests: Sequence[Example]) -> R
     characters = len(rubric.system) + sum(map(len, questions)) / max(1, len(questions))
     return ResolvedJudge(
         spec=judge,
+        model=model,
         rubric=name,
-        model_identity=identity(judge.backend, judge.model, judge.options),
+        model_identity=identity(judge.backend, model, judge.options),
         prompt_sha256=rubric.prompt_sha256,
         parser_sha256=rubric.parser_sha256,
         options=deciding_options(judge.backend, judge.options),
@@ -293,7 +303,13 @@ def resolve_judge(judge: JudgeSpec, matrix: Path, tests: Sequence[Example]) -> R
     )
 
 
+def judge_model(judge: JudgeSpec, matrix: Path) -> str:
+    """A folder or GGUF file is taken relative to the matrix file; a name that a package or server knows stays."""
+    gguf = judge.backend == "llamacpp" and judge.model.endswith(".gguf")
+    return beside(judge.model, matrix) if gguf or judge.backend == "transformers" else judge.model
+
+
 def rubric_name(rubric: str, matrix: Path) -> str:
     """A rubric file is taken relative to the matrix file; a built-in name stays as it is."""
-    beside = matrix.parent / rubric
-    return str(beside) if beside.is_file() else rubric
+    place = matrix.parent / rubric
+    return str(place) if place.is_file() else rubric

@@ -38,6 +38,8 @@ class ResolvedJudge:
     """
 
     spec: JudgeSpec
+    model: str
+    """What the backend is given: the path of weights beside the matrix, else its name."""
     rubric: str
     """Built-in name, or path of the rubric's file."""
     model_identity: str

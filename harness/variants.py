@@ -17,14 +17,19 @@ def variants(spec: MatrixSpec) -> list[Variant]:
 
     Under cross-validation each trained one stands there once a fold.
 
-    Raises SpecError where nothing is left.
+    Raises SpecError where nothing is left, or where something is to be left out that is not there.
     """
+    included = (product(spec, extra) for extra in spec.include if extra.variant is None)
+    combinations = [*product(spec, None), *itertools.chain(*included)]
+    for rule in spec.exclude:
+        if not any(matches(combination, rule) for combination in combinations):
+            told = ", ".join(f"{axis}: {value}" for axis, value in rule.model_dump(exclude_unset=True).items())
+            raise SpecError(
+                [f"matrix {spec.name!r}: `exclude` {{{told}}} matches no variant"], hint="mend the rule, or remove it"
+            )
     found = dict.fromkeys(
         variant(values)
-        for combination in [
-            *product(spec, None),
-            *itertools.chain(*(product(spec, extra) for extra in spec.include if extra.variant is None)),
-        ]
+        for combination in combinations
         if not any(matches(combination, rule) for rule in spec.exclude)
         for values in folded(spec, combination)
     )

@@ -69,7 +69,16 @@ def root_causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
         for error in errors
         if error["type"] != "too_short"
         or not any(place != error["loc"] and place[: len(error["loc"])] == error["loc"] for place in places)
+        if not of_another_form(error, places)
     ]
+
+
+def of_another_form(error: ErrorDetails, places: list[Location]) -> bool:
+    """Whether it only says that a list is none of the words allowed in its place, and another what ails the list."""
+    loc = error["loc"]
+    if error["type"] != "literal_error" or not isinstance(error["input"], list) or "[" not in str(loc[-1]):
+        return False
+    return any(place != loc and place[: len(loc) - 1] == loc[:-1] for place in places)
 
 
 def problem(error: ErrorDetails, root: Any, where: str, record: type[BaseModel], what: str) -> tuple[int, str]:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.errors import JudgeError
+from harness.errors import JudgeError, trouble_inside
 from harness.records.rows import ReplyToken
 
 Options = Mapping[str, str | int | float | bool]
@@ -196,10 +196,11 @@ def _backend(name: str) -> type[Judge]:
         point = found[0]
     try:
         loaded: type[Judge] = point.load()
-    except (ImportError, AttributeError, ValueError) as e:
+    except Exception as e:  # a module of a user's own may raise anything
+        inside = trouble_inside(e)
         raise JudgeError(
-            f"judge backend {name!r} cannot be imported from {point.value}: {e}",
-            hint="module:Class, where the module is installed or its folder stands in PYTHONPATH",
+            f"judge backend {name!r} cannot be imported from {point.value}: {inside or e}",
+            hint=None if inside else "module:Class, where the module is installed or its folder is in PYTHONPATH",
         ) from e
     missing = [each for each in ("identity", "answer", "close") if not hasattr(loaded, each)]
     if not isinstance(loaded, type) or missing:

@@ -158,6 +158,7 @@ def print_sample_size(found: SampleSize, console: Console) -> None:
         f"An item's difference varies by {spread.item:.1f} points, a variant's score between seeds by "
         f"{spread.seed:.2f} ({spread.source}).",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     table = _table("seeds", "items", "finds with 80 % power", f"power for {found.difference:g} points", "")

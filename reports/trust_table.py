@@ -136,7 +136,7 @@ def print_bill(plan: Plan, store: Store, console: Console) -> None:
             facts = _facts(store, key)
             if facts is not None:
                 total.append(facts)
-                table.add_row(judge.name, about, *_figures([facts]))
+                table.add_row(Text(judge.name), Text(about), *_figures([facts]))
     if total:
         table.add_section()
         table.add_row("all", "", *_figures(total))

@@ -118,10 +118,6 @@ class Checkpoints:
         for name, parameter in trained_parameters(model).items():
             put(weights[name], parameter)
 
-    def clear(self) -> None:
-        """Remove all checkpoints: the training has ended."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def _progress_json(self, progress: Progress) -> str:
         told = {"fingerprint": self.fingerprint, "seconds": progress.seconds}
         losses = [row.model_dump(mode="json") for row in progress.losses]

@@ -89,9 +89,9 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
 
     `tokens`: folder of the tokenised split (trainers.token_shards).
 
-    `on_step` is called for every step from the first, those of a resumed checkpoint replayed. Checkpoints are removed
-    at the end. `sharded`: split the weights over the processes of the group. Raises DataError for rows that do not fit,
-    TrainingFailed when the loss is not finite or memory runs out.
+    `on_step` is called for every step from the first, those of a resumed checkpoint replayed. Checkpoints stay: whoever
+    keeps the weights removes them. `sharded`: split the weights over the processes of the group. Raises DataError for
+    rows that do not fit, TrainingFailed when the loss is not finite or memory runs out.
     """
     base = _base(input, base_folder, trust_remote_code)
     policy = mask_policy(input)
@@ -127,7 +127,6 @@ def train_variant(  # noqa: PLR0913 - the stage's whole interface
         save_final(model, base.tokenizer, folder, input.base)
         freeze(style, folder)
         write_preview(preview_of(base.tokenizer, rows, style, policy), folder)
-        checkpoints.clear()
     wait_for_all()
     if torch.cuda.is_available() and meter.energy_joules is not None:  # on CPUs each process counted the whole machine
         meter.energy_joules = sum_over_all(meter.energy_joules, device())

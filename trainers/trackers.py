@@ -9,7 +9,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -37,7 +41,8 @@ def open_tracker(name: str, *, matrix: str, variant: str, settings: dict[str, An
     """
     match name:
         case "tensorboard":
-            return TensorBoard(folder / "tensorboard" / variant.replace("#", "-seed"))
+            parts = [part for part in re.split(r"[/\\]", variant.replace("#", "-seed")) if part.strip(".")]
+            return TensorBoard(folder.joinpath("tensorboard", matrix, *parts))
         case "mlflow":
             return MLflow(matrix, variant, settings, folder)
         case _:
@@ -112,6 +117,32 @@ class WandbLike:
     def close(self, *, finished: bool) -> None:
         """See Tracker."""
         self._run.finish()
+
+
+@dataclass(slots=True)
+class Forgiving:
+    """A tracker that cannot end a training: its first error is told, and it is left alone from there on."""
+
+    name: str
+    tracker: Tracker
+    failed: bool = False
+
+    def log(self, row: LossRow, loss_tokens: int) -> None:
+        """See Tracker."""
+        self._do(lambda: self.tracker.log(row, loss_tokens))
+
+    def close(self, *, finished: bool) -> None:
+        """See Tracker."""
+        self._do(lambda: self.tracker.close(finished=finished))
+
+    def _do(self, what: Callable[[], None]) -> None:
+        if self.failed:
+            return
+        try:
+            what()
+        except Exception as e:  # noqa: BLE001 - of somebody else's library, its server and the network
+            self.failed = True
+            print(f"{self.name}: {type(e).__name__}: {e}; the curve is in the store all the same", file=sys.stderr)
 
 
 def require_tracker(name: str) -> None:

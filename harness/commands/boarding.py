@@ -36,6 +36,7 @@ def add(commands: Commands) -> None:
 def show_board(arguments: argparse.Namespace) -> int:
     """`harness board`; without any choice, all that there is."""
     from rich.console import Console
+    from rich.text import Text
 
     from harness.breakdown import read
     from harness.finished import find_run, gathered
@@ -54,7 +55,7 @@ def show_board(arguments: argparse.Namespace) -> int:
         with translated_disk_errors(run.folder):
             write_atomically(run.folder / "slices.md", sections_markdown(run.name, sections))
             write_atomically(run.folder / "slices.html", sections_html(run.name, sections))
-        Console().print(f"Written      {run.folder / 'slices.html'}", highlight=False, soft_wrap=True)
+        Console().print(Text(f"Written      {run.folder / 'slices.html'}"), soft_wrap=True)
     return 0
 
 

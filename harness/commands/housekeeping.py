@@ -17,8 +17,11 @@ def add(commands: Commands) -> None:
     commands.add("doctor", examine, "check this installation: packages, versions, models, device")
     store = commands.add("store", keep_store, "look after the store", on_store=True)
     store.add_argument(
-        "action", choices=["ls", "verify", "gc"], help="list objects; check every file; remove unused ones"
+        "action",
+        choices=["ls", "verify", "forget", "gc"],
+        help="list objects; check every file; remove a run's report and plan; remove objects that no run uses",
     )
+    store.add_argument("run", nargs="?", metavar="RUN", help="forget: the run, by the name of its folder in matrices/")
     store.add_argument("--dry-run", action="store_true", help="gc: only say what would go")
 
 
@@ -52,9 +55,12 @@ def examine(_: argparse.Namespace) -> int:
 
 def keep_store(arguments: argparse.Namespace) -> int:
     """`harness store`."""
+    from harness.errors import StoreError
     from harness.store import Store
 
     store = Store(arguments.store)
+    if not store.made:
+        raise StoreError("there is no store", where=str(store.root), hint="name the store with --store")
     match arguments.action:
         case "ls":
             for item in store.ls():
@@ -71,6 +77,10 @@ def keep_store(arguments: argparse.Namespace) -> int:
                     print(f"{key.stage} {key.digest[:12]}: {text}")
             print(f"{damaged} damaged" if damaged else "every sealed object is sound")
             return 2 if damaged else 0
+        case "forget":
+            store.forget(arguments.run)
+            print(f"forgot {arguments.run}; `harness store gc` removes what no other run uses")
+            return 0
         case _:
             sizes = []
             for item in store.garbage() if arguments.dry_run else store.collect():

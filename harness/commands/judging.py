@@ -145,7 +145,7 @@ def check_judges(plan: Plan, resolved: Resolved, undone: set[StageKey]) -> None:
         asks = [each.asks[name] for each in plan.variants]
         asks += [key for each in plan.judges if each.name == name for key in (each.probe_ask, each.contest) if key]
         if undone.intersection(asks):
-            preflight(spec.backend, spec.model, spec.options)
+            preflight(spec.backend, judge.model, spec.options)
     for each in plan.variants:
         if each.variant.origin == "served" and each.generate in undone:
             served = resolved.served[each.variant.model].spec

@@ -65,11 +65,12 @@ def prepared(matrix: Path) -> tuple[MatrixSpec, Plan, Resolved, str]:
     """(spec, plan, resolved, text) of a matrix file."""
     from harness.plan import expand
     from harness.resolve import resolve
-    from harness.spec.reading import load_spec
+    from harness.spec.reading import parse_spec, read_text
 
-    spec = load_spec(matrix)
+    text = read_text(matrix)  # once: what is stored as run is what was run
+    spec = parse_spec(text, str(matrix))
     resolved = resolve(spec, matrix)
-    return spec, expand(spec, resolved), resolved, matrix.read_text(encoding="utf-8-sig")
+    return spec, expand(spec, resolved), resolved, text
 
 
 def quiet_libraries() -> None:

@@ -63,6 +63,7 @@ def run_matrix(arguments: argparse.Namespace) -> int:
 def show_result(result, folder: Path, store: Path) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     """Leaderboard, answer, and where to look further."""
     from rich.console import Console
+    from rich.text import Text
 
     from reports.terminal import print_result
 
@@ -70,9 +71,9 @@ def show_result(result, folder: Path, store: Path) -> None:  # type: ignore[no-u
     print_result(result, console)
     where = "" if store == Path("runs") else f" {store}"
     console.print()
-    console.print(f"Report       {folder / 'report.html'}", highlight=False, soft_wrap=True)
-    console.print(f"Markdown     {folder / 'report.md'}", highlight=False, soft_wrap=True)
-    console.print(f"Leaderboard  harness leaderboard{where}", highlight=False, soft_wrap=True)
+    console.print(Text(f"Report       {folder / 'report.html'}"), soft_wrap=True)
+    console.print(Text(f"Markdown     {folder / 'report.md'}"), soft_wrap=True)
+    console.print(Text(f"Leaderboard  harness leaderboard{where}"), soft_wrap=True)
 
 
 def show_plan(arguments: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.data.formats import Broken, jsonl_rows
+from harness.data.shapes import has_half_characters
 from harness.errors import DataError
 from harness.prompts import STYLES, inference_prompt, render
 from harness.records.data import Example
@@ -62,7 +63,10 @@ def read_responses(path: Path, field: str | None = None) -> list[Response]:
         if isinstance(row, Broken) or not isinstance(row, dict):
             raise DataError(row.reason if isinstance(row, Broken) else "is no JSON object", where=where)
         if not _broke_off(row):
-            found.append(_response(row, field, where))
+            response = _response(row, field, where)
+            if has_half_characters(response.text):
+                raise DataError("a lone surrogate (half a character) in the response", where=where)
+            found.append(response)
     return found
 
 

@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, trouble_inside
 from harness.metrics.base import Metric, Options, References
 from harness.metrics.function import FunctionMetric
 
@@ -99,10 +99,11 @@ def _source(of: Any) -> str:
 def _imported(point: EntryPoint) -> Any:
     try:
         return point.load()
-    except (ImportError, AttributeError, ValueError) as e:
+    except Exception as e:  # a module of a user's own may raise anything
+        inside = trouble_inside(e)
         raise HarnessError(
-            f"metric {point.name!r} cannot be imported from {point.value}: {e}",
-            hint="module:attribute, where the module is installed or its folder stands in PYTHONPATH",
+            f"metric {point.name!r} cannot be imported from {point.value}: {inside or e}",
+            hint=None if inside else "module:attribute, where the module is installed or its folder is in PYTHONPATH",
         ) from e
 
 

@@ -14,6 +14,12 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Settings(Record):
+    """Base of what a user writes: every number is finite (JSON has no other, and no setting means one)."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
 def canonical_json(record: Record) -> str:
     """The one JSON text of a record: sorted keys, no spaces, UTF-8; two equal records have equal texts."""
     return json.dumps(record.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)

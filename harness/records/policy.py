@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.records.base import Record
+from harness.records.base import Settings
 
 Tier = Literal["critical", "supporting", "advisory"]
 """critical: a regression fails, and what is inconclusive does what the policy says; supporting: a regression fails, and
@@ -14,7 +14,7 @@ what is inconclusive only warns; advisory: shown, and fails nothing."""
 Inconclusive = Literal["pass", "warn", "fail"]
 
 
-class MeasureCheck(Record):
+class MeasureCheck(Settings):
     """One measure that must not fall."""
 
     measure: str = Field(description="A metric, judge or panel of the matrix.")
@@ -36,7 +36,7 @@ class MeasureCheck(Record):
     )
 
 
-class Budget(Record):
+class Budget(Settings):
     """A limit on what a candidate takes, or on how it stops."""
 
     what: Literal["train_seconds", "tokens_per_second", "stop_rate"] = Field(
@@ -48,7 +48,7 @@ class Budget(Record):
     tier: Tier = Field("advisory", description="Times depend on the machine, hence the default.")
 
 
-class GoldenItem(Record):
+class GoldenItem(Settings):
     """An item that must stay right."""
 
     item: str = Field(description="Its id, or its instruction word for word.")
@@ -59,7 +59,7 @@ class GoldenItem(Record):
     tier: Tier = Field("critical", description="critical, supporting or advisory.")
 
 
-class Policy(Record):
+class Policy(Settings):
     """How a candidate is checked. Every check is made for every pair of cells."""
 
     alpha: float = Field(0.05, gt=0, lt=0.5, description="One-sided chance of an error, for each kind of error.")

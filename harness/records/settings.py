@@ -7,17 +7,17 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.records.base import Record
+from harness.records.base import Settings
 from harness.records.variant import TrainOn, Truncate
 
 
-class LoraSettings(Record):
+class LoraSettings(Settings):
     """Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685)."""
 
     rank: int = Field(16, ge=1, description="Rank r of the update matrices.")
     alpha: float = Field(16, gt=0, description="Scale: the update is multiplied by alpha / rank.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
-    targets: Literal["all-linear", "attention", "auto"] | tuple[str, ...] = Field(
+    targets: Literal["all-linear", "attention", "auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         "all-linear",
         description="Which linear layers get an adapter: all-linear, attention, auto (peft's choice for the"
         " architecture), or module names.",
@@ -30,7 +30,7 @@ class LoraSettings(Record):
 OptimizerName = Literal["adamw", "adamw-8bit"]
 
 
-class TrainSettings(Record):
+class TrainSettings(Settings):
     """How a variant is trained. One optimizer step sees `batch_size` examples."""
 
     epochs: float = Field(2, gt=0, description="Passes over the training part.")
@@ -113,7 +113,7 @@ class TrainSettings(Record):
         return self
 
 
-class ReferenceLength(Record):
+class ReferenceLength(Settings):
     """A limit that follows the reference answer's length in the model's own tokens."""
 
     times_reference: float = Field(gt=0, description="Multiple of the reference answer's tokens.")
@@ -134,7 +134,7 @@ class ReferenceLength(Record):
 NewTokens = Annotated[int, Field(ge=1)] | ReferenceLength
 
 
-class GenerateSettings(Record):
+class GenerateSettings(Settings):
     """How responses are decoded: greedily, unless a temperature is given."""
 
     engine: Literal["transformers", "vllm"] = Field(
@@ -177,7 +177,7 @@ class GenerateSettings(Record):
         return limit.at_most if isinstance(limit, ReferenceLength) else limit
 
 
-class StabilitySettings(Record):
+class StabilitySettings(Settings):
     """Every test prompt is answered several times besides, and the answers are compared with one another."""
 
     samples: int = Field(5, ge=2, le=100, description="Responses to each prompt.")
@@ -185,7 +185,7 @@ class StabilitySettings(Record):
     seed: int = Field(0, ge=0, lt=2**32, description="Of the draws.")
 
 
-class AskLimits(Record):
+class AskLimits(Settings):
     """How hard a judge's endpoint may be asked. Decides no reply."""
 
     concurrency: int | None = Field(
@@ -196,7 +196,7 @@ class AskLimits(Record):
     retries: int = Field(4, ge=0, le=20, description="Further attempts after 429, 5xx, time-outs, broken connections.")
 
 
-class Price(Record):
+class Price(Settings):
     """What a judge's tokens cost: US dollars a million."""
 
     input: float = Field(ge=0, description="Prompt tokens.")
@@ -206,7 +206,7 @@ class Price(Record):
 MOST_FOLDS = 100
 
 
-class SplitSettings(Record):
+class SplitSettings(Settings):
     """Fractions (sum at most 1) or counts of rows, cut in file order unless told otherwise: train, test, validation."""
 
     train: float = Field(0.85, gt=0, description="Fraction (at most 1) or number of rows.")
@@ -240,7 +240,7 @@ class SplitSettings(Record):
         return self.stratify_by or self.group_by
 
 
-class FieldMap(Record):
+class FieldMap(Settings):
     """Which field of a row is which; what is not named is recognised by the data set's shape."""
 
     instruction: str | None = Field(None, description="Field with the task.")
@@ -268,7 +268,7 @@ class FieldMap(Record):
 AuditAction = Literal["report", "drop", "fail"]
 
 
-class AuditSettings(Record):
+class AuditSettings(Settings):
     """What is done about each finding of the data audit: report it, drop the entries, or fail before any training."""
 
     repeats: AuditAction = Field("report", description="An entry whose prompt stands earlier in its part.")

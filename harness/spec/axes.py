@@ -8,12 +8,12 @@ from pydantic import BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from harness.prompts import STYLES
-from harness.records.base import Record
+from harness.records.base import Settings
 from harness.records.variant import Masking, Method, TrainOn, Truncate
 from harness.spec.names import Fold, Rank, Rate, Seed, Style, Weight, listed, listed_flags
 
 
-class Axes(Record):
+class Axes(Settings):
     """The axes of the matrix; every combination becomes a variant. An untrained model ignores what training decides."""
 
     model: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
@@ -82,7 +82,7 @@ AXES = tuple(name for name in Axes.model_fields if name != "fold")
 """What a combination assigns; a fold is a part of one."""
 
 
-class Assignment(Record):
+class Assignment(Settings):
     """Values for some of the axes."""
 
     model: str | None = Field(None, description="A model of axes.model, or another one (include).")

@@ -6,15 +6,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.records.base import Record
+from harness.records.base import Settings
 from harness.spec.axes import Assignment
 from harness.spec.names import MetricName
 
 
-class CompareSettings(Record):
+class CompareSettings(Settings):
     """What is compared, and how strictly."""
 
-    primary: MetricName | str = Field("rougeL", description="The measure that ranks and answers: a metric or a judge.")
+    primary: MetricName | str = Field(
+        "rougeL",
+        description="The measure that ranks and answers: a metric or a judge. Default: rougeL, else the first.",
+    )
     baseline: Assignment | None = Field(None, description="The cell to compare with; default: the untuned model.")
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Significance level of the whole family.")
     permutations: int = Field(10_000, ge=1_000, le=1_000_000, description="Draws of the permutation tests.")

@@ -7,14 +7,14 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.records.base import Record
+from harness.records.base import Settings
 from harness.records.data import SplitName
 from harness.records.settings import (
     FieldMap,
 )
 
 
-class GivenParts(Record):
+class GivenParts(Settings):
     """Parts that are there already: a file each, or where `data.path` holds several parts, the name of one."""
 
     train: str = Field(description="File or part to train on.")
@@ -29,7 +29,7 @@ class GivenParts(Record):
         return {part: place for part, place in parts.items() if place is not None}
 
 
-class DataSpec(Record):
+class DataSpec(Settings):
     """Where the entries come from and how they are read. `data: NAME` is short for `data: {path: NAME}`."""
 
     path: str | None = Field(

@@ -8,13 +8,13 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.records.base import Record
+from harness.records.base import Settings
 from harness.records.settings import AskLimits, Price
 from harness.records.variant import Variant
 from harness.spec.axes import AXES, Assignment
 
 
-class ServedSpec(Record):
+class ServedSpec(Settings):
     """A model behind an endpoint; it gets instruction and input as one message, in its own chat template."""
 
     backend: str = Field(description="ollama, openai (any server that speaks its protocol), or module:Class.")
@@ -33,7 +33,7 @@ class ServedSpec(Record):
         return Variant(model=self.name or self.model, prompt_style="served", method="none", masking=None, seed=None)
 
 
-class ImportedSpec(Record):
+class ImportedSpec(Settings):
     """A file of responses made elsewhere; they are matched to the test items by their prompts, not by order."""
 
     file: str = Field(

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.records.base import Record
+from harness.records.base import Settings
 from harness.records.settings import (
     AskLimits,
     Price,
@@ -17,7 +17,7 @@ SERVED = ("anthropic", "litellm", "openai", "ollama")
 """Backends whose servers have no model that would be everyone's."""
 
 
-class JudgeSpec(Record):
+class JudgeSpec(Settings):
     """One judge: a backend, a model and a rubric."""
 
     backend: str = Field(
@@ -73,7 +73,7 @@ class JudgeSpec(Record):
         return self.name or self.backend
 
 
-class PanelSpec(Record):
+class PanelSpec(Settings):
     """Several judges as one measure: each item's score is made of theirs. They must share a scale."""
 
     name: str = Field(description="Column name.")

@@ -64,7 +64,9 @@ class MatrixSpec(Record):
     )
     judges: tuple[JudgeSpec, ...] = Field((), description="LLM judges.")
     panels: tuple[PanelSpec, ...] = Field((), description="Measures made of several judges.")
-    compare: CompareSettings = Field(default_factory=CompareSettings, description="Comparison and significance.")
+    compare: CompareSettings = Field(
+        default_factory=CompareSettings, validate_default=True, description="Comparison and significance."
+    )
     track: Annotated[tuple[TrackerName, ...], BeforeValidator(listed)] = Field(
         (), description="Show training curves in these tools too. They decide no result."
     )
@@ -159,6 +161,8 @@ class MatrixSpec(Record):
             *(panel.name for panel in info.data.get("panels", ())),
         ]
         if measured and compare.primary not in measured:
+            if "primary" not in compare.model_fields_set:
+                return compare.model_copy(update={"primary": measured[0]})
             raise PydanticCustomError(
                 "primary",
                 "primary '{primary}' is not measured in this matrix; measured: {measured}",

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
-from harness.records.base import Record
+from harness.records.base import Settings
 from harness.spec.names import MetricName
 
 
-class MetricSpec(Record):
+class MetricSpec(Settings):
     """A reference metric. `metrics: [bleu]` is short for `metrics: [{metric: bleu}]`."""
 
     metric: MetricName = Field(description="Its name, or module:attribute of a class or function of your own.")

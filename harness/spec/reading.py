@@ -13,12 +13,16 @@ from harness.yaml_record import parse_record
 
 def load_spec(path: Path) -> MatrixSpec:
     """Read and check a matrix file. Raises SpecError with every problem."""
+    return parse_spec(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """What stands in a matrix file. Raises SpecError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
         reason = "no such file" if isinstance(e, FileNotFoundError) else f"cannot be read ({e})"
         raise SpecError([f"{path}: {reason}"], hint="give the path of a matrix file; examples/ has some") from e
-    return parse_spec(text, str(path))
 
 
 def parse_spec(text: str, where: str) -> MatrixSpec:

@@ -40,7 +40,7 @@ def make_generations(workshop: Workshop, generate: GenerateInput, writer: Object
         generate,
         workshop.store.weights(StageKey(stage="train", digest=generate.weights)) if trained else None,
         workshop.store.weights(StageKey(stage="base", digest=generate.base)),
-        workshop.rows(generate.data, generate.fold),
+        workshop.asked(generate.data, generate.fold),
         workshop.style(generate.style_sha256),
         {(row.example_id, row.sample) for row in kept},
         trust_remote_code=workshop.trusts_code(generate.base),

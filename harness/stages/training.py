@@ -96,12 +96,12 @@ def open_trackers(workshop: Workshop, train: TrainInput) -> list[Any]:
     """The trackers that the matrix asks for, each with a run named as the variant."""
     if not workshop.track:
         return []
-    from trainers.trackers import open_tracker
+    from trainers.trackers import Forgiving, open_tracker
 
     name = workshop.labels[StageKey(stage="train", digest=digest(train))]
     settings = train.model_dump(mode="json", include={"masking", "method", "seed", "settings"})
     folder = workshop.store.tracking
     return [
-        open_tracker(each, matrix=workshop.matrix, variant=name, settings=settings, folder=folder)
+        Forgiving(each, open_tracker(each, matrix=workshop.matrix, variant=name, settings=settings, folder=folder))
         for each in workshop.track
     ]

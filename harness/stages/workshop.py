@@ -67,9 +67,9 @@ class Workshop:
         others = sum(n for each, n in seal.facts.folds.items() if fold not in (None, each))
         return seal.facts.parts[part] + {"train": others, "test": -others, "validation": 0}[part]
 
-    def rows(self, data_digest: str, fold: int | None = None) -> list[SplitExample]:
-        """The sealed split, as a variant of this fold sees it."""
-        return list(in_fold(SealedSplit(self.store, data_digest), fold))
+    def asked(self, data_digest: str, fold: int | None = None) -> list[SplitExample]:
+        """The test part, as a variant of this fold sees it."""
+        return [row for row in in_fold(SealedSplit(self.store, data_digest), fold) if row.split == "test"]
 
     def tests(self, data_digest: str) -> list[Example]:
         """The test examples, in file order."""
@@ -113,7 +113,7 @@ class Workshop:
         if self.engine is None or self.engine[0] != resolved:
             self.close()  # the old one's memory goes before the new one's comes
             spec = resolved.spec
-            self.engine = (resolved, load_judge(spec.backend, spec.model, spec.options))
+            self.engine = (resolved, load_judge(spec.backend, resolved.model, spec.options))
         return self.engine[1]
 
     def generator(self, engine: Literal["transformers", "vllm"]) -> Callable[..., Iterator[list[Generation]]]:

@@ -69,7 +69,10 @@ def file_sha256(path: Path) -> str:
 
 
 DISK_HINTS = {
-    errno.ENOSPC: ("the disk is full", "free some space (`harness store gc` removes unused objects) and run again"),
+    errno.ENOSPC: (
+        "the disk is full",
+        "free some space (`harness store forget RUN`, then `harness store gc`) and run again",
+    ),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run again; finished work is kept"),
     errno.EROFS: ("the file system is read-only", "give another --store"),
     errno.EACCES: ("no permission to write here", "give another --store"),

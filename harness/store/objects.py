@@ -96,8 +96,13 @@ class Store:
         """Make the folder if it is not there."""
         with translated_disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            if not (self.root / "store.json").exists():
+            if not self.made:
                 write_atomically(self.root / "store.json", json.dumps({"version": STORE_VERSION}) + "\n")
+
+    @property
+    def made(self) -> bool:
+        """Whether a store lies there."""
+        return (self.root / "store.json").exists()
 
     # ------------------------------------------------------------ objects
 
@@ -185,6 +190,14 @@ class Store:
             write_atomically(folder / "matrix.yaml", matrix_yaml)
             write_atomically(folder / "plan.json", plan.model_dump_json(indent=1))
         return folder
+
+    def forget(self, name: str | None) -> None:
+        """Remove a matrix, by its folder's name: what only it used is garbage from now on. Raises StoreError."""
+        folders = {folder.name: folder for folder in self.matrix_folders()}
+        if name not in folders:
+            hint = f"there are: {', '.join(folders) or 'none yet'}"
+            raise StoreError(f"no run {name!r}" if name else "which run?", where=str(self.root), hint=hint)
+        shutil.rmtree(folders[name])
 
     def write_result(self, plan: Plan, result: Result) -> None:
         """Write comparison.json."""

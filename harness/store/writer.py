@@ -12,7 +12,7 @@ from harness.records.base import Record, canonical_json
 from harness.records.plan import PlannedStage
 from harness.records.seal import Facts, Seal
 from harness.store.files import STORE_VERSION, read_rows, sealed_files, translated_disk_errors, write_atomically
-from harness.store.versions import installed_versions, utc_now
+from harness.store.versions import installed_versions, used_device, utc_now
 
 
 class ObjectWriter:
@@ -75,9 +75,11 @@ class ObjectWriter:
         with translated_disk_errors(self.folder):
             write_atomically(self.folder / "rows.jsonl", (row.model_dump_json() + "\n" for row in rows))
 
-    def finish(self, *, device: str = "cpu", facts: Facts | None = None) -> Seal:
-        """Seal the object: list every file with its sha256, then write seal.json in one step, last."""
-        shutil.rmtree(self.folder / "scratch", ignore_errors=True)
+    def finish(self, *, facts: Facts | None = None) -> Seal:
+        """Seal the object: list every file with its sha256, then write seal.json in one step.
+
+        Only then are checkpoints worth nothing: whatever fails before it, a training goes on from them.
+        """
         rows = self.folder / "rows.jsonl"
         ended = utc_now()
         with translated_disk_errors(self.folder):
@@ -87,13 +89,14 @@ class ObjectWriter:
                 rows=_count_lines(rows) if rows.exists() else None,
                 files=tuple(sealed_files(self.folder)),
                 versions=dict(installed_versions()),
-                device=device,
+                device=used_device(),
                 started=self._started,
                 ended=ended,
                 seconds=(datetime.fromisoformat(ended) - datetime.fromisoformat(self._started)).total_seconds(),
                 facts=facts,
             )
             write_atomically(self.folder / "seal.json", self.seal.model_dump_json(indent=1))
+        shutil.rmtree(self.folder / "scratch", ignore_errors=True)
         return self.seal
 
 

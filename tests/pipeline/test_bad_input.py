@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.matrix import Place, make_place
+from tests.pipeline.matrix import ROOT, Place, make_place
 
 
 @pytest.fixture
@@ -95,6 +95,22 @@ def test_debug_shows_the_traceback(place: Place) -> None:
     done = place.harness("run", "none.yaml", "--debug")
     assert done.returncode != 0
     assert "Traceback" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_users_metric_that_breaks_off_takes_nothing_else_with_it(place: Place) -> None:
+    (place.folder / "own.py").write_text("def score(response, references):\n    return 1 / 0\n")
+    place.edit("metrics: [bleu, chrf, rougeL]", "metrics: ['own:score', rougeL]")
+    place.edit("prompt_style: [alpaca, phi]", "prompt_style: [alpaca]")
+    place.edit("[none, full, lora]", "[none]")
+    path = f"{ROOT}:{place.folder}"
+    done = place.harness("run", "matrix.yaml", "--plain", PYTHONPATH=path)
+    said = "stage score broke off: ZeroDivisionError: division by zero\n  hint: "
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: model") and said in done.stderr and "Traceback" not in done.stderr
+    assert len(list((place.folder / "runs").glob("objects/score/*"))) == 2, "the other metric, and this one unsealed"
+    done = place.harness("run", "matrix.yaml", "--plain", "--debug", PYTHONPATH=path)
+    assert "Traceback" in done.stderr and "return 1 / 0" in done.stderr
 
 
 @pytest.mark.slow

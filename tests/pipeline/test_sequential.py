@@ -61,6 +61,6 @@ def test_a_judge_stops_when_it_is_decided(tmp_path: Path) -> None:
     assert "judged until it was decided, on" in " ".join(shown.stdout.split()), shown.stdout + shown.stderr
     refused = place.harness("baseline", "save", "matrix.yaml", "--as", "main")
     assert refused.returncode == 2 and "only until something was decided" in refused.stderr, refused.stderr
-    place.edit("method: [none], seed: [1]", "method: [full], seed: [1, 2]")
+    place.edit("method: [none], seed: [1]}\nexclude: [{method: none}]", "method: [full], seed: [1, 2]}")
     seeds = place.harness("plan", "matrix.yaml")
     assert seeds.returncode == 2 and "stop_when_decided" in seeds.stderr and "2 seeds" in seeds.stderr

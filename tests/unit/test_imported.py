@@ -178,6 +178,7 @@ def test_what_does_not_fit_is_counted_and_named(tmp_path: Path) -> None:
         ('[{"instruction": "a", "output": "b"}]', r"row 1.*no field known to hold a response; its fields: instruction"),
         ('[{"model_response": "b"}]', r"row 1: has no prompt; its fields: model_response"),
         ('[{"instruction": "a", "model_response": 3}]', r"no response in 'model_response'"),
+        ('[{"instruction": "a", "model_response": "\\ud83d"}]', r"r.json:row 1: a lone surrogate"),
         ("[1]", "row 1: is no JSON object"),
         ("[", "r.json:1: not JSON"),
         ("[]", "holds no responses"),

@@ -131,6 +131,15 @@ def test_unknown_backends_are_refused_with_the_nearest_name() -> None:
     assert set(BUILT_IN) <= set(known_backends())
 
 
+def test_a_users_module_that_breaks_off_is_told_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_judge_of_a_user.py").write_text("# mine\nclass Own(:\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(JudgeError, match=r"own_judge_of_a_user\.py:2: SyntaxError: invalid syntax"):
+        identity("own_judge_of_a_user:Own", "m", {})
+    with pytest.raises(JudgeError, match="No module named 'no_such_module'.*\n.*PYTHONPATH"):
+        identity("no_such_module:Own", "m", {})
+
+
 def test_finding_and_identifying_backends_is_light(tmp_path: Path) -> None:
     code = (
         "import sys; from judges.base import identity, known_backends; known_backends()\n"

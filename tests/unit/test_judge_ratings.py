@@ -181,6 +181,17 @@ def test_ratings_by_a_rubric_that_no_judge_uses_count(tmp_path: Path) -> None:
     assert len(found.scores) == 3
 
 
+def test_a_question_of_another_version_is_passed_over(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one = sitting(store, FIVE)
+    for question in one.left():
+        one.keep(question, '{"score": 4}', 1.0)
+    strange = store.folder(StageKey(stage="ask", digest="0" * 64))
+    strange.mkdir()
+    (strange / "spec.json").write_text('{"stage": "ask", "of": "another version"}')
+    assert len(ratings(plan_of("It is {}."), store)) == 1
+
+
 def test_pairs_with_a_former_opponent_do_not_count(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for against, said in (("old", "A"), ("new", "tie")):

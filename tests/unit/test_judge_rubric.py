@@ -191,6 +191,7 @@ def test_a_rubric_edited_during_a_run_is_refused(tmp_path: Path, change: dict[st
     rubric = load_rubric(str(path))
     judge = ResolvedJudge(
         spec=JudgeSpec(backend="scripted"),
+        model="",
         rubric=str(path),
         model_identity="scripted:1",
         prompt_sha256=rubric.prompt_sha256,

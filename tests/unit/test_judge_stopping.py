@@ -29,7 +29,7 @@ FIRST, *LATER = rounds(REQUESTS)
 
 def judge(*, expected: bool) -> ResolvedJudge:
     spec = JudgeSpec(backend="scripted", rubric="correctness-5", expected_score=expected)
-    return ResolvedJudge(spec, "correctness-5", "m", RUBRIC.prompt_sha256, RUBRIC.parser_sha256)
+    return ResolvedJudge(spec, spec.model, "correctness-5", "m", RUBRIC.prompt_sha256, RUBRIC.parser_sha256)
 
 
 def workshop(root: Path, *, expected: bool) -> tuple[Workshop, AskInput]:

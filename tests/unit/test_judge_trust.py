@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import harness
 from harness.records.data import Example
 from harness.records.inputs import AskInput
 from harness.records.result import TrustReport
 from harness.records.rows import Failed, Judgment, Scored, Unparsed
+from harness.records.seal import AskFacts
 from harness.records.settings import AskLimits
 from harness.stats.auc import auc
 from judges.ask import ask
@@ -23,6 +27,7 @@ from judges.probes import PROBE_SAMPLES, probe_generations
 from judges.questions import judge_requests
 from judges.rubric import known_rubrics, load_rubric
 from judges.trust import trust_report
+from reports.trust_table import print_bill
 
 STARTER = Path(harness.__file__).parent / "data" / "starter-en.jsonl"
 
@@ -156,6 +161,15 @@ def test_repeats_of_a_probe_are_one_observation() -> None:
     first, second = trust_report("j", once), trust_report("j", twice)
     assert first.interval_empty == second.interval_empty
     assert [each.n for each in second.probes] == [16, 16, 16]
+
+
+def test_a_judge_s_name_in_the_bill_is_no_markup() -> None:
+    asked = SimpleNamespace(facts=AskFacts(calls=7, retries=0, prompt_tokens=1, completion_tokens=1))
+    plan: Any = SimpleNamespace(judges=[SimpleNamespace(name="[/INST]", probe_ask=None, contest=None)], variants=[])
+    store: Any = SimpleNamespace(sealed=lambda key: asked)
+    out = io.StringIO()
+    print_bill(plan, store, Console(file=out, width=200))
+    assert "[/INST]" in out.getvalue()
 
 
 def test_nothing_judged_is_untrusted() -> None:

@@ -483,6 +483,21 @@ def test_a_users_metric_that_is_none(own_module: Path, attribute: str, said: str
         load_metric(f"own_metrics_of_a_user:{attribute}")
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("def half(", r"own_metrics_of_a_user\.py:2: SyntaxError: '\(' was never closed"),
+        ("1 / 0", r"own_metrics_of_a_user\.py:2: ZeroDivisionError: division by zero"),
+        ("import no_such_package", r"own_metrics_of_a_user\.py:2: ModuleNotFoundError: No module named"),
+    ],
+)
+def test_a_users_module_that_breaks_off(own_module: Path, line: str, said: str) -> None:
+    own_module.write_text(f"# mine\n{line}\n")
+    with pytest.raises(HarnessError, match=said) as caught:
+        load_metric("own_metrics_of_a_user:vowels")
+    assert caught.value.hint is None, "it was found"
+
+
 def test_a_function_that_gives_no_number(own_module: Path) -> None:
     with pytest.raises(HarnessError, match="gives 'high'"):
         load_metric("own_metrics_of_a_user:broken").rows([Item("a", ("b",))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import replace
@@ -9,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from harness.commands.parsing import prepared
 from harness.data.dataset import Dataset
 from harness.data.source import Source
 from harness.errors import SpecError
+from harness.estimate import CallsEstimate, Estimate
 from harness.factors import adjusted_weights, matched_levels
 from harness.metrics.base import Recipe, References
 from harness.metrics.registry import load_metric
 from harness.plan import data_input, expand
+from harness.plan_table import print_plan
 from harness.prompts import STYLES
 from harness.records.base import canonical_json
 from harness.records.inputs import (
@@ -58,7 +63,7 @@ def resolved(spec: MatrixSpec, *, model_identity: str = "x", prompt: str = "p", 
             each.column: ResolvedMetric(load_metric(each.metric), Recipe(each.metric, References(), {}))
             for each in spec.metrics
         },
-        judges=tuple(ResolvedJudge(judge, "r", "m", prompt, parser) for judge in spec.judges),
+        judges=tuple(ResolvedJudge(judge, judge.model, "r", "m", prompt, parser) for judge in spec.judges),
     )
 
 
@@ -69,6 +74,19 @@ def plan_of(text: str = MATRIX, **facts: str) -> Plan:
 
 def keys(plan: Plan, stage: str) -> set[str]:
     return {each.key.digest for each in plan.stages if each.key.stage == stage}
+
+
+def test_names_in_the_table_of_the_plan_are_no_markup() -> None:
+    text = MATRIX.replace("name: j", 'name: "[/INST]"')
+    spec = parse_spec(text, "m.yaml")
+    known = resolved(spec)
+    model = replace(known.models["a"], name="[train]", licence="[/MIT]")
+    plan = expand(spec, replace(known, models={"a": model}))
+    known = replace(known, models={"[train]": model})
+    cost = Estimate({}, judges=(CallsEstimate("[/INST]", 1, 1, 1, None),))
+    out = io.StringIO()
+    print_plan(plan, known, set(), cost, Console(file=out, width=200))
+    assert all(text in out.getvalue() for text in ("judge [/INST]:", "score   [/INST]", "model [train]: [/MIT]"))
 
 
 ELSEWHERE = """\
@@ -140,6 +158,11 @@ def test_untuned_variants_ignore_masking_and_seed() -> None:
         Variant(model="a", prompt_style=style, method="none", masking=None, seed=None) for style in ("alpaca", "phi")
     ]
     assert len(found) == 2 + 2 * 2 * 2
+
+
+def test_an_exclude_rule_that_matches_nothing_is_a_slip() -> None:
+    with pytest.raises(SpecError, match=r"`exclude` \{model: aa, method: full\} matches no variant"):
+        variants(parse_spec(MATRIX + "exclude: [{model: aa, method: full}]\n", "m"))
 
 
 def test_exclude_and_include() -> None:
@@ -295,6 +318,38 @@ track: wandb
         resolve(parse_spec(sharded, "m.yaml"), Path("m.yaml"))
     assert "compile: true needs a C++ compiler" in said
     resolve(parse_spec(matrix.replace("[none, qlora]", "none").replace("track: wandb\n", ""), "m.yaml"), Path("m.yaml"))
+
+
+BESIDE = """\
+name: m
+data: starter-en
+axes: {model: MODEL, prompt_style: alpaca, method: none}
+judges: [{backend: transformers, model: MODEL}]
+metrics: [{metric: bertscore, options: {model: MODEL, layer: 1}}]
+"""
+
+
+def test_every_model_is_looked_up_beside_the_matrix(tiny_folder: Path) -> None:
+    matrix = tiny_folder.parent / "m.yaml"
+    found = resolve(parse_spec(BESIDE.replace("MODEL", tiny_folder.name), str(matrix)), matrix)
+    [judge], [metric] = found.judges, found.metrics.values()
+    assert {found.models[tiny_folder.name].name, judge.model, metric.recipe.options["model"]} == {str(tiny_folder)}
+    assert judge.spec.model == tiny_folder.name, "names and signatures are the matrix's"
+
+
+def test_a_matrix_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = tmp_path / "m.yaml"
+    matrix.write_text(MATRIX)
+
+    def edited_meanwhile(spec: MatrixSpec, matrix: Path) -> Resolved:
+        matrix.write_text("name: another\n")
+        return resolved(spec)
+
+    monkeypatch.setattr("harness.resolve.resolve", edited_meanwhile)
+    spec, plan, _, text = prepared(matrix)
+    assert (spec.name, plan.matrix, text) == ("m", "m", MATRIX)
+    with pytest.raises(SpecError, match="no such file"):
+        prepared(tmp_path / "none.yaml")
 
 
 def test_only_a_split_that_would_hold_other_rows_than_before_has_another_digest() -> None:

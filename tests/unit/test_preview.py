@@ -59,13 +59,19 @@ def test_preview_of_all_shows_each_trained_cell_once_and_ids_on_request(
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("NOTHING", "no variant 'NOTHING'"), ("{}/phi/untuned", "is not trained, so that nothing carries loss")],
+    [("NOTHING", "no variant 'NOTHING'"), ("{}/phi/untuned", "is not trained")],
 )
 def test_preview_of_what_has_no_mask(
     matrix: str, tiny_folder: Path, name: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["preview", matrix, "--variant", name.format(tiny_folder)]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_matrix_that_trains_nothing_has_no_variant_to_show(matrix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(matrix).write_text(Path(matrix).read_text().replace("axes:\n  {", "axes:\n  {method: none, "))
+    assert main(["preview", matrix]) == 2
+    assert "matrix 'small': trains no variant" in capsys.readouterr().err
 
 
 def test_prompts_check_and_list(matrix: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,6 +85,12 @@ def test_prompts_check_and_list(matrix: str, capsys: pytest.CaptureFixture[str])
     Path("mine.yaml").write_text("user: x\n")
     assert main(["prompts", "check", "mine.yaml"]) == 2
     assert "mine.yaml:1: user: needs {instruction} exactly once" in capsys.readouterr().err
+
+
+def test_a_style_s_name_is_no_markup(matrix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("[mine].yaml").write_text(MINE)
+    assert main(["prompts", "check", "[mine].yaml"]) == 0
+    assert capsys.readouterr().out.startswith("ok  [mine]  sha256 ")
 
 
 # ---------------------------------------------------------------- marking up

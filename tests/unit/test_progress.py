@@ -80,6 +80,19 @@ def test_bars_show_pace_and_time_left(time: Time) -> None:
     assert "a/b#2 loss ▂ 1.0" in shown
 
 
+@pytest.mark.parametrize("watcher", [Bars, Lines])
+def test_names_and_errors_are_no_markup(watcher: type[Bars | Lines]) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=140, color_system=None)
+    with watcher(console, {"train": 2}, {"train": 0}) as shown:
+        shown.begin("train", "[train]/:cat:", 1)
+        shown.end("train", "[train]/:cat:", "")
+        shown.begin("train", "[train]/:cat:", 1)
+        shown.say("failed: no [/INST]")
+    assert "failed: no [/INST]" in out.getvalue()
+    assert "[train]/:cat:" in out.getvalue()
+
+
 def test_a_loss_curve_falls_as_the_loss_does() -> None:
     rows = [LossRow(step=i + 1, loss=4.0 - i, loss_tokens=1, lr=0.1, grad_norm=1.0) for i in range(4)]
     assert loss_curve(rows) == "loss █▆▃▁ 1.00"

@@ -13,6 +13,7 @@ import lxml.html
 import pytest
 from rich.console import Console
 
+from harness.commands.running import show_result
 from harness.errors import HarnessError
 from harness.records.result import Curve, CurvePoint, Interval, Result
 from harness.store import MatrixRun, Store
@@ -292,6 +293,13 @@ def test_terminal_shows_foreign_text_as_text() -> None:
     found = result().model_copy(update={"answer": ("[bold]x[/bold] [/no] \x1b[31m",), "warnings": ("[red]w",)})
     text = "\n".join(printed(100, found))
     assert "[bold]x[/bold] [/no] ⟨ESC⟩[31m" in text and "[red]w" in text
+
+
+def test_where_to_look_further_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    show_result(result(), Path("[runs]/m"), Path("[runs]"))
+    shown = capsys.readouterr().out
+    assert "Report       [runs]/m/report.html\n" in shown
+    assert "harness leaderboard [runs]\n" in shown
 
 
 def test_fit_keeps_the_primary_and_drops_the_untrusted_first() -> None:

@@ -77,6 +77,27 @@ def test_nothing_is_reported_twice_or_invented() -> None:
     assert len(problems(BAD)) == 12
 
 
+@pytest.mark.parametrize("number", [".inf", "-.inf", ".nan", "1e999"])
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("train: {epochs: NUMBER}", "train.epochs"),
+        ("train: {weight_decay: NUMBER}", "train.weight_decay"),
+        ("split: {train: NUMBER}", "split.train"),
+        ("compare: {margin: NUMBER}", "compare.margin"),
+        ("exclude: [{prompt_loss_weight: NUMBER}]", "exclude[0].prompt_loss_weight"),
+    ],
+)
+def test_a_number_is_finite(line: str, place: str, number: str) -> None:
+    text = GOOD + line.replace("NUMBER", number) + "\n"
+    assert problems(text)[0].startswith(f"m.yaml:{len(text.splitlines())}: {place}: input should be a finite number")
+
+
+def test_a_limit_that_follows_the_reference_is_finite() -> None:
+    found = problems(GOOD + "generate: {max_new_tokens: {times_reference: .inf}}\n")
+    assert any("times_reference: input should be a finite number, not inf" in each for each in found)
+
+
 def test_a_repeated_key_is_an_error_not_a_silent_override() -> None:
     assert problems(GOOD + "data: starter-zh\n") == ["m.yaml:4: data: listed twice"]
 
@@ -97,6 +118,15 @@ def test_what_yaml_itself_trips_over_is_a_problem_of_the_file(text: str, said: s
     assert said in "\n".join(problems(text))
 
 
+def test_an_adapter_is_put_somewhere() -> None:
+    [text] = problems(GOOD + "train: {lora: {targets: []}}\n")
+    assert text == "m.yaml:4: train.lora.targets: no value; give at least one"
+    [text] = problems(GOOD + "train: {lora: {targets: [3]}}\n")
+    assert text.startswith("m.yaml:4: train.lora.targets[0]: ")
+    [text] = problems(GOOD + "train: {optimizer: [adamw], lora: {targets: [q_proj]}}\n")
+    assert "train.optimizer" in text
+
+
 def test_not_a_mapping() -> None:
     assert "is a mapping" in problems("- a\n")[0]
 
@@ -113,6 +143,16 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_primary_must_be_measured() -> None:
     text = problems(GOOD + "metrics: [bleu]\ncompare: {primary: rouge1}\n")
     assert text == ["m.yaml:5: compare: primary 'rouge1' is not measured in this matrix; measured: bleu"]
+
+
+def test_where_rouge_l_is_not_measured_the_first_measure_ranks(tmp_path: Path) -> None:
+    for written, primary in (
+        ("metrics: [bleu, chrf]", "bleu"),
+        ("metrics: [chrf]\ncompare: {permutations: 1000}", "chrf"),
+        ("metrics: [chrf, rougeL]", "rougeL"),
+    ):
+        (tmp_path / "m.yaml").write_text(f"{GOOD}{written}\n")
+        assert load_spec(tmp_path / "m.yaml").compare.primary == primary
 
 
 def test_two_judges_of_one_name() -> None:

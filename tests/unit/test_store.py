@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from harness import store as store_module
-from harness.errors import StoreError
+from harness.cli import main
+from harness.errors import HarnessError, StoreError
+from harness.finished import find_matrix
 from harness.records.inputs import DataInput, SourceInput
 from harness.records.plan import Plan, PlannedStage
 from harness.records.rows import Generation, LossRow
@@ -61,6 +63,37 @@ def test_torn_last_line_is_dropped_and_whole_ones_kept(tmp_path: Path) -> None:
         assert writer.kept_rows(LossRow) == [row(1)]
         writer.append([row(2)])
     assert rows.read_bytes() == content
+
+
+def test_checkpoints_outlive_whatever_fails_before_the_seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "runs")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with store.making(stage()) as writer:
+        (writer.scratch / "step-00000009").mkdir()
+        with monkeypatch.context() as patched, pytest.raises(StoreError):
+            patched.setattr("harness.store.writer.write_atomically", full)
+            writer.finish()
+        assert (writer.scratch / "step-00000009").is_dir()
+        writer.finish()
+    assert not (store.folder(stage().key) / "scratch").exists()
+
+
+def test_a_matrix_file_stands_for_what_is_in_it_now(tmp_path: Path) -> None:
+    store, file = Store(tmp_path / "runs"), tmp_path / "matrix.yaml"
+    for seed, lr in (("a", 1e-3), ("b", 2e-3)):
+        written = f"name: tiny\ndata: starter-en\naxes: {{model: [m]}}\ntrain: {{lr: {lr}}}\n"
+        store.write_matrix(a_plan(stage(seed)).model_copy(update={"matrix_digest": seed * 64}), written)
+    assert find_matrix(store, "tiny").plan.data == stage("b").key
+    for seed, lr in (("a", 1e-3), ("b", 2e-3)):
+        file.write_text(f"# {seed}\nname: tiny\ndata: starter-en\naxes: {{model: [m]}}\ntrain: {{lr: {lr}}}\n")
+        assert find_matrix(store, str(file)).plan.data == stage(seed).key
+    file.write_text("name: tiny\ndata: starter-en\naxes: {model: [m]}\n")
+    with pytest.raises(HarnessError, match="was not run as it stands now") as caught:
+        find_matrix(store, str(file))
+    assert "tiny-aaaaaaaa" in (caught.value.hint or "")
 
 
 def test_half_written_weights_are_thrown_away(tmp_path: Path) -> None:
@@ -118,6 +151,19 @@ def test_garbage_is_what_no_matrix_refers_to(tmp_path: Path) -> None:
 
 def a_plan(needs: PlannedStage) -> Plan:
     return Plan(matrix="tiny", matrix_digest="d" * 64, data=needs.key, stages=(needs,), variants=(), judges=())
+
+
+def test_what_only_a_forgotten_run_used_is_garbage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path / "runs")
+    for seed in ("a", "b"):
+        with store.making(stage(seed)) as writer:
+            writer.finish()
+        store.write_matrix(a_plan(stage(seed)).model_copy(update={"matrix_digest": seed * 64}), "")
+    assert store.garbage() == []
+    assert main(["store", "forget", "tiny", "--store", str(store.root)]) == 2
+    assert "tiny-aaaaaaaaaaaa" in capsys.readouterr().err
+    assert main(["store", "forget", "tiny-aaaaaaaaaaaa", "--store", str(store.root)]) == 0
+    assert [item.key for item in store.garbage()] == [stage("a").key]
 
 
 def test_an_unreadable_plan_stops_the_collection(tmp_path: Path) -> None:
@@ -188,6 +234,14 @@ def test_really_full_disk(tmp_path: Path) -> None:
 def test_a_folder_in_a_files_place_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="a folder stands where a file is needed"), translated_disk_errors(tmp_path):
         tmp_path.write_text("")
+
+
+@pytest.mark.parametrize("action", ["ls", "verify", "gc"])
+def test_a_store_that_is_not_there_is_not_called_sound(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    assert main(["store", action, "--store", str(tmp_path)]) == 2
+    assert f"{tmp_path}: there is no store" in capsys.readouterr().err
 
 
 def test_store_path_that_is_a_file(tmp_path: Path) -> None:
