@@ -19,17 +19,14 @@ def variants(spec: MatrixSpec) -> list[Variant]:
 
     Raises SpecError where nothing is left, or where something is to be left out that is not there.
     """
-    included = (product(spec, extra) for extra in spec.include if extra.variant is None)
-    combinations = [*product(spec, None), *itertools.chain(*included)]
-    for rule in spec.exclude:
-        if not any(matches(combination, rule) for combination in combinations):
-            told = ", ".join(f"{axis}: {value}" for axis, value in rule.model_dump(exclude_unset=True).items())
-            raise SpecError(
-                [f"matrix {spec.name!r}: `exclude` {{{told}}} matches no variant"], hint="mend the rule, or remove it"
-            )
+    for rule in idle_rules(spec):
+        told = ", ".join(f"{axis}: {value}" for axis, value in rule.model_dump(exclude_unset=True).items())
+        raise SpecError(
+            [f"matrix {spec.name!r}: `exclude` {{{told}}} matches no variant"], hint="mend the rule, or remove it"
+        )
     found = dict.fromkeys(
         variant(values)
-        for combination in combinations
+        for combination in combinations(spec)
         if not any(matches(combination, rule) for rule in spec.exclude)
         for values in folded(spec, combination)
     )
@@ -37,6 +34,18 @@ def variants(spec: MatrixSpec) -> list[Variant]:
     if not found:
         raise SpecError([f"matrix {spec.name!r}: `exclude` leaves no variant"], hint="loosen or remove an exclude rule")
     return list(found)
+
+
+def combinations(spec: MatrixSpec) -> list[dict[str, Any]]:
+    """Those of the axes, and those that are included; nothing is excluded yet."""
+    included = (product(spec, extra) for extra in spec.include if extra.variant is None)
+    return [*product(spec, None), *itertools.chain(*included)]
+
+
+def idle_rules(spec: MatrixSpec) -> list[Assignment]:
+    """Rules of `exclude` that leave nothing out."""
+    found = combinations(spec)
+    return [rule for rule in spec.exclude if not any(matches(combination, rule) for combination in found)]
 
 
 def product(spec: MatrixSpec, fixed: Assignment | None) -> Iterator[dict[str, Any]]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from harness.gate.drift import NOT_THE_RECIPE, leaves_apart, spoken
 from harness.gate.revision import Revision
 from harness.spec.matrix import MatrixSpec
 from harness.store import file_sha256
+from harness.variants import idle_rules
 
 DEPTH = "1/2/3/4"
 """A hybrid's folder lies so deep that names which climb out of it stay below the scratch folder."""
@@ -88,6 +91,10 @@ def hybrid(good: Revision, bad: Revision, switched: Collection[Factor], scratch:
             _set(raw, factor.place.split("."), factor.new)
     matrix = folder / "matrix.yaml"
     raw["name"] = f"bisect-{name}"
+    with suppress(ValidationError):  # its reader says what is wrong
+        spec = MatrixSpec.model_validate(raw)
+        if idle := idle_rules(spec):  # of the good side, about values of its own
+            raw["exclude"] = [each for each, rule in zip(raw["exclude"], spec.exclude, strict=True) if rule not in idle]
     matrix.write_text(yaml.safe_dump(raw, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return matrix
 
@@ -95,4 +102,7 @@ def hybrid(good: Revision, bad: Revision, switched: Collection[Factor], scratch:
 def _set(raw: dict[str, Any], place: list[str], value: Any) -> None:
     for key in place[:-1]:
         raw = raw.setdefault(key, {})
-    raw[place[-1]] = value
+    if place[0] == "axes" and not value:  # this side does not vary it
+        raw.pop(place[-1], None)
+    else:
+        raw[place[-1]] = value

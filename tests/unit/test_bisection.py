@@ -16,6 +16,7 @@ from harness.gate.revision import Revision, revision
 from harness.records.baseline import Snapshot
 from harness.spec.reading import load_spec
 from harness.store import Store
+from harness.variants import variants
 from tests.snapshots import scores, snapshot, variant
 
 GOOD = """\
@@ -52,6 +53,15 @@ def test_a_hybrid_takes_each_factor_from_its_side(tmp_path: Path) -> None:
     assert spec.judges == good.spec.judges
     plain = load_spec(hybrid(good, bad, [], tmp_path, "b"))
     assert plain.model_copy(update={"name": "recipe"}) == good.spec
+
+
+def test_a_hybrid_may_lack_an_axis_of_its_good_side_and_what_was_left_out_of_it(tmp_path: Path) -> None:
+    varied = GOOD.replace("seed: [1, 2]", "seed: [1, 2], lr: [1.0e-3, 1.0e-4]")
+    rules = "exclude: [{lr: 1.0e-4, seed: 2}, {seed: 1}]\n"
+    good, bad = side(tmp_path / "good", varied + rules), side(tmp_path / "bad", BAD + "exclude: [{seed: 1}]\n")
+    made = load_spec(hybrid(good, bad, [each for each in factors(good, bad) if not each.file], tmp_path, "all"))
+    assert made.axes.lr is None or not made.axes.lr
+    assert len(variants(made)) == len(variants(bad.spec))
 
 
 def test_a_hybrid_has_the_imported_responses(tmp_path: Path) -> None:
