@@ -55,9 +55,10 @@ def trust_judges(arguments: argparse.Namespace) -> int:
     from harness.store import Store
     from reports.trust_table import print_agreement, print_strengths, print_trust, print_win_rates
 
-    _, plan, resolved, _ = prepared(arguments.matrix)
+    _, plan, resolved, text = prepared(arguments.matrix)
     quiet_libraries()
     console, store = Console(), Store(arguments.store)
+    store.write_matrix(plan, text)  # replies may have been paid for: gc is to know that somebody wants them
     budget = budget_of(resolved, arguments.max_calls, arguments.max_cost)
     probes = {judge.probe_ask for judge in plan.judges}
     undone = {stage.key for stage in pipeline.missing(plan, store)} & probes

@@ -52,6 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, str]]
             done = place.harness(*arguments, "matrix.yaml", PLANTED_API_KEY=KEY)
             assert done.returncode == 0, done.stdout + done.stderr
             said += done.stdout + done.stderr
+            assert arguments == ["plan"] or place.harness("store", "gc", "--dry-run").stdout.startswith("0 objects")
         assert any(f"Bearer {KEY}" == asked.headers["authorization"] for asked in server.asked)
         failed = place.harness("run", "matrix.yaml", "--store", "other", "--max-calls", "5", PLANTED_API_KEY=KEY)
         assert failed.returncode == 2
