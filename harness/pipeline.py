@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.errors import BudgetSpent, HarnessError, MissingExtra, StoreError, TrainingFailed, spoken_error
+from harness.errors import BudgetSpent, DataError, HarnessError, MissingExtra, StoreError, TrainingFailed, spoken_error
 from harness.progress import BAR_OF, Watcher
 from harness.records.inputs import DataInput, StageKey
 from harness.records.plan import FailedVariant, Plan, PlannedStage, VariantPlan
@@ -118,7 +118,7 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
                 raise
             errors.append(without_locals(e))
             lost.add(stage.key.digest)
-            down |= {service} if service else set()
+            down |= out_of_service(e, service)
             watcher.say(str(e) if e.where == label else f"{label}: {e}")
             status = "unfinished"
         store.log(plan.matrix, label, stage.key, status)
@@ -189,6 +189,11 @@ def keys_of(each: VariantPlan) -> list[StageKey]:
 def ends_the_run(error: HarnessError, key: StageKey, plan: Plan) -> bool:
     """Whether going on with other stages would be in vain, or against what the data's audit says."""
     return isinstance(error, StoreError | MissingExtra | BudgetSpent) or key in (plan.data, plan.audit)
+
+
+def out_of_service(error: HarnessError, service: str | None) -> set[str]:
+    """The service that failed; none where it was asked for what no service can give."""
+    return set() if service is None or isinstance(error, DataError) else {service}
 
 
 def without_locals(error: HarnessError) -> HarnessError:

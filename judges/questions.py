@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.errors import JudgeError
+from harness.errors import DataError
 from harness.records.data import Example
 from harness.records.inputs import AskInput
 from harness.records.rows import Generation, ReplyRow
@@ -67,14 +67,14 @@ def judge_requests(
     the answer first, the odd one after it shows it second, and both have one seed.
 
     Raises:
-        JudgeError: a generation belongs to no example, or has nothing to be compared with.
+        DataError: a generation belongs to no example, or has nothing to be compared with.
     """
     known = {example.id: example for example in examples}
     chosen = {example.id for example in choose_items(examples, ask_input.items)}
     requests = []
     for generation in generations:
         if generation.example_id not in known:
-            raise JudgeError(f"response to {generation.example_id!r}, which is not in the test set")
+            raise DataError(f"response to {generation.example_id!r}, which is not in the test set")
         if generation.example_id in chosen:
             example = known[generation.example_id]
             requests += _about(rubric, example, generation, ask_input, others)
@@ -97,7 +97,7 @@ def _about(
             for repeat in range(ask_input.repeats)
         ]
     if others is None or place not in others:
-        raise JudgeError(f"nothing to compare the response to {example.id!r} with", hint="see compare.baseline")
+        raise DataError(f"nothing to compare the response to {example.id!r} with", hint="see compare.baseline")
     shown = (generation.text, others[place])
     same = shown[0].strip() == shown[1].strip()
     messages = rubric.pair_message(example, *shown), rubric.pair_message(example, *shown[::-1])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import JudgeError
+from harness.errors import DataError, JudgeError
 from harness.records.data import Example
 from harness.records.inputs import AskInput
 from harness.records.rows import Generation, NoReply, Reply
@@ -329,5 +329,5 @@ def test_requests_carry_what_the_rubric_and_the_options_say() -> None:
 
 
 def test_a_response_without_example_is_an_error() -> None:
-    with pytest.raises(JudgeError, match="not in the test set"):
+    with pytest.raises(DataError, match="not in the test set"):
         judge_requests(RUBRIC, EXAMPLES[1:], ANSWERS, ask_input())

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.errors import HarnessError, StoreError
-from harness.pipeline import make_sealed, without_locals
+from harness.errors import DataError, HarnessError, JudgeError, StoreError
+from harness.pipeline import make_sealed, out_of_service, without_locals
 from harness.records.inputs import ProbeInput
 from harness.stages import Workshop
 from harness.store import Store, planned
@@ -72,3 +72,9 @@ def test_a_kept_error_shows_where_it_came_from_and_holds_no_model(
     without_locals(caught.value)
     *_, (frame, _) = walk_tb(cause.__traceback__)
     assert frame.f_code.co_name == "make" and not frame.f_locals.keys() - {"error"}, "closures are the function's own"
+
+
+def test_a_service_is_not_to_blame_for_what_it_is_asked() -> None:
+    assert out_of_service(JudgeError("no answer"), "model") == {"model"}
+    assert out_of_service(DataError("nothing to compare the response with"), "model") == set()
+    assert out_of_service(JudgeError("no probe"), None) == set()
