@@ -217,11 +217,16 @@ def resolve_included(
     spec: MatrixSpec, data: Dataset | None, matrix: Path, problems: list[str]
 ) -> tuple[dict[str, ResolvedServed], dict[str, ResolvedImport]]:
     """(served, imported) by their variants' models; what could not be found is added to `problems`."""
+    from harness.generators.served import refuse_conversation
+
     served, imported = {}, {}
     for index, extra in enumerate(spec.include):
         try:
             if extra.served is not None:
                 served[extra.served.variant.model] = resolve_served(extra.served, spec)
+                for row in data or ():
+                    if row.split == "test":
+                        refuse_conversation(row.example)
             if extra.imported is not None and data is not None:
                 imported[extra.imported.variant.model] = resolve_import(extra.imported, data, matrix)
         except HarnessError as e:

@@ -20,14 +20,18 @@ CHARACTERS_A_TOKEN = 3.0
 """Where a limit follows the reference's length: a server's tokenizer is not known, and few characters err upwards."""
 
 
+def refuse_conversation(example: Example) -> None:
+    """Raises DataError for an example that is more than one question."""
+    if example.history:
+        what = "earlier turns" if any(turn.role != "system" for turn in example.history) else "a system message"
+        raise DataError(f"a served model is given one question, and this has {what}", where=f"example {example.id}")
+
+
 def requests(examples: Sequence[Example], given: ServedInput, done: Set[tuple[str, int]]) -> list[PlannedRequest]:
     """A request for each sample of each test item that is not done. Raises DataError for a conversation."""
     found = []
     for example in examples:
-        if example.history:
-            raise DataError(
-                "a served model is given one question, and this is a conversation", where=f"example {example.id}"
-            )
+        refuse_conversation(example)
         text = f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
         for sample in range(given.samples):
             if (example.id, sample) not in done:

@@ -49,6 +49,19 @@ def test_axis_without_value(place: Place) -> None:
     refused(place, "matrix.yaml:7: axes.masking: no value")
 
 
+def test_conversations_for_a_served_model(place: Place) -> None:
+    rows = [json.loads(line) for line in (place.folder / "data.jsonl").read_text().splitlines()]
+    brief = {"role": "system", "content": "Be brief."}
+    talks = [
+        [brief, {"role": "user", "content": r["instruction"]}, {"role": "assistant", "content": r["output"]}]
+        for r in rows
+    ]
+    (place.folder / "data.jsonl").write_text("\n".join(json.dumps({"messages": talk}) for talk in talks))
+    place.edit("train: {epochs", "include: [{served: {backend: scripted, model: m}}]\ntrain: {epochs")
+    told = "a served model is given one question, and this has a system message"
+    refused(place, told, command=("plan", "matrix.yaml"))
+
+
 def test_empty_test_split(place: Place) -> None:
     place.edit("test: 52", "test: 0.001")
     refused(place, "the test part is empty")
