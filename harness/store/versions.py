@@ -28,9 +28,9 @@ def utc_now() -> str:
 
 
 def used_device() -> str:
-    """The GPU's name, where this process has computed with torch and there is one; else `cpu`."""
+    """The GPU's name, where this process has computed on one; else `cpu`. Asking does not set a GPU up."""
     torch = sys.modules.get("torch")
-    return str(torch.cuda.get_device_name()) if torch is not None and torch.cuda.is_available() else "cpu"
+    return str(torch.cuda.get_device_name()) if torch is not None and torch.cuda.is_initialized() else "cpu"
 
 
 @cache
