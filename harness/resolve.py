@@ -203,7 +203,7 @@ def resolve_model(name: str, spec: MatrixSpec, matrix: Path) -> ResolvedModel:
 
     place = beside(name, matrix)
     found = locate(place, trust_remote_code=spec.trust_remote_code)
-    stage_input = BaseInput(kind=found.kind, identity=found.identity, trust_remote_code=spec.trust_remote_code)
+    stage_input = BaseInput(kind=found.kind, identity=found.identity, trust_remote_code=found.trust_remote_code)
     return ResolvedModel(place, stage_input, guessed_parameters(name), found.licence)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -10,11 +11,11 @@ from harness.factors import free_axes
 from harness.records.plan import VariantPlan
 from harness.records.result import FactorEffect
 from harness.records.rows import LossRow
-from harness.records.seal import TrainFacts
+from harness.records.seal import Seal, TrainFacts
 from harness.records.variant import Cell, Variant
 from harness.store import MatrixRun, Store
 from reports.samples import generations, sealed_rows
-from reports.wording import axis_name
+from reports.wording import axis_name, count
 
 SAME_WITHIN = 0.10
 """Budgets whose ratio is within 10 % of 1 are called equal."""
@@ -54,12 +55,19 @@ def _row(plan: VariantPlan, store: Store, *, answers: bool) -> LedgerRow:
         variant=plan.variant,
         facts=trained.facts if trained and isinstance(trained.facts, TrainFacts) else None,
         curve=tuple(sealed_rows(store, plan.train, LossRow)),
-        device=trained.device if trained else generated.device if generated else None,
+        device=_device(trained, generated),
         ended_share=fmean(a.finish_reason == "eos" for a in told) if told else None,
         mean_tokens=fmean(a.tokens for a in counted) if counted else None,
         generate_seconds=sum(a.seconds for a in written) if written else None,
         versions=tuple(sorted(versions)),
     )
+
+
+def _device(trained: Seal | None, generated: Seal | None) -> str | None:
+    """Where it was trained, which processes of their own may have done; else where it answered."""
+    if trained is not None:
+        return (trained.facts.device if isinstance(trained.facts, TrainFacts) else "") or trained.device
+    return None if generated is None else generated.device
 
 
 def versions_of(rows: Iterable[LedgerRow]) -> dict[str, str]:
@@ -121,6 +129,18 @@ def budget_notes(effects: Sequence[FactorEffect], rows: Sequence[LedgerRow]) -> 
         if differs:
             notes[f"{axis_name(effect.axis)} {effect.a} against {effect.b}: {differs}."] = None
     return tuple(notes)
+
+
+def mixed_arithmetic(rows: Iterable[LedgerRow]) -> str:
+    """A sentence on trainings that did not run in the same precision on the same device; empty where all did.
+
+    `precision: auto` is each machine's own, and a store may have been filled by several.
+    """
+    places = Counter((row.facts.precision, row.device) for row in rows if row.facts is not None)
+    if len(places) < 2:
+        return ""
+    told = ", ".join(f"{count(n)} in {precision} on {device}" for (precision, device), n in places.most_common())
+    return f"Not all trainings computed alike: {told}. Part of a difference between them may be due to that."
 
 
 def matched(x: Cell, y: Cell, axis: str, a: str, b: str) -> bool:

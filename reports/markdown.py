@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.records.result import BoardRow, CellScore, MeasureInfo, Result
 from reports.judge_sections import judge_sections
-from reports.ledger import LedgerRow, budget_notes, cut_rows, versions_of
+from reports.ledger import LedgerRow, budget_notes, cut_rows, mixed_arithmetic, versions_of
 from reports.markdown_table import escape, table
 from reports.sections import section_markdown
 from reports.wording import (
@@ -179,8 +179,9 @@ def _ledger(result: Result, ledger: Sequence[LedgerRow]) -> str:
         for row, f in trained
     ]
     header = ["variant", "steps", "loss-bearing tokens", "trained parameters", "time", "peak memory (GiB)"]
-    notes = "\n".join(f"- Budgets differ, {escape(n)}" for n in budget_notes(result.effects, ledger))
-    return table(header, rows) + (f"\n\n{notes}" if notes else "")
+    notes = [f"- Budgets differ, {escape(n)}" for n in budget_notes(result.effects, ledger)]
+    notes += [f"- {escape(note)}" for note in [mixed_arithmetic(ledger)] if note]
+    return "\n\n".join([table(header, rows), *(["\n".join(notes)] if notes else [])])
 
 
 def _provenance(result: Result, ledger: Sequence[LedgerRow]) -> str:

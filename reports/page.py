@@ -15,7 +15,15 @@ from harness.records.result import BoardRow, CellScore, Comparison, FactorEffect
 from reports import wording
 from reports.charts import Curve, Mark, Scale, forest, interval_bar, loss_panels, smoothed
 from reports.judge_sections import judge_sections
-from reports.ledger import LedgerRow, budget_difference, budget_notes, cell_budgets, cut_rows, versions_of
+from reports.ledger import (
+    LedgerRow,
+    budget_difference,
+    budget_notes,
+    cell_budgets,
+    cut_rows,
+    mixed_arithmetic,
+    versions_of,
+)
 from reports.masks import CSS, LEGEND, CellMask, cards
 from reports.page_plots import as_json, page_plots
 from reports.pictures import svg
@@ -71,6 +79,7 @@ def report_html(
         ledger=ledger,
         sections=sections,
         budget_notes=budget_notes(result.effects, ledger),
+        mixed_arithmetic=mixed_arithmetic(ledger),
         pairs=pairs(result, ledger, columns),
         samples=samples,
         families=families(result),

@@ -9,9 +9,9 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache, partial
 from pathlib import Path
@@ -32,6 +32,7 @@ LEGACY_HUB_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _FOLDER_PATTERNS = ("*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "*.py")
+_CONFIGS = ("config.json", "tokenizer_config.json")
 _PICKLED = "pytorch_model*.bin"  # weights from before safetensors: read where there are no others
 _HUB_PATTERNS = [*_FOLDER_PATTERNS, _PICKLED]
 
@@ -41,7 +42,8 @@ class BaseSource:
     """Where a base model's weights are, and the identity of their content.
 
     `identity`: sha256 of the GGUF file or over the folder's files; `org/name@commit` for a Hub model.
-    `path`: the GGUF file or folder; None for a Hub model and a packaged one.
+    `path`: the GGUF file or folder; None for a Hub model and a packaged one. `trust_remote_code`: it has Python code of
+    its own, and that may run.
     """
 
     kind: Literal["gguf", "folder", "hub"]
@@ -67,9 +69,9 @@ def locate(name: str, *, revision: str | None = None, trust_remote_code: bool = 
     if name.startswith((".", "/", "~")) or name.endswith(".gguf"):
         raise ModelError(f"there is no model at {name}", hint="give a folder in Hugging Face layout, or a .gguf file")
     if name in LEGACY_HUB_NAMES or _HUB_NAME.fullmatch(name):
-        return BaseSource(
-            "hub", name, f"{name}@{_hub_commit(name, revision)}", None, trust_remote_code=trust_remote_code
-        )
+        found = BaseSource("hub", name, f"{name}@{_hub_commit(name, revision)}", None)
+        trusted = trust_remote_code and _has_own_code(_snapshot(found, _CONFIGS))
+        return replace(found, trust_remote_code=trusted)
     raise _unknown(name)
 
 
@@ -85,7 +87,13 @@ def _unknown(name: str) -> ModelError:
 def _locate_folder(name: str, path: Path, trust_remote_code: bool) -> BaseSource:
     if not (path / "config.json").is_file():
         raise ModelError(f"{name} has no config.json", hint="a model folder has config.json, weights and tokenizer")
-    return BaseSource("folder", name, folder_sha256(path), path.resolve(), trust_remote_code=trust_remote_code)
+    trusted = trust_remote_code and _has_own_code(path)
+    return BaseSource("folder", name, folder_sha256(path), path.resolve(), trust_remote_code=trusted)
+
+
+def _has_own_code(folder: Path) -> bool:
+    """Whether transformers finds the model's or the tokenizer's classes in code of the model's own."""
+    return any(b'"auto_map"' in path.read_bytes() for path in map(folder.joinpath, _CONFIGS) if path.is_file())
 
 
 def folder_sha256(folder: Path) -> str:
@@ -191,12 +199,12 @@ def _gguf_read_once() -> Iterator[None]:
         gguf.GGUFReader, gguf.get_tensor_name_map, reader.tqdm = original
 
 
-def _snapshot(source: BaseSource, patterns: list[str] | None = None) -> Path:
+def _snapshot(source: BaseSource, patterns: Sequence[str] = _HUB_PATTERNS) -> Path:
     from huggingface_hub import snapshot_download
 
     name, commit = source.identity.rsplit("@", 1)
     try:
-        return Path(snapshot_download(name, revision=commit, allow_patterns=patterns or _HUB_PATTERNS))
+        return Path(snapshot_download(name, revision=commit, allow_patterns=list(patterns)))
     except Exception as error:  # as in _hub_commit
         raise _hub_error(name, commit, error) from error
 

@@ -18,6 +18,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def device_name() -> str:
+    """The GPU's name, or `cpu`."""
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else "cpu"
+
+
 def resolve(precision: Literal["auto"] | Precision) -> Precision:
     """`auto` is bf16 where the device has it in hardware, else fp32."""
     if precision != "auto":

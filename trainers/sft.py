@@ -35,7 +35,7 @@ from trainers.memory import running_out_is
 from trainers.methods import adapt, trained_parameters
 from trainers.models import LoadedModel, load
 from trainers.packing import padding_free, weighted_loss
-from trainers.precision import Precision, autocast, device, resolve
+from trainers.precision import Precision, autocast, device, device_name, resolve
 from trainers.quantised import load_quantised, n_weights
 from trainers.recompute import lean_gates, lean_norms, recomputing
 from trainers.rows import NamedRow, TrainingRows, longest_row, mask_policy, stored_rows
@@ -317,6 +317,7 @@ def _facts(report: FitReport, rows: TrainingRows, input: TrainInput, size: Size,
         parameters=size.parameters,
         trained_parameters=size.trained,
         precision=report.precision,
+        device=device_name(),
         micro_batch_size=report.micro_batch_size,
         first_loss=losses[0].loss,
         last_loss=losses[-1].loss,

@@ -38,6 +38,8 @@ class TrainFacts(Record):
     parameters: int
     trained_parameters: int
     precision: Literal["fp32", "bf16", "bf16-pure"]
+    device: str = ""
+    """The GPU's name, or `cpu`; empty in seals from before it was noted, whose own `device` says it."""
     micro_batch_size: int
     first_loss: float
     last_loss: float

@@ -12,7 +12,7 @@ from harness.store import MatrixRun, Store
 from leaderboard import view
 from leaderboard.outcome import stamp
 from leaderboard.session import choose_run, narrow, note, offer, plot, unmarked
-from reports.ledger import LedgerRow, budget_notes, cell_budgets, ledger
+from reports.ledger import LedgerRow, budget_notes, cell_budgets, ledger, mixed_arithmetic
 from reports.vega import loss_plot
 from reports.wording import labels
 
@@ -77,6 +77,8 @@ def _ledger(result: Result, rows: tuple[LedgerRow, ...]) -> None:
         note("Budgets differ.", notes, kind="warning")
     elif len(cell_budgets(rows)) > 1:
         st.caption("Compared cells were given the same steps, examples and loss-bearing tokens, within 10 %.")
+    if mixed := mixed_arithmetic(rows):
+        note("Machines differ.", (mixed,), kind="warning")
     frame = view.ledger_frame(rows)
     names = labels(dict.fromkeys(row.variant.cell for row in rows if row.facts is not None))
     shown = pd.DataFrame(

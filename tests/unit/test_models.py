@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -76,6 +77,16 @@ def test_a_folder_is_known_by_its_content(tmp_path: Path) -> None:
     assert folder_sha256(twin) == folder_sha256(first)
     (twin / "tokenizer_config.json").write_text("{}")
     assert folder_sha256(twin) != folder_sha256(first)
+
+
+def test_trusting_code_changes_no_model_that_has_none(tmp_path: Path) -> None:
+    plain, own = save_tiny_folder(tmp_path / "plain"), save_tiny_folder(tmp_path / "own")
+    config = json.loads((own / "config.json").read_text())
+    config["auto_map"] = {"AutoModelForCausalLM": "modeling.Own"}
+    (own / "config.json").write_text(json.dumps(config))
+    assert not locate(str(plain), trust_remote_code=True).trust_remote_code
+    assert locate(str(own), trust_remote_code=True).trust_remote_code
+    assert not locate(str(own)).trust_remote_code
 
 
 def test_converting_a_folder_keeps_weights_and_tokenizer(tmp_path: Path) -> None:

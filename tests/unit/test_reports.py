@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import lxml.html
@@ -18,7 +19,7 @@ from harness.errors import HarnessError
 from harness.records.result import Curve, CurvePoint, Interval, Result
 from harness.store import MatrixRun, Store
 from reports.charts import Mark, forest, scale, smoothed
-from reports.ledger import LedgerRow, budget_notes, ledger, versions_of
+from reports.ledger import LedgerRow, budget_notes, ledger, mixed_arithmetic, versions_of
 from reports.markdown import report_markdown
 from reports.markdown_table import escape
 from reports.page import report_html
@@ -331,6 +332,16 @@ def test_ledger_has_a_row_a_variant_and_tells_the_untrained(bill: tuple[LedgerRo
 def test_budget_notes_compare_matched_cells_only(bill: tuple[LedgerRow, ...]) -> None:
     """Full fine-tuning also ran with masking none, LoRA did not: over all cells LoRA would seem to see fewer tokens."""
     assert budget_notes(result().effects, bill) == ("masking prompt against none: loss-bearing tokens × 0.33.",)
+
+
+def test_trainings_of_two_machines_are_told(bill: tuple[LedgerRow, ...]) -> None:
+    assert mixed_arithmetic(bill) == ""
+    first = next(row for row in bill if row.facts is not None)
+    assert first.facts is not None
+    other = replace(first, facts=first.facts.model_copy(update={"precision": "fp32"}), device="NVIDIA H200")
+    mixed = tuple(other if row is first else row for row in bill)
+    assert "26 in bf16 on cpu, 1 in fp32 on NVIDIA H200" in mixed_arithmetic(mixed)
+    assert "1 in fp32 on NVIDIA H200" in report_markdown(result(), mixed)
 
 
 def test_samples_show_the_first_seed_of_each_cell_and_differ_most_first(run: MatrixRun, store: Store) -> None:
