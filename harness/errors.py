@@ -79,6 +79,12 @@ def spoken_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
+def trouble_at(error: Exception) -> str:
+    """File and line where an exception was raised, and the exception."""
+    last = extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}:{last.lineno}: {spoken_error(error)}"
+
+
 def trouble_inside(error: Exception) -> str | None:
     """File, line and exception of a module that broke off while it was imported; None where none was found to run."""
     if isinstance(error, SyntaxError) and error.filename:

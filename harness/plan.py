@@ -153,14 +153,30 @@ def same_scales(spec: MatrixSpec, resolved: Resolved) -> None:
 
 
 def comparable_rivals(spec: MatrixSpec, resolved: Resolved) -> None:
-    """Raises SpecError where a pairwise judge would set answers to all items against those to one fold's."""
+    """Raises SpecError where a pairwise judge would have nothing to compare an answer with."""
     pairwise = [judge.spec.column for judge in resolved.judges if judge.pairwise]
+    rival = resolved.imported.get(rivals(spec)[None].model)
+    if pairwise and rival is not None and (lacking := _lacking(rival, spec)):
+        what = f"judge {pairwise[0]!r} compares every answer with one of {rival.path}, which {lacking}"
+        raise SpecError(
+            [f"compare.baseline: {what}"],
+            hint="take another baseline, or a file that answers every test item as often",
+        )
     if pairwise and rivals(spec)[None].fold is not None and any(each.fold is None for each in variants(spec)):
         raise SpecError(
             [f"compare.baseline: judge {pairwise[0]!r} compares untuned models with it, and each of its folds answers a"
              " part of the items only"],
             hint="take an untuned model as the baseline, or leave those that are not trained here out",
         )  # fmt: skip
+
+
+def _lacking(rival: ResolvedImport, spec: MatrixSpec) -> str:
+    """What an imported opponent has no answer for, in words; empty where it answers everything."""
+    if rival.gaps:
+        return f"has no response to {rival.gaps} test items"
+    if rival.samples < spec.generate.samples and any(each.origin != "imported" for each in variants(spec)):
+        return f"has {rival.samples} to some items where `generate.samples` asks for {spec.generate.samples}"
+    return ""
 
 
 def base_of(each: Variant, bases: dict[str, PlannedStage]) -> StageKey | None:

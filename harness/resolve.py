@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -146,7 +147,7 @@ def _untrainable(spec: MatrixSpec, chosen: list[Variant], data: Dataset | None) 
     if wants and data is not None and not data.count("validation"):
         yield HarnessError(
             f"{' and '.join(wants)}: there are no validation rows to look at",
-            hint="give `split.validation` some, or leave this out",
+            hint=f"give `{'data.parts' if spec.data.parts else 'split'}.validation` some, or leave this out",
         )
     if train.precision == "bf16-pure" and not _installed("optimi"):
         yield MissingExtra("precision bf16-pure (torch-optimi)", "gpu")
@@ -265,8 +266,9 @@ def resolve_import(imported: ImportedSpec, data: Dataset, matrix: Path) -> Resol
 
     path = matrix.parent / imported.file
     tests = [row.example for row in data if row.split == "test"]
-    align(read_responses(path, imported.field), tests, path, imported.missing)
-    return ResolvedImport(imported, path, file_sha256(path))
+    aligned = align(read_responses(path, imported.field), tests, path, imported.missing)
+    samples = min(Counter(row.example_id for row in aligned.rows).values())
+    return ResolvedImport(imported, path, file_sha256(path), len(aligned.missing), samples)
 
 
 def guessed_parameters(name: str) -> float:

@@ -73,11 +73,16 @@ class ResolvedServed:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedImport:
-    """A file of responses made elsewhere, by content."""
+    """A file of responses made elsewhere, by content.
+
+    `gaps`: test items that it does not answer; `samples`: how often it answers each of the others at least.
+    """
 
     spec: ImportedSpec
     path: Path
     sha256: str
+    gaps: int = 0
+    samples: int = 1
 
 
 @dataclass(frozen=True, slots=True)

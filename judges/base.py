@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
@@ -18,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.errors import JudgeError, trouble_inside
+from harness.errors import HarnessError, JudgeError, trouble_at, trouble_inside
 from harness.records.rows import ReplyToken
 
 Options = Mapping[str, str | int | float | bool]
@@ -150,7 +151,8 @@ def load_judge(backend: str, model: str, options: Options) -> Judge:
         MissingExtra: the backend's package is not installed.
         ModelError: the model is not found.
     """
-    return _backend(backend)(model, options)
+    with _setting_up(backend):
+        return _backend(backend)(model, options)
 
 
 def identity(backend: str, model: str, options: Options) -> str:
@@ -158,14 +160,27 @@ def identity(backend: str, model: str, options: Options) -> str:
 
     Raises as `load_judge` does, as far as it can be known without loading.
     """
-    return _backend(backend).identity(model, options)
+    with _setting_up(backend):
+        return _backend(backend).identity(model, options)
 
 
 def preflight(backend: str, model: str, options: Options) -> None:
     """Raises JudgeError where asking this judge now is bound to fail; a backend that cannot tell passes."""
     check = getattr(_backend(backend), "preflight", None)
     if check is not None:
-        check(model, options)
+        with _setting_up(backend):
+            check(model, options)
+
+
+@contextmanager
+def _setting_up(backend: str) -> Iterator[None]:
+    """A class of a user's own may raise anything: it becomes a JudgeError that says where."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as e:
+        raise JudgeError(f"judge backend {backend!r} cannot be set up: {trouble_at(e)}", hint="docs/judges.md") from e
 
 
 def deciding_options(backend: str, options: Options) -> dict[str, str | int | float | bool]:

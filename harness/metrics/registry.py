@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
 
-from harness.errors import HarnessError, trouble_inside
+from harness.errors import HarnessError, trouble_at, trouble_inside
 from harness.metrics.base import Metric, Options, References
 from harness.metrics.function import FunctionMetric
 
@@ -75,7 +75,16 @@ def _users(point: EntryPoint, references: References, options: Options) -> Metri
         if not callable(loaded):
             raise HarnessError(f"{point.value} is neither a class nor a function", hint="docs/metrics.md shows both")
         return FunctionMetric(loaded, point.value, _source(loaded), options)
-    metric: Any = loaded(references, options)
+    try:
+        return _held_to_contract(loaded(references, options), point, _source(loaded))
+    except HarnessError:
+        raise
+    except Exception as e:  # a class of a user's own may raise anything
+        raise HarnessError(f"metric {point.value} cannot be set up: {trouble_at(e)}", hint="docs/metrics.md") from e
+
+
+def _held_to_contract(metric: Any, point: EntryPoint, source: str) -> Metric:
+    """The metric, with its source in its signature. Raises HarnessError where something is lacking."""
     lacking = [
         each
         for each in ("name", "label", "unit", "corpus", "higher_is_better", "signature", "rows", "corpus_score")
@@ -83,7 +92,7 @@ def _users(point: EntryPoint, references: References, options: Options) -> Metri
     ]
     if lacking:
         raise HarnessError(f"{point.value} is no metric: it lacks {', '.join(lacking)}", hint="docs/metrics.md")
-    own, source = metric.signature(), _source(loaded)
+    own = metric.signature()
     metric.signature = lambda: f"{point.value}|source:{source}|{own}"
     return cast(Metric, metric)
 

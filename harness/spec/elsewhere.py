@@ -12,6 +12,7 @@ from harness.records.base import Settings
 from harness.records.settings import AskLimits, Price
 from harness.records.variant import Variant
 from harness.spec.axes import AXES, Assignment
+from harness.spec.names import Option
 
 
 class ServedSpec(Settings):
@@ -21,7 +22,7 @@ class ServedSpec(Settings):
     model: str = Field(min_length=1, description="The model's name there.")
     name: str | None = Field(None, min_length=1, description="How reports call it; default: the model's name.")
     system: str = Field("", description="System message; empty: none.")
-    options: dict[str, str | int | float | bool] = Field(
+    options: dict[str, Option] = Field(
         default_factory=dict, description="Backend options, e.g. base_url, host, num_ctx."
     )
     limits: AskLimits = Field(default_factory=AskLimits, description="How hard the endpoint may be asked.")

@@ -12,6 +12,7 @@ from harness.records.settings import (
     AskLimits,
     Price,
 )
+from harness.spec.names import Option
 
 SERVED = ("anthropic", "litellm", "openai", "ollama")
 """Backends whose servers have no model that would be everyone's."""
@@ -46,7 +47,7 @@ class JudgeSpec(Settings):
         None, ge=1, description="pairs swiss, uncertain: how many (pair, item) are judged; default: 2 a cell and item."
     )
     repeats: int = Field(1, ge=1, description="Ask each question this often.")
-    options: dict[str, str | int | float | bool] = Field(
+    options: dict[str, Option] = Field(
         default_factory=dict, description="Backend options, e.g. temperature, seed, base_url, host, num_ctx."
     )
     expected_score: bool = Field(

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from harness.records.base import Settings
-from harness.spec.names import MetricName
+from harness.spec.names import MetricName, Option
 
 
 class MetricSpec(Settings):
@@ -17,7 +17,7 @@ class MetricSpec(Settings):
     name: str | None = Field(
         None, pattern=r"^[\w][\w.+-]{0,63}$", description="What its column is called; default: as the metric."
     )
-    options: dict[str, str | int | float | bool] = Field(
+    options: dict[str, Option] = Field(
         default_factory=dict, description="Its settings, e.g. tokenizer: flores200 (docs/metrics.md)."
     )
 

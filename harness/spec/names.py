@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from harness.metrics.registry import known_metrics
@@ -47,6 +47,13 @@ def known(name: str, names: Any, what: str) -> str:
     )
 
 
+def _option(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return check(value)
+    except ValidationError as e:  # one line, not one for each type that it could have
+        raise PydanticCustomError("option", "give a text, a finite number, true or false") from e
+
+
 Style = Annotated[str, BeforeValidator(lambda v: _style(v) if isinstance(v, str) else v)]
 MetricName = Annotated[str, BeforeValidator(lambda v: _metric(v) if isinstance(v, str) else v)]
 TrackerName = Literal["tensorboard", "mlflow", "wandb", "trackio"]
@@ -55,3 +62,5 @@ Fold = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0)]
 Rank = Annotated[int, Field(ge=1)]
+Option = Annotated[str | int | float | bool, WrapValidator(_option)]
+"""A setting of a backend's or a metric's own."""

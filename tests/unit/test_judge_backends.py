@@ -140,6 +140,20 @@ def test_a_users_module_that_breaks_off_is_told_with_its_line(tmp_path: Path, mo
         identity("no_such_module:Own", "m", {})
 
 
+def test_a_users_class_that_breaks_off_is_told_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hasty_judge_of_a_user.py").write_text(
+        "class Hasty:\n"
+        "    identity = classmethod(lambda cls, model, options: options['nothing'])\n"
+        "    def __init__(self, model, options): 1 / 0\n"
+        "    def answer(self, request): ...\n"
+        "    def close(self): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for call, said in ((identity, r"\.py:2: KeyError: 'nothing'"), (load_judge, r"\.py:3: ZeroDivisionError")):
+        with pytest.raises(JudgeError, match=f"cannot be set up: .*hasty_judge_of_a_user{said}"):
+            call("hasty_judge_of_a_user:Hasty", "m", {})
+
+
 def test_finding_and_identifying_backends_is_light(tmp_path: Path) -> None:
     code = (
         "import sys; from judges.base import identity, known_backends; known_backends()\n"

@@ -483,6 +483,12 @@ def test_a_users_metric_that_is_none(own_module: Path, attribute: str, said: str
         load_metric(f"own_metrics_of_a_user:{attribute}")
 
 
+def test_a_users_metric_that_breaks_off_where_it_is_set_up(own_module: Path) -> None:
+    own_module.write_text(OWN + "class Broken:\n    def __init__(self, references, options): options['depth']\n")
+    with pytest.raises(HarnessError, match=r"cannot be set up: .*own_metrics_of_a_user\.py:\d+: KeyError: 'depth'"):
+        load_metric("own_metrics_of_a_user:Broken")
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

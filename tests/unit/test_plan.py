@@ -117,6 +117,32 @@ def test_who_answers_elsewhere_is_an_untuned_variant_without_base() -> None:
     assert keys(plan_of(), "train") == keys(plan, "train"), "whoever else answers trains nothing again"
 
 
+@pytest.mark.parametrize(
+    ("facts", "generate", "said"),
+    [
+        ({"gaps": 3}, "", "no response to 3 test items"),
+        ({}, "generate: {samples: 2, temperature: 0.5}\n", "where `generate.samples` asks for 2"),
+        ({"samples": 2}, "generate: {samples: 2, temperature: 0.5}\n", ""),
+        ({}, "", ""),
+    ],
+)
+def test_a_pairwise_judge_needs_an_opponents_answer_to_everything(
+    facts: dict[str, int], generate: str, said: str
+) -> None:
+    text = MATRIX + "include:\n  - {imported: {file: book.json}}\ncompare: {baseline: {model: book}}\n" + generate
+    spec = parse_spec(text, "m.yaml")
+    found, imported = resolved(spec), spec.include[0].imported
+    assert imported is not None
+    judges = tuple(replace(judge, pairwise=True) for judge in found.judges)
+    book = ResolvedImport(imported, Path("book.json"), "f" * 64, **facts)
+    found = replace(found, judges=judges, imported={"book": book})
+    if not said:
+        expand(spec, found)
+        return
+    with pytest.raises(SpecError, match=re.escape(said)):
+        expand(spec, found)
+
+
 def test_stability_is_measured_on_responses_of_its_own() -> None:
     plain, plan = plan_of(), plan_of(MATRIX + "stability: {}\n")
     inputs = {stage.key: stage.input for stage in plan.stages}

@@ -93,6 +93,16 @@ def test_a_number_is_finite(line: str, place: str, number: str) -> None:
     assert problems(text)[0].startswith(f"m.yaml:{len(text.splitlines())}: {place}: input should be a finite number")
 
 
+@pytest.mark.parametrize("value", [".inf", "[1, 2]", "null"])
+@pytest.mark.parametrize("what", ["judges: [{backend: scripted, ", "metrics: [{metric: bleu, "])
+def test_a_bad_option_is_one_problem(what: str, value: str) -> None:
+    found = problems(GOOD + what + f"options: {{depth: {value}}}}}]\n")
+    place = what.split(":")[0] + "[0].options.depth"
+    assert [each for each in found if place in each] == [
+        f"m.yaml:{len(GOOD.splitlines()) + 1}: {place}: give a text, a finite number, true or false"
+    ]
+
+
 def test_a_limit_that_follows_the_reference_is_finite() -> None:
     found = problems(GOOD + "generate: {max_new_tokens: {times_reference: .inf}}\n")
     assert any("times_reference: input should be a finite number, not inf" in each for each in found)
