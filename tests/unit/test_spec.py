@@ -97,7 +97,7 @@ def test_a_number_is_finite(line: str, place: str, number: str) -> None:
 @pytest.mark.parametrize("what", ["judges: [{backend: scripted, ", "metrics: [{metric: bleu, "])
 def test_a_bad_option_is_one_problem(what: str, value: str) -> None:
     found = problems(GOOD + what + f"options: {{depth: {value}}}}}]\n")
-    place = what.split(":")[0] + "[0].options.depth"
+    place = what.split(":", maxsplit=1)[0] + "[0].options.depth"
     assert [each for each in found if place in each] == [
         f"m.yaml:{len(GOOD.splitlines()) + 1}: {place}: give a text, a finite number, true or false"
     ]
