@@ -15,8 +15,8 @@ from harness.records.inputs import StageKey
 from harness.store import Store
 from reports import user_cache
 
-VERSION = 4
-"""Of the kept tables' layouts."""
+VERSION = 5
+"""Of the kept tables: their layouts, and how their figures are made."""
 
 
 def kept(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:

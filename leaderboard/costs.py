@@ -29,24 +29,29 @@ def bills(run: MatrixRun, store: Store) -> pd.DataFrame:
 
 
 def _bills(run: MatrixRun, store: Store) -> pd.DataFrame:
-    cells = [plan.variant.cell.name for plan in run.plan.variants]
-    rows = [_bill(plan, store) for plan in run.plan.variants]
-    return pd.DataFrame(rows, index=cells, columns=list(COSTS)).astype(float).groupby(level=0, sort=False).mean()
+    """The folds of a seed cost what they cost together; at its peak, memory is that of the largest."""
+    place = pd.DataFrame([(plan.variant.cell.name, plan.variant.seed) for plan in run.plan.variants])
+    bills = pd.DataFrame([_bill(plan, store) for plan in run.plan.variants]).astype(float)
+    folds = bills.groupby([place[0], place[1]], sort=False, dropna=False)
+    seeds = folds.agg(lambda bill: bill.sum(skipna=False))
+    seeds["peak memory, GiB"] = folds["peak memory, GiB"].max()
+    seconds = seeds["training, seconds"]
+    seeds["training, loss-bearing tokens a second"] = seeds["loss-bearing tokens"] / seconds.where(seconds > 0)
+    return seeds.groupby(level=0, sort=False).mean()[list(COSTS)].rename_axis(None)
 
 
 def _bill(plan: VariantPlan, store: Store) -> dict[str, float | None]:
     trained = store.sealed(plan.train) if plan.train else None
     generated = store.sealed(plan.generate)
     facts = trained.facts if trained and isinstance(trained.facts, TrainFacts) else None
-    asked = [seal.facts for key in plan.asks.values() if (seal := store.sealed(key)) is not None]
+    asked = [seal.facts for key in set(plan.asks.values()) if (seal := store.sealed(key)) is not None]
     money = [facts.cost for facts in asked if isinstance(facts, AskFacts) and facts.cost is not None]
-    bill: dict[str, float | None] = dict.fromkeys(COSTS)
+    bill: dict[str, float | None] = dict.fromkeys(("loss-bearing tokens", *COSTS))
     bill["responses, seconds"] = generated.seconds if generated else None
     bill["judging, US dollars"] = sum(money) if money else None
     if facts is not None:
         bill["training, seconds"] = facts.train_seconds
-        if facts.train_seconds:
-            bill["training, loss-bearing tokens a second"] = facts.loss_tokens / facts.train_seconds
+        bill["loss-bearing tokens"] = facts.loss_tokens
         bill["peak memory, GiB"] = facts.peak_memory_bytes / 2**30
         bill["energy, kJ"] = None if facts.energy_joules is None else facts.energy_joules / 1000
     elif plan.train is None:

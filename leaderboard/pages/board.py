@@ -183,7 +183,8 @@ def _costs(result: Result, kept: pd.DataFrame, bills: pd.DataFrame, measure: Mea
     many = f" and {len(front) - 6} more" if len(front) > 6 else ""
     st.caption(
         f"On the Pareto front, where no other cell is both better and cheaper: {', '.join(front[:6])}{many}. "
-        "Costs are means over a cell's seeds; the front goes by means, whose intervals stand above."
+        "Costs are means over a cell's seeds, the folds of a seed together; the front goes by means, whose intervals "
+        "stand above."
     )
     offer(f"{result.matrix}-costs", lambda: points, drawn)
 

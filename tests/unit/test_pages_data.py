@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,22 @@ def test_bills_come_from_the_seals(run: MatrixRun, store: Store) -> None:
     assert bills.loc[CELLS[0].name, "training, seconds"] == 0
     assert bills.loc[CELLS[7].name, "judging, US dollars"] == pytest.approx(0.0004)
     assert bills["energy, kJ"].isna().all()
+
+
+def test_the_folds_of_a_seed_are_billed_together(run: MatrixRun, store: Store) -> None:
+    plans = [plan for plan in run.plan.variants if plan.variant.cell == CELLS[7]]
+    assert len(plans) == 3
+    folds = tuple(
+        plan.model_copy(update={"variant": plan.variant.model_copy(update={"seed": 123, "fold": fold})})
+        for fold, plan in enumerate(plans, start=1)
+    )
+    crossed = replace(run, plan=run.plan.model_copy(update={"variants": folds}))
+    bill = costs.bills(crossed, store).loc[CELLS[7].name]
+    seeds = costs.bills(run, store).loc[CELLS[7].name]
+    for name in ("training, seconds", "judging, US dollars"):
+        assert bill[name] == pytest.approx(3 * seeds[name]), name
+    for name in ("peak memory, GiB", "training, loss-bearing tokens a second"):
+        assert bill[name] == pytest.approx(seeds[name]), name
 
 
 # ---------------------------------------------------------------- spread, kept
