@@ -33,7 +33,7 @@ def _bills(run: MatrixRun, store: Store) -> pd.DataFrame:
     place = pd.DataFrame([(plan.variant.cell.name, plan.variant.seed) for plan in run.plan.variants])
     bills = pd.DataFrame([_bill(plan, store) for plan in run.plan.variants]).astype(float)
     folds = bills.groupby([place[0], place[1]], sort=False, dropna=False)
-    seeds = folds.agg(lambda bill: bill.sum(skipna=False))
+    seeds = folds.agg(pd.Series.sum, skipna=False)
     seeds["peak memory, GiB"] = folds["peak memory, GiB"].max()
     seconds = seeds["training, seconds"]
     seeds["training, loss-bearing tokens a second"] = seeds["loss-bearing tokens"] / seconds.where(seconds > 0)
