@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
 
-from harness.compare import CompareInputs, compare, wanted_primary
+from harness.compare import CompareInputs, compare, marked_measures, wanted_primary
 from harness.errors import HarnessError
 from harness.evidence import gather
 from harness.records.result import Comparison, Interval, Result, TestResult, Verdict
@@ -56,9 +57,9 @@ def find_run(store: Store, wanted: str) -> MatrixRun:
 def gathered(run: MatrixRun, store: Store, measure: str | None = None, margin: float | None = None) -> CompareInputs:
     """What a finished matrix was compared from; `measure` becomes the primary one.
 
-    Raises HarnessError for a measure that is not there, or a margin that is not above 0.
+    Raises HarnessError for a measure that is not there, or a margin that is no finite number above 0.
     """
-    if margin is not None and not margin > 0:
+    if margin is not None and not 0 < margin < inf:
         raise HarnessError(
             f"a margin of {margin:g}", where="--margin", hint="give the points that do not matter, above 0"
         )
@@ -76,8 +77,22 @@ def gathered(run: MatrixRun, store: Store, measure: str | None = None, margin: f
 
 
 def compared(run: MatrixRun, store: Store, measure: str | None = None, margin: float | None = None) -> Result:
-    """Compare a finished matrix again, from its sealed rows."""
-    return compare(gathered(run, store, measure, margin))
+    """Compare a finished matrix again, from its sealed rows.
+
+    Raises HarnessError for a `measure` that may not rank: none stands in for one that was asked for.
+    """
+    inputs = gathered(run, store, measure, margin)
+    infos = marked_measures(inputs)[0]
+    chosen = next((info for info in infos if info.name == measure), None)
+    if chosen is not None and not chosen.ranks:
+        if chosen.descriptive:
+            what, hint = "is a description: neither more nor less is better", ""
+        else:
+            what = f"is not trusted: {(chosen.untrusted_reason or 'it failed its probes').rstrip('.')}"
+            hint = "`compare: {rank_untrusted: true}` in the matrix lets it rank; "
+        others = ", ".join(info.name for info in infos if info.ranks) or "none"
+        raise HarnessError(f"{measure} {what}", where="--measure", hint=f"{hint}measures that rank: {others}")
+    return compare(inputs)
 
 
 # ---------------------------------------------------------------- one pair

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from harness.errors import HarnessError
 from harness.records.result import Result
@@ -67,9 +68,9 @@ def pilot_spread(result: Result) -> Spread:
 
 
 def spread_of(item_sd: float | None, seed_sd: float | None, pilot: Spread | None) -> Spread:
-    """What was given, what a pilot says, or what is assumed, in this order. Raises HarnessError for a negative one."""
+    """What was given, what a pilot says, or what is assumed, in this order. Raises HarnessError for a negative or endless one."""
     for flag, value in (("--item-sd", item_sd), ("--seed-sd", seed_sd)):
-        if value is not None and not value >= 0:
+        if value is not None and not 0 <= value < inf:
             raise HarnessError(f"a standard deviation of {value:g}", where=flag, hint="give points, 0 or more")
     known = pilot or Spread(ASSUMED_ITEM_SD, ASSUMED_SEED_SD, 0.0, "assumed, not measured")
     if item_sd is None and seed_sd is None:
@@ -86,9 +87,9 @@ def spread_of(item_sd: float | None, seed_sd: float | None, pilot: Spread | None
 def sample_size(spec: MatrixSpec, resolved: Resolved, difference: float, spread: Spread) -> SampleSize:
     """Power of one pair of trained cells, two-sided at the matrix's alpha, for designs around the planned one.
 
-    Raises HarnessError for a difference that is not above 0, and where nothing varies.
+    Raises HarnessError for a difference that is no finite number above 0, and where nothing varies.
     """
-    if not difference > 0:
+    if not 0 < difference < inf:
         raise HarnessError(f"a difference of {difference:g}", where="--difference", hint="give points, above 0")
     if spread.item == spread.seed == spread.run == 0:
         raise HarnessError(

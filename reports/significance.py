@@ -12,6 +12,7 @@ from harness.ranking import Strength
 from harness.records.result import Comparison, Curve, Interaction, LeftOut, MeasureInfo, Result, VarianceTable
 from harness.samplesize import SampleSize
 from harness.words import p_words
+from reports.terminal import print_list
 from reports.wording import (
     NONE,
     axis_name,
@@ -33,13 +34,19 @@ def print_pair(result: Result, comparison: Comparison, console: Console) -> None
     table = _grid()
     for name, text in pair_lines(comparison, digits):
         _add(table, name, visible(text))
-    console.print(Text.assemble((visible(comparison.a), "bold"), " − ", (visible(comparison.b), "bold")))
+    sides = (visible(comparison.a), "bold"), " − ", (visible(comparison.b), "bold")
+    console.print(Text.assemble(*sides, f" on {visible(measure.label)}"))
     console.print(table)
     tests = _table("test", "p", "interval", "what it takes as random")
     for test in comparison.tests:
         _add(tests, test.name, NONE if test.p is None else p_words(test.p), span(test.interval, digits), test.assumes)
     console.print()
     console.print(tests)
+    _print_warnings(result, console)
+
+
+def _print_warnings(result: Result, console: Console) -> None:
+    print_list(console, "Beware", result.warnings, "yellow", "!")
 
 
 def pair_lines(c: Comparison, digits: int) -> list[tuple[str, str]]:
@@ -88,6 +95,7 @@ def print_ranking(result: Result, strengths: Sequence[Strength], console: Consol
     if strengths:
         note = f"chance to win an item (Bradley–Terry over {strengths[0].items} items; items vary, these checkpoints)"
         console.print(note, style="dim", highlight=False)
+    _print_warnings(result, console)
 
 
 def print_effects(result: Result, console: Console) -> None:
@@ -114,6 +122,7 @@ def print_effects(result: Result, console: Console) -> None:
         if variance.measure == measure.name:
             console.print()
             console.print(_variance(variance, digits))
+    _print_warnings(result, console)
 
 
 def _interactions(found: Sequence[Interaction], digits: int) -> Table:

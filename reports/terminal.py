@@ -45,8 +45,8 @@ def print_result(result: Result, console: Console) -> None:
     for failure in result.failed:
         text = f"✗ {failure.variant} failed in {failure.stage}: {visible(failure.reason)}"
         console.print(Text(text, style="red"))
-    _print_list(console, "The answer", result.answer, "bold", "•")
-    _print_list(console, "Beware", result.warnings, "yellow", "!")
+    print_list(console, "The answer", result.answer, "bold", "•")
+    print_list(console, "Beware", result.warnings, "yellow", "!")
 
 
 def fit(
@@ -136,7 +136,8 @@ def _caption(result: Result, hidden: Sequence[MeasureInfo]) -> Text:
     return Text("; ".join(said))
 
 
-def _print_list(console: Console, title: str, sentences: Sequence[str], style: str, bullet: str) -> None:
+def print_list(console: Console, title: str, sentences: Sequence[str], style: str, bullet: str) -> None:
+    """Under a title, each behind a bullet; nothing where there are none."""
     if not sentences:
         return
     console.print()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy import stats
 
 from harness import board, contrast, finished
@@ -21,6 +23,7 @@ from harness.records.result import Comparison, Result
 from harness.records.rows import MetricRow
 from harness.samplesize import pilot_spread
 from harness.store import Store
+from reports.significance import print_effects, print_pair, print_ranking
 from tests.unit.test_compare import (
     JUDGE,
     ROUGE,
@@ -534,3 +537,35 @@ def test_another_measure_does_not_inherit_margin_and_seed_sd(monkeypatch: pytest
     assert (own.margin, own.seed_sd) == (0.2, 0.1)
     assert (other.primary, other.margin, other.seed_sd) == ("rougeL", None, None)
     assert finished.gathered(run, Store(tmp_path), "rougeL", 2.0).settings.margin == 2.0
+
+
+def test_a_measure_that_does_not_rank_is_refused_and_none_stands_in_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    length = ROUGE.model_copy(update={"name": "length", "ranks": False, "descriptive": True, "primary": False})
+    given = replace(make_inputs(*quick_matrix(), measures=(ROUGE, JUDGE, length)), trust=(trust(False),))
+    monkeypatch.setattr(finished, "load_spec", lambda _: None)
+    monkeypatch.setattr(finished, "gather", lambda *_: given)
+    run: Any = SimpleNamespace(result=None, folder=tmp_path, plan=None)
+    for measure, why in (("j", "cannot tell the reference"), ("length", "description")):
+        with pytest.raises(HarnessError, match=why):
+            finished.compared(run, Store(tmp_path), measure)
+
+
+@pytest.mark.parametrize("margin", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_margin_is_a_number_of_points(margin: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(finished, "load_spec", lambda _: None)
+    monkeypatch.setattr(finished, "gather", lambda *_: make_inputs(*quick_matrix()))
+    run: Any = SimpleNamespace(result=None, folder=tmp_path, plan=None)
+    with pytest.raises(HarnessError, match="a margin of"):
+        finished.gathered(run, Store(tmp_path), None, margin)
+
+
+def test_the_terminal_names_the_measure_and_prints_the_warnings() -> None:
+    told = compare(make_inputs(*quick_matrix())).model_copy(update={"warnings": ("mind this",)})
+    for shown in (print_ranking, print_effects, print_pair):
+        console = Console(file=io.StringIO(), width=120)
+        middle = {print_ranking: ((),), print_pair: (told.comparisons[0],)}.get(shown, ())
+        shown(told, *middle, console)  # type: ignore[operator]
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "ROUGE-L" in text and "mind this" in text
