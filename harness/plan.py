@@ -40,7 +40,7 @@ from harness.spec.matrix import MatrixSpec
 from harness.store import planned
 from harness.variants import baseline_cell, opponent, rivals, variants
 
-COMPARE_VERSION = 4
+COMPARE_VERSION = 5
 """Raised when the same records would give another comparison or another report."""
 
 

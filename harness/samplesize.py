@@ -68,7 +68,10 @@ def pilot_spread(result: Result) -> Spread:
 
 
 def spread_of(item_sd: float | None, seed_sd: float | None, pilot: Spread | None) -> Spread:
-    """What was given, what a pilot says, or what is assumed, in this order. Raises HarnessError for a negative or endless one."""
+    """What was given, what a pilot says, or what is assumed, in this order.
+
+    Raises HarnessError for one below 0 or endless.
+    """
     for flag, value in (("--item-sd", item_sd), ("--seed-sd", seed_sd)):
         if value is not None and not 0 <= value < inf:
             raise HarnessError(f"a standard deviation of {value:g}", where=flag, hint="give points, 0 or more")

@@ -34,8 +34,7 @@ class Sides:
 def record(measure: Measured, sides: Sides, found: Contrast) -> Comparison:
     """A contrast as a record, not yet corrected for its family."""
     headline = found.headline if found.units >= 2 and not found.identical else None
-    one_seed = measure.seeds is None and headline is not None
-    fixed = headline if headline is not None and headline.method != "betting" else None
+    t, stopped = _deciding_t(found), headline is not None and headline.method == "betting"
     testing, within = measure.testing, found.within
     return Comparison(
         a=sides.a,
@@ -56,8 +55,8 @@ def record(measure: Measured, sides: Sides, found: Contrast) -> Comparison:
         wins=found.wins,
         ties=found.ties,
         losses=found.losses,
-        mde=smallest_detectable_difference(fixed.variance, fixed.df, testing.alpha) if fixed else None,
-        tipping_point=tipping_point(fixed, found.seed_load, testing.alpha) if fixed and one_seed else None,
+        mde=smallest_detectable_difference(t.variance, t.df, testing.alpha) if t else None,
+        tipping_point=tipping_point(t, found.seed_load, testing.alpha) if t and measure.seeds is None else None,
         verdict="not shown",
         tests=_tests(measure, found),
         note=_note(measure, found),
@@ -66,8 +65,14 @@ def record(measure: Measured, sides: Sides, found: Contrast) -> Comparison:
         p_equivalent=within.equivalent if within and headline else None,
         p_not_worse=within.not_worse(measure.info.higher_is_better) if within and headline else None,
         p_not_better=within.not_worse(not measure.info.higher_is_better) if within and headline else None,
-        until_decided=_until_decided(measure, found) if headline and not fixed else None,
+        until_decided=_until_decided(measure, found) if stopped else None,
     )
+
+
+def _deciding_t(found: Contrast) -> CrossedTest | None:
+    """The headline where it is a t test that decides alone: of no other is it known here what it would find."""
+    test = found.headline
+    return test if test is not None and test.method == "crossed t" and found.units >= FEW_ITEMS else None
 
 
 def _until_decided(measure: Measured, found: Contrast) -> UntilDecided:
@@ -275,8 +280,8 @@ def _foreseen(
     measure: Measured, comparison: Comparison, found: Contrast, adjusted: float | None, size: int
 ) -> dict[str, float | None]:
     """What depends on the level that the family leaves: alpha / `size`, or what this very p had to keep to."""
-    test, alpha, p = found.headline, measure.testing.alpha, comparison.p
-    if test is None or comparison.mde is None or p is None or not adjusted:
+    test, alpha, p = _deciding_t(found), measure.testing.alpha, comparison.p
+    if test is None or p is None or not adjusted:
         return {}
     kept_to = max(alpha / size, alpha * p / adjusted)
     tips = comparison.tipping_point is not None

@@ -64,13 +64,14 @@ def pair_lines(c: Comparison, digits: int) -> list[tuple[str, str]]:
         ("p, corrected", f"{NONE if c.p_adjusted is None else p_words(c.p_adjusted)}; {c.family}"),
         ("effect size (d_z)", signed(c.effect_size, 2)),
         ("wins/ties/losses", f"{c.wins}/{c.ties}/{c.losses}"),
-        ("could have seen", f"{figure(c.mde, digits)} points with 80 % power"),
         ("left out", f"{_left_out(c.left_out_a)}; {_left_out(c.left_out_b)}"),
     ]
     if c.p_equivalent is not None:
         lines.insert(8, ("equivalence", f"{p_words(c.p_equivalent)}, corrected"))
     if c.p_not_worse is not None:
         lines.insert(9, ("not worse by the margin", f"{p_words(c.p_not_worse)}"))
+    if c.mde is not None:
+        lines.insert(-1, ("could have seen", f"{figure(c.mde, digits)} points with 80 % power"))
     if c.tipping_point is not None:
         lines.append(("holds unless", f"seeds vary by more than {figure(c.tipping_point, 2)} points"))
     return lines

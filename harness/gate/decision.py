@@ -18,7 +18,7 @@ from harness.gate.unseen import Unseen, unseen
 from harness.records.check import Outcome
 from harness.records.result import MeasureInfo
 from harness.stats.corpus import CorpusScore
-from harness.stats.crossed import Scope
+from harness.stats.crossed import CrossedTest, Scope
 from harness.stats.families import holm
 from harness.stats.power import smallest_detectable_difference
 
@@ -118,10 +118,17 @@ def _weighed(measure: Measured, rule: Rule, pair: Pair, found: Contrast, far: Co
         p_better=1 - falling,
         scope=test.scope,
         method=test.method,
-        smallest_fall=smallest_detectable_difference(test.variance, test.df, 2 * rule.alpha)
-        + (rule.tolerance if rule.strict else 0.0),
+        smallest_fall=_smallest_fall(test, rule),
     )
     return _guarded(measure, pair, weighed, hidden, test.df, test.variance - found.item_variance)
+
+
+def _smallest_fall(test: CrossedTest, rule: Rule) -> float | None:
+    """None where it is no t test: what bootstrap-t would find is not known."""
+    if test.method != "crossed t":
+        return None
+    beyond = rule.tolerance if rule.strict else 0.0
+    return beyond + smallest_detectable_difference(test.variance, test.df, 2 * rule.alpha)
 
 
 def _guarded(  # noqa: PLR0913 - a test in its parts

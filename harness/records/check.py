@@ -53,7 +53,7 @@ class CheckResult(Record):
     seeds: tuple[int, int] | None = None
     """Of candidate and baseline."""
     smallest_fall: float | None = None
-    """True fall (points) that such a check calls a regression four times in five, were it the only one."""
+    """True fall (points) that such a check calls a regression four times in five, were it the only one; by t alone."""
     items_needed: int | None = None
     """So many items (or candidate's seeds) would let an equal candidate pass four times in five; None: none would."""
     seeds_needed: int | None = None

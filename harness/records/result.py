@@ -151,9 +151,15 @@ class Comparison(Record):
     ties: int
     losses: int
     mde: float | None
-    """Smallest difference that this design finds with 80 % power at alpha over the family's size, two-sided, points."""
+    """Smallest difference that this design finds with 80 % power at alpha over the family's size, two-sided, points.
+
+    None where another test than the t decides, or of few items a wider interval: what those find is not known.
+    """
     tipping_point: float | None
-    """One seed everywhere: the claim about the recipe holds unless seeds vary by more than this (points)."""
+    """One seed everywhere: the claim about the recipe holds unless seeds vary by more than this (points).
+
+    None where `mde` is, for the same reason.
+    """
     verdict: Verdict
     tests: tuple[TestResult, ...]
     note: str = ""

@@ -92,6 +92,7 @@ def test_losses_that_a_sample_may_have_spared_are_counted(items: int, lost: int)
     exact = 100 * stats.binomtest(lost, items).proportion_ci(0.90, "exact").high
     assert found.lower is not None and exact * 0.98 < -found.lower < exact * 1.2
     assert ("to pass, 1.4 more" in found.notes[0]) and found.p_pass > 0.05 if exact > 2 else found.p_pass <= 0.05
+    assert (found.smallest_fall is None) is (lost == 0 or found.method == "bootstrap-t")
     turned = METRIC.model_copy(update={"higher_is_better": False})
     [lower] = weigh(turned, aligned(100 - right, 100 - now), None, [(1, 0)], found.rule)
     assert (lower.p_pass, lower.upper) == pytest.approx((found.p_pass, -found.lower))

@@ -116,6 +116,7 @@ def test_skewed_differences_are_decided_by_bootstrap_t() -> None:
     assert found.method == "bootstrap-t" and "skewed" in found.note
     assert found.tests[0].name == "bootstrap-t (checkpoint)" and found.p == found.tests[0].p
     assert found.interval == found.tests[0].interval
+    assert found.mde is None is found.tipping_point, "what bootstrap-t would have found is not known"
     assert pair(settled(skewed(400, 20))).method == "crossed t", "many items: the t test holds"
     assert pair(settled(noisy(90, 1))).method == "crossed t", "symmetric: the t test holds"
 
@@ -135,6 +136,7 @@ def test_few_items_that_differ_do_not_bound_what_rare_ones_may_be(differing: int
 def test_few_items_without_the_rare_loss_give_no_verdict() -> None:
     """30 items that all gain 4 points: t is sure, but an item in fifteen that loses 60 may not have been drawn."""
     found = pair(settled(skewed(30, 0)))
+    assert found.mde is None, "a t test alone does not decide"
     assert found.p_adjusted is not None and found.p_adjusted < 1e-6
     assert found.verdict == "too few items" and "points wider at each end" in found.note
     assert pair(settled(skewed(60, 0))).verdict == "better"
