@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from harness.errors import BudgetSpent, HarnessError, JudgeError
 from harness.records.rows import NoReply, Reply, ReplyRow, Same
 from harness.records.settings import AskLimits, Price
-from judges.base import Answer, Busy, Judge, Request
+from judges.base import Answer, Busy, Forbidden, Judge, Request
 from judges.batches import ask_in_batches
 from judges.budget import Budget, cost_of
 from judges.pace import Pace
@@ -27,7 +27,7 @@ OUTAGE = 12
 """So many requests in a row that got no answer after all retries: the judge is gone, not they."""
 
 PROBE = Request("Answer in one word.", "Is anybody there?", max_tokens=16)
-"""Asked where the last questions had no answer: they may be at fault, or the judge be gone."""
+"""Asked where a question was forbidden, or the last ones had no answer: they may be at fault, or the judge be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class _Crew:
     def answers(self) -> bool:
         """Whether the judge answers anything at all; any refusal of its own will do."""
         try:
-            self._call(PROBE)
+            self._answer(PROBE)
         except HarnessError:
             raise
         except Exception as e:
@@ -266,7 +266,7 @@ class _Crew:
             trouble, hold = False, None
             started = time.perf_counter()
             try:
-                answer = self._call(planned.request)
+                answer = self._answer(planned.request)
                 return (
                     None
                     if answer is None
@@ -285,6 +285,21 @@ class _Crew:
             if not hold and self._stop.wait(min(wait * dice.uniform(0.5, 1.0), LONGEST_WAIT)):
                 return None
             wait, attempt = wait * 2, attempt + 1
+
+    def _answer(self, request: Request) -> Answer | None:
+        """As `_call`; a 403 ends the asking unless a harmless question gets through.
+
+        No other answer could tell: some are still under way, and a key may be used up between two of them.
+        """
+        try:
+            return self._call(request)
+        except Forbidden as e:
+            try:
+                if self._call(PROBE) is None:
+                    return None
+            except Forbidden:
+                raise e.of_all from None
+            raise
 
     def _call(self, request: Request) -> Answer | None:
         """One call within pace and budget; None where the crew was stopped while it waited for its turn."""

@@ -88,6 +88,14 @@ class RequestFailed(Exception):
     """One request that can never be answered (longer than the context, say); asking again does not help."""
 
 
+class Forbidden(RequestFailed):
+    """A 403, which means this request (its text was flagged) or every one; `of_all`: what it is then."""
+
+    def __init__(self, reason: str, of_all: JudgeError) -> None:
+        super().__init__(reason)
+        self.of_all = of_all
+
+
 class Judge(Protocol):
     """A backend, loaded. `answer` is called from several threads at once, at most `concurrency` of them.
 

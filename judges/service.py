@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from harness.credentials import SERVICE, redact, secret
 from harness.errors import JudgeError
-from judges.base import Busy, RequestFailed
+from judges.base import Busy, Forbidden, RequestFailed
 from judges.retry_after import retry_after
 
 NO_KEY = "no-key"
@@ -65,10 +65,13 @@ def meaning(status: int, message: str, headers: Mapping[str, str], *, server: st
     `key`: the environment variable of the key, for the hint.
     """
     told = redact(f"HTTP {status}: {message}")[:MOST_MESSAGE]
-    if status in (401, 403):
-        return JudgeError(f"{server} refuses the key: {told}", hint=f"set {key}")
+    refused = JudgeError(f"{server} refuses the key: {told}", hint=f"set {key}")
+    if status == 401:
+        return refused
     if status == 402 or BROKE in message.lower():
         return JudgeError(f"{server}: {told}", hint="what was answered is kept; run again later")
+    if status == 403:
+        return Forbidden(told, refused)
     if status == 404:
         return JudgeError(f"{server} has no model {model!r}: {told}")
     if status in (408, 409, 429) or status >= 500:

@@ -29,7 +29,7 @@ from judges.questions import PlannedRequest, pending
 from judges.rows import MOST_CHARACTERS, reply_row
 from judges.rubric import load_rubric
 from judges.window import Window
-from tests.servers.chaos import chaos, completion, fault_of
+from tests.servers.chaos import GOOD, chaos, completion, fault_of
 from tests.servers.loopback import Asked, Loopback, Said, serve
 from tests.servers.openai_batch import BatchServer
 from tests.unit.test_judge_ask import Programmed
@@ -163,6 +163,39 @@ def test_an_outage_is_nobodys_verdict_and_the_next_run_goes_on(open_judge: Open)
         down.clear()
         ask(judge, pending(questions(300), rows), on_reply=rows.append, limits=limits, first_wait=0.001)
     assert len({row.example_id for row in rows}) == len(rows) == 300
+
+
+FLAGGED = Said.of({"error": {"code": 403, "message": "your input was flagged"}}, 403)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_flagged_question_is_one_without_reply_and_ends_nothing(alone: bool, open_judge: Open) -> None:
+    """Whether it is asked alone, or its 403 comes while the first answers are still under way."""
+    rows: list[Any] = []
+
+    def answer(asked: Asked) -> Said:
+        if asked.body["messages"][-1]["content"] == "item 13":
+            return FLAGGED
+        time.sleep(0.05)
+        return Said.of(GOOD)
+
+    with serve(answer) as server:
+        asked = questions(20)[13:14] if alone else questions(20)
+        ask(judge_at(server, open_judge), asked, on_reply=rows.append)
+    assert [(row.example_id, row.reason) for row in rows if isinstance(row, NoReply)] == [
+        ("e13", "HTTP 403: your input was flagged")
+    ]
+    assert len(rows) == (1 if alone else 20)
+
+
+@pytest.mark.parametrize("let_through", [0, 5])
+def test_a_key_that_is_refused_by_403_ends_the_asking(let_through: int, open_judge: Open) -> None:
+    rows: list[Any] = []
+    with serve(lambda asked: Said.of(GOOD) if len(server.asked) <= let_through else FLAGGED) as server:
+        with pytest.raises(JudgeError, match=r"(?s)refuses the key: HTTP 403.*set OPENAI_API_KEY"):
+            ask(judge_at(server, open_judge), questions(20), on_reply=rows.append)
+    assert all(isinstance(row, Reply) for row in rows)
+    assert len(rows) <= let_through
 
 
 def test_an_impossible_candidate_leaves_a_row_that_can_be_read() -> None:

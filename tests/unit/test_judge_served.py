@@ -11,7 +11,7 @@ import ollama as ollama_sdk
 import pytest
 
 from harness.errors import HarnessError, JudgeError, ModelError
-from judges.base import Busy, Judge, RequestFailed, deciding_options, identity, load_judge, preflight
+from judges.base import Busy, Forbidden, Judge, RequestFailed, deciding_options, identity, load_judge, preflight
 from judges.contract import CHECKS, Trial, question
 from judges.ollama_judge import OllamaOptions, _host
 from judges.parse import parse
@@ -120,7 +120,7 @@ def test_a_model_that_forbids_log_probabilities_is_asked_without(openai_judge: O
         assert openai_judge(server).answer(question()).text == "4"
     with (
         serve(lambda asked: Said.of({"error": {"message": "no access"}}, 403)) as server,
-        pytest.raises(JudgeError, match="refuses the key"),
+        pytest.raises(Forbidden, match="HTTP 403: no access"),
     ):
         openai_judge(server).answer(question())
 
