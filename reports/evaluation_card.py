@@ -11,7 +11,7 @@ from harness.records.seal import TrainFacts
 from harness.records.variant import Variant
 from harness.store import MatrixRun, Store
 from reports.markdown_table import escape, table
-from reports.wording import count, duration, figure, places_in, span
+from reports.wording import count, duration, figure, fold_words, measure_label, places_in, span
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -31,7 +31,7 @@ def cards(run: MatrixRun, store: Store) -> dict[str, str]:
         seal = store.sealed(plan.train) if plan.train else None
         if seal is not None and isinstance(seal.facts, TrainFacts) and plan.variant.cell.name in scored:
             written[f"{slug(plan.variant.name)}.md"] = card(
-                run.result, plan.variant, seal.facts, on_hub=plan.base in hub
+                run.result, plan.variant, seal.facts, fold_words(plan.variant, run.plan), on_hub=plan.base in hub
             )
     return written
 
@@ -41,22 +41,26 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name.replace("/", "--").replace("#", "--seed-"))
 
 
-def card(result: Result, variant: Variant, facts: TrainFacts, *, on_hub: bool) -> str:
-    """The card: metadata, what was done, and the cell's scores with their intervals. `on_hub`: the base is there."""
+def card(result: Result, variant: Variant, facts: TrainFacts, folds: str, *, on_hub: bool) -> str:
+    """The card: metadata, what was done, and the cell's scores with their intervals.
+
+    `folds`: whose answers they are of, where not this checkpoint's alone; they then stand in no metadata. `on_hub`: the
+    base is there.
+    """
     from huggingface_hub import ModelCardData
 
     row = next(r for r in result.rows if r.cell == variant.cell)
     info = {m.name: m for m in result.measures}
-    scores = [(info[s.measure], s) for s in row.scores if s.mean is not None and info[s.measure].trusted]
+    scores = [(info[s.measure], s) for s in row.scores if s.mean is not None and info[s.measure].ranks]
     data = ModelCardData(
         model_name=slug(variant.name),
         base_model=variant.model if on_hub else None,
         datasets=[result.data_name],
         tags=["sft", "sft-harness"],
-        eval_results=[_evaluated(result, m, s) for m, s in scores],
+        eval_results=None if folds else [_evaluated(result, m, s) for m, s in scores],
     )
     rows = [
-        [escape(m.label), f"{figure(s.mean, places_in(result, m))} {span(s.interval, places_in(result, m))}"]
+        [escape(measure_label(m)), f"{figure(s.mean, places_in(result, m))} {span(s.interval, places_in(result, m))}"]
         for m, s in scores
     ]
     told = [
@@ -65,12 +69,13 @@ def card(result: Result, variant: Variant, facts: TrainFacts, *, on_hub: bool) -
         f"{escape(result.matrix)} ({result.matrix_digest[:12]}).",
         "## Evaluation",
         f"Means over {result.n_test} test items and {len(row.seeds)} training seeds of this recipe, 95 % interval. "
-        "Scores of untrusted judges are left out.",
+        "Measures that do not rank (an untrusted judge's, a description) are left out.",
+        folds,
         table(["Measure", "Score"], rows),
         "## Training",
         table(["What", "Value"], [[escape(what), escape(value)] for what, value in _training(variant, facts)]),
     ]
-    return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(told) + "\n"
+    return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(part for part in told if part) + "\n"
 
 
 def _evaluated(result: Result, measure: MeasureInfo, score: CellScore) -> EvalResult:

@@ -12,13 +12,15 @@ from harness.records.plan import VariantPlan
 from harness.records.result import BoardRow, CellScore, MeasureInfo, Result
 from harness.records.seal import Seal, TrainFacts
 from harness.store import MatrixRun
-from reports.wording import count, duration, figure, leak_badge, places_in, span, visible
+from reports.markdown_table import escape, table
+from reports.wording import count, duration, figure, fold_words, leak_badge, measure_label, places_in, span
 
 
 def model_card(run: MatrixRun, variant: VariantPlan, seal: Seal | None) -> str:
     """README.md of an exported variant: metadata, training, figures of its cell with their intervals.
 
-    `seal`: of its training. A measure that may not rank is shown with the reason, and stands in no metadata.
+    `seal`: of its training. A measure that may not rank is shown with the reason, and stands in no metadata, nor does
+    any measure beside a fold's checkpoint: it answered some of the items only.
     """
     stages = {stage.key: stage.input for stage in run.plan.stages}
     base, train = (stages.get(key) if key is not None else None for key in (variant.base, variant.train))
@@ -26,9 +28,9 @@ def model_card(run: MatrixRun, variant: VariantPlan, seal: Seal | None) -> str:
     row = _row(run.result, variant)
     parts = [
         f"---\n{_metadata(run, variant, base, row).to_yaml()}\n---",
-        f"# {visible(run.name)}: {visible(variant.variant.name)}",
+        f"# {escape(run.name)}: {escape(variant.variant.name)}",
         _training(variant, base, train, seal),
-        _results(run.result, row)
+        _results(run.result, row, fold_words(variant.variant, run.plan))
         if run.result and row
         else "## Results\n\nThe matrix is not finished: no figures yet.",
     ]
@@ -53,7 +55,7 @@ def _metadata(run: MatrixRun, variant: VariantPlan, base: BaseInput, row: BoardR
             metric_args={"signature": measure.signature},
         )
         for measure, score in _scores(run.result, row)
-        if run.result and score.mean is not None and measure.ranks
+        if run.result and variant.variant.fold is None and score.mean is not None and measure.ranks
     ]
     known_licence = packaged is not None and " " not in packaged.licence
     return ModelCardData(
@@ -80,8 +82,8 @@ def _training(variant: VariantPlan, base: BaseInput, train: TrainInput, seal: Se
     name = chosen.model if base.kind == "hub" else PurePath(chosen.model).name
     loss = {"none": "all tokens", "instruction": "all but the instruction", "prompt": "the answer only"}
     lines = [
-        f"- Base model: {visible(name)} (`{base.identity[:12]}`)",
-        f"- Method: {chosen.method}; prompt style: {visible(chosen.prompt_style)} (beside the weights, and as the"
+        f"- Base model: {escape(name)} (`{base.identity[:12]}`)",
+        f"- Method: {chosen.method}; prompt style: {escape(chosen.prompt_style)} (beside the weights, and as the"
         " tokenizer's chat template)",
         f"- Loss on: {loss.get(train.masking, train.masking)} (masking `{train.masking}`); seed {train.seed}",
     ]
@@ -94,24 +96,27 @@ def _training(variant: VariantPlan, base: BaseInput, train: TrainInput, seal: Se
     return "## Training\n\n" + "\n".join(lines)
 
 
-def _results(result: Result, row: BoardRow) -> str:
+def _results(result: Result, row: BoardRow, folds: str) -> str:
     seeds = f"{len(row.seeds)} training seeds" if len(row.seeds) > 1 else "one training seed"
-    lines = [
-        f"On the {count(result.n_test)} test items of {visible(result.data_name)}, mean of {seeds}"
-        f" with 95 % interval{_leak_note(result)}.",
-        "",
-        "| measure | mean | 95 % interval | items |",
-        "|---|---:|---:|---:|",
+    told = (
+        f"On the {count(result.n_test)} test items of {escape(result.data_name)}, mean of {seeds}"
+        f" with 95 % interval{_leak_note(result)}."
+    )
+    rows = [_score(result, measure, score) for measure, score in _scores(result, row)]
+    header = ["measure", "mean", "95 % interval", "items"]
+    return "\n\n".join(part for part in ("## Results", told, folds, table(header, rows)) if part)
+
+
+def _score(result: Result, measure: MeasureInfo, score: CellScore) -> list[str]:
+    why = "it describes" if measure.descriptive else measure.untrusted_reason
+    note = "" if measure.ranks else f" (does not rank: {why})"
+    shown = places_in(result, measure)
+    return [
+        escape(f"{measure_label(measure) if measure.ranks else measure.label} ({measure.unit}){note}"),
+        figure(score.mean, shown),
+        span(score.interval, shown),
+        count(score.n_items),
     ]
-    for measure, score in _scores(result, row):
-        why = "it describes" if measure.descriptive else visible(measure.untrusted_reason)
-        note = "" if measure.ranks else f" (does not rank: {why})"
-        shown = places_in(result, measure)
-        lines.append(
-            f"| {visible(measure.label)} ({measure.unit}){note} | {figure(score.mean, shown)} |"
-            f" {span(score.interval, shown)} | {count(score.n_items)} |"
-        )
-    return "## Results\n\n" + "\n".join(lines)
 
 
 def _leak_note(result: Result) -> str:

@@ -6,8 +6,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from harness.records.plan import Plan
 from harness.records.result import CellScore, Comparison, Curve, Interval, MeasureInfo, Purchase, Result, VarianceTable
-from harness.records.variant import Cell
+from harness.records.variant import Cell, Variant
 from harness.words import decimals, p_words
 
 AXES = tuple(Cell.model_fields)
@@ -107,6 +108,11 @@ def ranks(score: CellScore) -> str:
     return str(low) if low == high else f"{low}–{high}"
 
 
+def measure_label(measure: MeasureInfo) -> str:
+    """The measure's label, marked where it is an untrusted judge's."""
+    return measure.label if measure.trusted else f"{measure.label} (untrusted)"
+
+
 DESCRIBES = "describes the responses and does not rank: neither more nor less of it is better"
 
 
@@ -189,6 +195,17 @@ def leak_badge(result: Result) -> str:
         return ""
     n = len(result.audit.leaked)
     return f"{n} leaked test item{'s' if n > 1 else ''}" if n else "no leak found"
+
+
+def fold_words(variant: Variant, plan: Plan) -> str:
+    """Whose answers the figures beside a fold's checkpoint are of; empty without folds."""
+    if variant.fold is None:
+        return ""
+    folds = len({each.variant.fold for each in plan.variants if each.variant.cell == variant.cell})
+    return (
+        f"The figures are pooled over the checkpoints of {folds} folds, each of which answered its own fold's items:"
+        f" this one those of fold {variant.fold} alone. The others were in its training data."
+    )
 
 
 def axis_name(axis: str) -> str:

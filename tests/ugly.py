@@ -96,6 +96,7 @@ MEASURES = (
         corpus=False,
         signature="backend:llamacpp|rubric:score-0-100",
         trusted=False,
+        ranks=False,
         untrusted_reason="cannot tell the reference from an empty answer: AUC 0.23, 95 % interval 0.14 to 0.33, "
         "needs at least 0.70",
     ),

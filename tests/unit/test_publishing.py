@@ -20,8 +20,9 @@ from harness.records.people import Estimate, PeopleReport, RaterAgreement
 from harness.store import MatrixRun, Store, planned
 from reports import tables
 from reports.bundle import bundle
-from reports.evaluation_card import cards
+from reports.evaluation_card import cards, slug
 from reports.interchange import alpaca_eval, inspect_log, lm_eval
+from reports.model_card import model_card
 from tests.ugly import CELLS, ITEMS, MEASURES, SCRIPT, TEST, all_values, result
 from tests.ugly_store import replies, ugly_store
 
@@ -89,6 +90,53 @@ def test_a_card_names_a_base_on_the_hub_only(run: MatrixRun, store: Store) -> No
     )
     hub = replace(run, plan=run.plan.model_copy(update={"stages": stages}))
     assert all(ModelCard(text).data.get("base_model") for text in cards(hub, store).values())
+
+
+def crossed(run: MatrixRun) -> MatrixRun:
+    """The run, as if its three seeds were three folds of one."""
+    folds = {123: 1, 124: 2, 125: 3}
+    plans = tuple(
+        plan.model_copy(update={"variant": plan.variant.model_copy(update={"seed": 123, "fold": folds[seed]})})
+        if (seed := plan.variant.seed) is not None
+        else plan
+        for plan in run.plan.variants
+    )
+    return replace(run, plan=run.plan.model_copy(update={"variants": plans}))
+
+
+def test_a_fold_s_card_claims_no_result_on_what_it_was_trained_on(run: MatrixRun, store: Store) -> None:
+    folded = crossed(run)
+    plan = next(p for p in folded.plan.variants if p.variant.cell == CELLS[7] and p.variant.fold == 2)
+    assert plan.train is not None
+    written = cards(folded, store)[f"{slug(plan.variant.name)}.md"], model_card(folded, plan, store.sealed(plan.train))
+    for text in written:
+        assert not ModelCard(text).data.eval_results, "figures of three checkpoints are not this one's"
+        assert "pooled over the checkpoints of 3 folds" in text and "this one those of fold 2 alone" in text
+    assert "pooled" not in model_card(run, run.plan.variants[1], None)
+
+
+def test_cards_hold_what_ranks(run: MatrixRun, store: Store) -> None:
+    assert run.result is not None
+    marks = {"chrf": {"ranks": False, "descriptive": True}, "smollm2-judge": {"ranks": True}}
+    measures = tuple(m.model_copy(update=marks.get(m.name, {})) for m in run.result.measures)
+    marked = replace(run, result=run.result.model_copy(update={"measures": measures}))
+    text = cards(marked, store)["smollm2-135m--phi--full--mask-prompt--seed-123.md"]
+    labels = [m.label for m in measures if m.name != "chrf"]
+    assert sorted(r.metric_name for r in ModelCard(text).data.eval_results) == sorted(labels)
+    assert "(untrusted)" in text
+
+
+def test_an_exported_readme_only_shows_foreign_text(run: MatrixRun) -> None:
+    assert run.result is not None
+    hostile = "a|<img src=x onerror=alert(1)>\nx"
+    measures = [m.model_copy(update={"label": hostile, "untrusted_reason": hostile}) for m in run.result.measures]
+    ugly = replace(run, result=run.result.model_copy(update={"measures": tuple(measures), "data_name": hostile}))
+    plan = next(p for p in run.plan.variants if p.variant.cell == CELLS[7])
+    body = model_card(ugly, plan, None).split("\n---\n", 1)[1]
+    assert "<img" not in body.replace("\\<img", "")
+    table = [line for line in body.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + len(MEASURES)
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {5}
 
 
 def test_alpaca_eval_outputs(run: MatrixRun, store: Store) -> None:
