@@ -55,6 +55,13 @@ def mean_slope(slopes: Sequence[float]) -> Slope | None:
     return Slope(value=mean, interval=Interval(low=mean - half, high=mean + half), n=n)
 
 
+TIE = 0.005
+"""Share of the scale: a mean score that lies nearer to the middle prefers neither answer."""
+
+ALIKE = 1e-6
+"""Points within which two mean scores are one: the engine's floats end there."""
+
+
 def repeat_agreement(rows: Iterable[Judgment]) -> RepeatAgreement | None:
     """How far repeats of one question agree (a one-way random effects model); None where nothing was asked twice."""
     groups: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
@@ -62,7 +69,7 @@ def repeat_agreement(rows: Iterable[Judgment]) -> RepeatAgreement | None:
         if isinstance(row, Scored):
             groups[(row.example_id, row.sample)].append(row.value)
     repeated = [values for values in groups.values() if len(values) > 1]
-    identical = rate(sum(len(set(values)) == 1 for values in repeated), len(repeated))
+    identical = rate(sum(max(values) - min(values) <= ALIKE for values in repeated), len(repeated))
     if identical is None:
         return None
     within_df = sum(len(values) - 1 for values in repeated)
@@ -83,20 +90,25 @@ def repeat_agreement(rows: Iterable[Judgment]) -> RepeatAgreement | None:
 def order_bias(rows: Iterable[Judgment], scale: Scale) -> OrderBias | None:
     """Pairwise judgments, where the odd repeat has the answers swapped; None where no pair was judged in both orders.
 
-    Texts that were equal and so were not asked count as well: they are ties in both orders and decide nothing.
+    Texts that were equal, about which nobody was asked, do not count.
     """
-    found: defaultdict[tuple[str, int, int], dict[int, float]] = defaultdict(dict)
+    found: defaultdict[tuple[str, int, int], dict[int, int]] = defaultdict(dict)
     for row in rows:
-        if isinstance(row, Scored):
-            found[(row.example_id, row.sample, row.repeat // 2)][row.repeat % 2] = row.value
+        if isinstance(row, Scored) and not row.same:
+            found[(row.example_id, row.sample, row.repeat // 2)][row.repeat % 2] = _side(row.value, scale)
     both = [pair for pair in found.values() if len(pair) == 2]
     consistent = rate(sum(pair[0] == pair[1] for pair in both), len(both))
     if consistent is None:
         return None
-    middle = (scale.low + scale.high) / 2
-    decided = [(pair[order], order) for pair in both for order in (0, 1) if pair[order] != middle]
-    first = sum((value > middle) == (order == 0) for value, order in decided)
+    decided = [(pair[order], order) for pair in both for order in (0, 1) if pair[order]]
+    first = sum((side > 0) == (order == 0) for side, order in decided)
     return OrderBias(consistent=consistent, first_wins=rate(first, len(decided)))
+
+
+def _side(value: float, scale: Scale) -> int:
+    """1: ours is the better one; -1: the other; 0: a tie."""
+    share = (value - scale.low) / (scale.high - scale.low) - 0.5
+    return 0 if abs(share) < TIE else int(math.copysign(1, share))
 
 
 def scale_use(rows: Iterable[Judgment]) -> ScaleUse | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,13 @@ _SCALE = re.compile(
 )
 """What a reply says of its scale instead of on it. Each group is the scale's end."""
 
+_OPENING = re.compile(r"[\s*_`\"'#>]*(?:(?:score|rating|得分|评分|分数)[\s*_`:：=]*)?", re.IGNORECASE)
+_ALONE = re.compile(
+    r"[\s*_`\"']{0,99}(?:points?\b|分)?[\s*_`\"']{0,9}(?=[.,;:!?()\[–—。，；：！（-]|[A-Z]|\Z)|[ \t*_`\"']{0,99}\n"
+)
+"""What stands before and after a number with which a reply begins and says all: `**85.** The answer`, not `4 of 5`."""
+
+_LIST = re.compile(r"1[.)][ \t].*?^[ \t]*2[.)][ \t]", re.DOTALL | re.MULTILINE)
 _JOINED = re.compile(r"(?<![0-9])[0-9]+(?:,[0-9]+)+")
 _THOUGHT, _THOUGHT_END = "<think>", "</think>"
 _YES, _NO = {"yes", "true", "y"}, {"no", "false", "n"}
@@ -55,7 +62,7 @@ def parse(row: ReplyRow, rubric: Rubric, *, expected: bool = False) -> Judgment:
     if isinstance(row, NoReply):
         return Failed(**place, reason=f"{row.reason} (after {row.attempts} attempts)")
     if isinstance(row, Same):
-        return Scored(**place, value=(rubric.scale.low + rubric.scale.high) / 2)
+        return Scored(**place, value=(rubric.scale.low + rubric.scale.high) / 2, same=True)
     if row.finish_reason == FILTERED:
         return Refused(**place, reason="the service's content filter held the reply back")
     verdict = read_verdict(row, rubric)
@@ -65,6 +72,28 @@ def parse(row: ReplyRow, rubric: Rubric, *, expected: bool = False) -> Judgment:
     if refusal and verdict.reason.startswith("no "):
         return Refused(**place, reason=f"it says {refusal[0]!r}")
     return Unparsed(**place, reason=verdict.reason)
+
+
+def read_replies(rows: Sequence[ReplyRow], rubric: Rubric, *, expected: bool = False) -> list[Judgment]:
+    """A judgment a row, in their order. Of a pair that was asked about in two orders, both have a verdict or neither.
+
+    A verdict in one order only would count the place for the answer.
+    """
+    found = [parse(row, rubric, expected=expected) for row in rows]
+    if rubric.mode == "pointwise":
+        return found
+    by_place = {(each.example_id, each.sample, each.repeat): each for each in found}
+    return [_with_other(each, by_place.get((each.example_id, each.sample, each.repeat ^ 1))) for each in found]
+
+
+def _with_other(one: Judgment, other: Judgment | None) -> Judgment:
+    """The judgment, unscored where the one with the answers swapped is."""
+    if not isinstance(one, Scored) or isinstance(other, Scored):
+        return one
+    place: dict[str, Any] = {"example_id": one.example_id, "sample": one.sample, "repeat": one.repeat}
+    if other is None:
+        return Unparsed(**place, reason="not asked with the answers swapped")
+    return type(other)(**place, reason=f"with the answers swapped: {other.reason}")
 
 
 def _value(verdict: Verdict, reply: Reply, rubric: Rubric, expected: bool) -> float:
@@ -176,7 +205,15 @@ def _integer_verdict(text: str, scale: Scale, *, cut_off: bool) -> Verdict | NoV
         return NoVerdict(f"not one number of this scale: {_excerpt(text[max(0, last.start() - 20) :])}")
     if cut_off and last.end() == len(text.rstrip()):
         return NoVerdict(f"cut off within or after its number: {_excerpt(text)}")
+    if _begins_with(found[0], bare) and float(found[0][0]) != float(last[0]):
+        return NoVerdict(f"two numbers: {_excerpt(text)}")
     return Verdict(float(last[0]), *last.span())
+
+
+def _begins_with(first: re.Match[str], text: str) -> bool:
+    """Whether the reply begins with this number as with its verdict, and not with a list or a sentence about it."""
+    opening = _OPENING.fullmatch(text, 0, first.start())
+    return bool(opening and _ALONE.match(text, first.end()) and not _LIST.match(text, first.start()))
 
 
 def _label_verdict(text: str, parser: LabelParser) -> Verdict | NoVerdict:

@@ -21,7 +21,7 @@ from harness.records.data import Example
 from judges.asked import CONVERSATION, EXCHANGE, asked
 from judges.fence import FENCE_VERSION, fence, quote
 
-PARSER_VERSION = 3
+PARSER_VERSION = 4
 """Raised when judges.parse would read the same reply differently."""
 
 FOLDER = Path(__file__).parent / "rubrics"
@@ -51,7 +51,8 @@ class JsonParser(Record):
 class IntegerParser(Record):
     """The verdict is the last number of the reply; `85/100` and `85 out of 100` mean 85.
 
-    Where a reply ends on another scale (`8/10`) or with joined digits (`82,5`), it has no verdict.
+    Where a reply ends on another scale (`8/10`) or with joined digits (`82,5`), or begins with a number of its own and
+    ends with another one, it has no verdict.
     """
 
     kind: Literal["integer"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -128,13 +129,14 @@ ReplyRow = Annotated[Reply | NoReply | Same, Field(discriminator="kind")]
 
 
 class Scored(Record):
-    """A verdict with a value on the rubric's scale."""
+    """A verdict with a value on the rubric's scale. `same`: both answers are one text, so that nobody was asked."""
 
     kind: Literal["scored"] = "scored"
     example_id: str
     sample: int
     repeat: int
     value: float
+    same: bool = Field(False, exclude_if=not_)
 
 
 class Unparsed(Record):

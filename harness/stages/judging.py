@@ -216,10 +216,10 @@ def asker(workshop: Workshop, ask: AskInput) -> ResolvedJudge:
 
 def make_judgments(workshop: Workshop, judge: JudgeInput, writer: ObjectWriter) -> None:
     """Read the replies, in the order of their questions."""
-    from judges.parse import parse
+    from judges.parse import read_replies
 
     resolved = next(each for each in workshop.resolved.judges if each.parser_sha256 == judge.parser_sha256)
     rubric = unchanged_rubric(resolved)
     replies: list[Any] = workshop.store.read(StageKey(stage="ask", digest=judge.replies), ReplyRow)
     replies.sort(key=lambda row: (row.example_id, row.sample, row.repeat))
-    writer.replace_rows(parse(reply, rubric, expected=judge.expected_score) for reply in replies)
+    writer.replace_rows(read_replies(replies, rubric, expected=judge.expected_score))

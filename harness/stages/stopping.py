@@ -41,10 +41,10 @@ class Decision:
 
     def made(self, replies: Sequence[ReplyRow]) -> bool:
         """Whether the replies so far tell the variant from the baseline, or show both equivalent."""
-        from judges.parse import parse
+        from judges.parse import read_replies
         from judges.questions import rank
 
-        own = fold_judgments([parse(reply, self.rubric, expected=self.expected) for reply in replies])
+        own = fold_judgments(read_replies(replies, self.rubric, expected=self.expected))
         items = sorted(own.keys() & self.baseline.keys(), key=rank)
         apart = np.array([own[item][0] - self.baseline[item] for item in items], dtype=np.float64)
         width, margin = float(self.rubric.scale.high - self.rubric.scale.low), self.rule.margin

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.align import fold_judgments
 from harness.panel import combined
 from harness.records.data import Example
 from harness.records.inputs import AskInput
-from harness.records.rows import Generation, Judgment, NoReply, ReplyToken, Same, Scored, TokenLogprob, Unparsed
+from harness.records.rows import Generation, Judgment, NoReply, Reply, ReplyToken, Same, Scored, TokenLogprob, Unparsed
 from judges.expected import expected_score
 from judges.measures import agreement, length_slope, order_bias, rate, repeat_agreement, scale_use
-from judges.parse import parse
+from judges.parse import parse, read_replies
 from judges.probes import FORGERY, POLITE, fact_changed, probe_generations, truncated
 from judges.questions import judge_requests
 from judges.rubric import Scale, load_rubric
@@ -110,6 +111,52 @@ def test_order_bias_counts_who_was_chosen() -> None:
     assert (found.consistent.count, found.consistent.n) == (2, 3)
     assert found.first_wins is not None
     assert (found.first_wins.count, found.first_wins.n) == (3, 4)
+
+
+def both_orders(item: str, first: str, second: str) -> list[Reply]:
+    texts = (first, second)
+    return [reply(text).model_copy(update={"example_id": item, "repeat": repeat}) for repeat, text in enumerate(texts)]
+
+
+def test_half_a_pair_is_no_verdict() -> None:
+    """A judge that always says A, half of whose swapped replies are unreadable, wins and loses nothing by that."""
+    pairwise, always = load_rubric("pairwise"), '{"better": "A"}'
+    replies = [row for i in range(40) for row in both_orders(f"e{i}", always, "Both are fine." if i % 2 else always)]
+    rows = read_replies(replies, pairwise)
+    assert len(rows) == len(replies)
+    assert {item: value for item, (value, _) in fold_judgments(rows).items()} == {f"e{i}": 50 for i in range(0, 40, 2)}
+    halves = [row for row in rows if row.example_id == "e1"]
+    assert [row.kind for row in halves] == ["unparsed", "unparsed"]
+    assert isinstance(halves[0], Unparsed)
+    assert halves[0].reason == "with the answers swapped: no JSON object with 'better': 'Both are fine.'"
+    refused = read_replies(both_orders("e0", "I'm sorry, I cannot judge this.", always), pairwise)
+    assert [row.kind for row in refused] == ["refused", "refused"]
+    assert [row.kind for row in read_replies([reply("85")], load_rubric("book-100"))] == ["scored"]
+
+
+def test_texts_that_are_equal_are_no_consistent_verdicts() -> None:
+    pairwise, always = load_rubric("pairwise"), '{"better": "A"}'
+    place: dict[str, Any] = {"request_digest": "d", "example_id": "same", "sample": 0}
+    same = [Same(**place, repeat=repeat) for repeat in range(2)]
+    found = order_bias(read_replies([*both_orders("e0", always, always), *same], pairwise), pairwise.scale)
+    assert found is not None
+    assert (found.consistent.count, found.consistent.n) == (0, 1)
+    assert order_bias(read_replies(same, pairwise), pairwise.scale) is None
+
+
+def test_expected_scores_of_one_side_are_one_verdict() -> None:
+    scale = Scale(low=0, high=100)
+    ours = [scored(97.3 - r / 2, f"e{i}", 0, r) for i in range(40) for r in range(2)]
+    found = order_bias([*ours, scored(50 + 1e-9, "tie"), scored(50 - 1e-9, "tie", 0, 1)], scale)
+    assert found is not None
+    assert (found.consistent.count, found.consistent.n) == (41, 41)
+    assert found.first_wins is not None
+    assert (found.first_wins.count, found.first_wins.n) == (40, 80)
+    again = repeat_agreement(
+        [scored(2.7, "e0"), scored(2.7 + 1e-9, "e0", 0, 1), scored(1, "e1"), scored(2, "e1", 0, 1)]
+    )
+    assert again is not None
+    assert (again.identical.count, again.identical.n) == (1, 2)
 
 
 def test_scale_use_and_length() -> None:

@@ -121,6 +121,18 @@ def test_what_is_no_json_verdict(text: str, reason: str) -> None:
         ("GPT4 is great, v2.x too", "stop", None),
         ("101", "stop", None),
         ("3.5", "stop", None),
+        ("85\n\nThe response correctly notes that water boils at 100 degrees.", "stop", None),
+        ("**90.** The answer lists 2 of the 3 reasons.", "stop", None),
+        ("85/100. It lists 2 of 3.", "stop", None),
+        ('Score: 95\n\nExplanation: it says "5" instead of "five"', "stop", None),
+        ("得分：85分。水在100度沸腾", "stop", None),
+        ("Score: 60 - 70", "stop", None),
+        ("60-70", "stop", None),
+        ("85\n\nIt lists all 3 reasons, so 85.", "stop", 85),
+        ("90\n\nAll is right.", "stop", 90),
+        ("1. It is correct.\n2. It lacks one of 3 reasons.\n\nScore: 70", "stop", 70),
+        ("4 of 5 facts are right: 80", "stop", 80),
+        ("First 20, on reflection 30.", "stop", 30),
     ],
 )
 def test_integer_verdicts(text: str, finish_reason: str, value: float | None) -> None:
