@@ -89,7 +89,7 @@ def compare(inputs: CompareInputs) -> Result:
     boards = [measure_board(layout, each, _families(inputs.settings, baseline, each)) for each in measured_]
     primary = next(board for board in boards if board.info.primary)
     primary_measured = next(each for each in measured_ if each.info.primary)
-    tables = [variance_table(each) for each in measured_ if each.info.trusted and not each.info.descriptive]
+    tables = [variance_table(each) for each in measured_ if each.info.ranks]
     result = Result(
         matrix=inputs.matrix,
         matrix_digest=inputs.matrix_digest,

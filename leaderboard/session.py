@@ -22,7 +22,7 @@ from leaderboard.spread import cell_means, spread_of
 from reports.pictures import png, svg
 from reports.samples import test_examples
 from reports.vega_parts import Spec
-from reports.wording import LONGEST_SHOWN, visible
+from reports.wording import LONGEST_SHOWN, measure_label, visible
 
 
 @st.cache_data
@@ -134,7 +134,7 @@ def items_of(_run: MatrixRun, _store: Store, measure: str, key: tuple[str, ...])
 def choose_measure(result: Result, *, beside: bool = False) -> MeasureInfo:
     """A measure, in the link: the primary one first. `beside`: on the page instead of in the sidebar."""
     measures = sorted(result.measures, key=lambda m: (m.name != result.primary, not m.trusted))
-    names = {m.label if m.trusted else f"{m.label} (untrusted)": m for m in measures}
+    names = {measure_label(m): m for m in measures}
     with st.container(width=320) if beside else st.sidebar:
         picked = st.selectbox("Measure", list(names), key="measure", bind="query-params")
     return names[picked]

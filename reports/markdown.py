@@ -17,6 +17,7 @@ from reports.wording import (
     figure,
     gibibytes,
     labels,
+    measure_label,
     narrower,
     p_value,
     places_in,
@@ -61,7 +62,7 @@ def _section(title: str, body: str) -> str:
 def _leaderboard(result: Result) -> str:
     names = labels(row.cell for row in result.rows)
     measures = sorted(result.measures, key=lambda m: (not m.primary, not m.trusted))
-    header = ["cell", "ranks", "seeds", *(escape(m.label) + ("" if m.trusted else " (untrusted)") for m in measures)]
+    header = ["cell", "ranks", "seeds", *(escape(measure_label(m)) for m in measures)]
     decimals = {m.name: places_in(result, m) for m in measures}
     rows = [_board_cells(row, names, measures, decimals) for row in result.rows]
     shared = shared_levels(row.cell for row in result.rows)
@@ -98,13 +99,13 @@ def _effects(result: Result) -> str:
     rows = []
     for effect in result.effects:
         c, measure = effect.comparison, info[effect.measure]
-        if not measure.trusted:
+        if not (measure.trusted or measure.ranks):
             continue
         decimals = places_in(result, measure)
         rows.append(
             [
                 escape(f"{axis_name(effect.axis)}: {effect.a} − {effect.b}"),
-                escape(measure.label),
+                escape(measure_label(measure)),
                 f"{signed(c.delta, decimals)} {span(c.interval, decimals)}",
                 p_value(c.p_adjusted),
                 {"better": escape(effect.a), "worse": escape(effect.b)}.get(c.verdict, verdict(c)),
@@ -137,7 +138,7 @@ def _variances(result: Result) -> str:
     info = {m.name: m for m in result.measures}
     rows = [
         [
-            escape(info[v.measure].label),
+            escape(measure_label(info[v.measure])),
             ", ".join(f"{100 * share:.0f} % {name}" for name, share in variance_shares(v)),
             "; ".join(f"{p.what}: {narrower(p)}" for p in v.purchases),
             f"±{figure(v.half_width, places_in(result, info[v.measure]))}",

@@ -12,7 +12,7 @@ from reports import vega
 from reports.charts import smoothed
 from reports.ledger import LedgerRow
 from reports.vega_parts import Spec
-from reports.wording import axis_name, labels, ranks
+from reports.wording import axis_name, labels, measure_label, ranks
 
 CURVE_POINTS = 120
 """Points drawn of a loss curve at most."""
@@ -34,7 +34,7 @@ def as_json(plots: Mapping[str, Spec]) -> Markup:
 def _board(result: Result) -> Spec | None:
     """Intervals of every cell on a measure that the reader chooses."""
     names = labels(row.cell for row in result.rows)
-    shown = {m.name: m.label if m.trusted else f"{m.label} (untrusted)" for m in result.measures}
+    shown = {m.name: measure_label(m) for m in result.measures}
     rows = [
         {
             "measure": shown[score.measure],

@@ -15,6 +15,7 @@ from reports.wording import (
     axis_name,
     figure,
     labels,
+    measure_label,
     p_value,
     places_in,
     ranks,
@@ -123,8 +124,11 @@ def escape(text: str) -> str:
 
 
 def latex_leaderboard(result: Result) -> str:
-    """A booktabs table: ranks, the axes that vary, seeds, each trusted measure with its 95 % interval."""
-    shown = [m for m in result.measures if m.trusted]
+    """A booktabs table: ranks, the axes that vary, seeds, each measure with its 95 % interval.
+
+    An untrusted judge stands among them where it ranks.
+    """
+    shown = [m for m in result.measures if m.trusted or m.ranks]
     axes = varying_axes(row.cell for row in result.rows)
     names = labels(row.cell for row in result.rows)
     head = ["Ranks", *(axis_name(axis).capitalize() for axis in axes or ("cell",)), "Seeds"]
@@ -140,14 +144,14 @@ def latex_leaderboard(result: Result) -> str:
             for m in shown
         ]
         rows.append([ranks(first) if first else "–", *levels, str(len(row.seeds) or "–"), *figures])
-    left_out = ", ".join(m.label for m in result.measures if not m.trusted)
+    left_out = ", ".join(m.label for m in result.measures if m not in shown)
     note = f" Untrusted judges are left out: {left_out}." if left_out else ""
     caption = (
         f"{result.matrix}: means over items and seeds with 95 % intervals, {result.n_test} test items. "
         f"Ranks are those that the data cannot exclude.{note}"
     )
     align = "r" + "l" * max(1, len(axes)) + "r" * (1 + len(shown))
-    return _table([*head, *(m.label for m in shown)], rows, align, caption, "leaderboard")
+    return _table([*head, *(measure_label(m) for m in shown)], rows, align, caption, "leaderboard")
 
 
 def latex_effects(result: Result) -> str:
@@ -160,7 +164,7 @@ def latex_effects(result: Result) -> str:
         better = {"better": f"{e.a} better", "worse": f"{e.b} better"}.get(c.verdict, verdict(c))
         gap = f"{signed(c.delta, digits)} {span(c.interval, digits)}".strip()
         rows.append([f"{axis_name(e.axis)}: {e.a} − {e.b}", gap, p_value(c.p_adjusted), better])
-    caption = f"{result.matrix}: effects on {info.label}, in points with 95 % intervals; p corrected."
+    caption = f"{result.matrix}: effects on {measure_label(info)}, in points with 95 % intervals; p corrected."
     return _table(["Choice", "Difference", "p", "Verdict"], rows, "lrrl", caption, "effects")
 
 

@@ -11,7 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.records.result import BoardRow, CellScore, MeasureInfo, Result
-from reports.wording import columns, data_audit, figure, labels, places_in, ranks, shared_levels, span, visible
+from reports.wording import (
+    columns,
+    data_audit,
+    figure,
+    labels,
+    measure_label,
+    places_in,
+    ranks,
+    shared_levels,
+    span,
+    visible,
+)
 
 LABEL_COLUMNS = 46
 """A cell's label may take this many columns before it is folded onto a second line."""
@@ -130,9 +141,7 @@ def _caption(result: Result, hidden: Sequence[MeasureInfo]) -> Text:
     if shared:
         said.append(f"all rows: {shared}")
     if hidden:
-        said.append(
-            "in the report besides: " + ", ".join(m.label + ("" if m.trusted else " (untrusted)") for m in hidden)
-        )
+        said.append("in the report besides: " + ", ".join(measure_label(m) for m in hidden))
     return Text("; ".join(said))
 
 

@@ -17,7 +17,17 @@ from leaderboard.outcome import stamp
 from leaderboard.session import choose_measure, choose_run, narrow, note, offer, plot, unmarked
 from reports.vega import cost_plot, interval_plot
 from reports.vega_parts import Spec
-from reports.wording import AXES, DESCRIBES, axis_name, data_audit, leak_badge, places_in, shared_levels, varies
+from reports.wording import (
+    AXES,
+    DESCRIBES,
+    axis_name,
+    data_audit,
+    leak_badge,
+    measure_label,
+    places_in,
+    shared_levels,
+    varies,
+)
 
 MOST_DRAWN = 40
 """Cells of the interval plot, unless the reader asks for all; the table shows every cell."""
@@ -158,9 +168,10 @@ def _columns(result: Result, shown: MeasureInfo, table: pd.DataFrame) -> dict[st
         width: Any = "medium" if longest > 16 else None
         config[axis] = st.column_config.TextColumn(axis_name(axis).capitalize(), width=width)
     for m in result.measures:
-        label = m.label if m.trusted else f"{m.label} (untrusted)"
         said = f"{m.unit}. {m.signature}" if m.trusted else m.untrusted_reason
-        config[m.name] = st.column_config.NumberColumn(label, help=unmarked(said), format=f"%.{places_in(result, m)}f")
+        config[m.name] = st.column_config.NumberColumn(
+            measure_label(m), help=unmarked(said), format=f"%.{places_in(result, m)}f"
+        )
     return config
 
 

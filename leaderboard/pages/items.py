@@ -25,7 +25,7 @@ from leaderboard.session import (
     unmarked,
     verbatim,
 )
-from reports.wording import LONGEST_SHOWN, figure, labels, places_in, shorten, visible
+from reports.wording import LONGEST_SHOWN, figure, labels, measure_label, places_in, shorten, visible
 
 ORDERS = ("cells differ most first", "as in the data")
 SIDE_BY_SIDE = 3
@@ -248,9 +248,8 @@ def _score_line(measure: MeasureInfo, row: pd.Series[Any] | None, decimals: int)
     else:
         said = f"{row['outcome']}: {visible(row['reason'], 200)}"
     style = "" if measure.trusted else "color:#8a9199;font-style:italic"
-    label = measure.label if measure.trusted else f"{measure.label} (untrusted)"
     right = "padding:2px 0;border:0;text-align:right;font-variant-numeric:tabular-nums"
     return (
-        f"<tr style='{style}'><td style='padding:2px 8px 2px 0;border:0'>{escape(label)}</td>"
+        f"<tr style='{style}'><td style='padding:2px 8px 2px 0;border:0'>{escape(measure_label(measure))}</td>"
         f"<td style='{right}'>{escape(said)}</td></tr>"
     )

@@ -569,6 +569,7 @@ def test_an_untrusted_judge_ranks_where_the_matrix_says_so_and_stays_marked() ->
     assert [info.trusted for info in result.measures] == [True, False]
     assert all(row.scores[1].rank_low is not None for row in result.rows)
     assert "is not trusted and ranks all the same" in " ".join(result.answer)
+    assert {table.measure for table in result.variances} == {"rougeL", "j"}
 
 
 def test_untrusted_judge_is_shown_but_neither_ranks_nor_answers() -> None:

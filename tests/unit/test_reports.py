@@ -18,6 +18,7 @@ from harness.commands.running import show_result
 from harness.errors import HarnessError
 from harness.records.result import Curve, CurvePoint, Interval, Result
 from harness.store import MatrixRun, Store
+from reports import tables
 from reports.charts import Mark, forest, scale, smoothed
 from reports.ledger import LedgerRow, budget_notes, ledger, mixed_arithmetic, versions_of
 from reports.markdown import report_markdown
@@ -418,6 +419,19 @@ def test_the_page_names_corrections_directions_and_what_ranks(bill: tuple[Ledger
     assert "Benjamini–Hochberg over 7 effects" in page and "exploratory" in page
     assert "Left of the dashed line the first level is better" in page
     assert "ranks all the same" in page and "is left out of the ranking" not in page
+
+
+def test_a_judge_that_ranks_untrusted_stands_in_every_table_and_is_marked() -> None:
+    judge = next(m for m in result().measures if not m.trusted)
+    shown = [m.model_copy(update={"ranks": m.ranks or m == judge, "primary": m == judge}) for m in result().measures]
+    told = result().model_copy(update={"measures": tuple(shown), "primary": judge.name})
+    latex = tables.latex_leaderboard(told)
+    assert "smollm2-judge (untrusted)" in latex and "left out" not in latex
+    assert "smollm2-judge (untrusted)" in tables.latex_effects(told)
+    effects = report_markdown(told, ()).split("## Effects")[1].split("##")[0]
+    assert "smollm2-judge (untrusted)" in effects
+    assert "smollm2-judge" not in report_markdown(result(), ()).split("## Effects")[1].split("##")[0]
+    assert "left out: smollm2-judge" in tables.latex_leaderboard(result())
 
 
 def test_p_shows_on_which_side_of_005_it_is() -> None:
