@@ -1,13 +1,13 @@
 """A judge behind Anthropic's Messages API, through the official client.
 
 Models differ in what they take: newer ones refuse a temperature, older ones a schema. What is refused by name is left
-out from then on, and the same question is put again. The API knows neither seeds nor log-probabilities.
+out, and the same question is put again (see judges.service.Refusals). The API knows no seeds and no log-probabilities.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -15,7 +15,7 @@ from pydantic import Field
 from harness.credentials import redact
 from harness.errors import MissingExtra
 from judges.base import Answer, BackendOptions, Busy, Options, Request, read_options
-from judges.service import HALF_REPLIES, REFUSED, key_for, meaning
+from judges.service import HALF_REPLIES, REFUSED, Refusals, Refused, key_for, meaning
 
 ANTHROPIC = "https://api.anthropic.com"
 FINISH_REASONS = {
@@ -26,6 +26,9 @@ FINISH_REASONS = {
     "refusal": "content_filter",
 }
 """Anthropic's words, and those by which replies are read."""
+
+WORDS = {"temperature": ("temperature",), "output_config": ("output_config", "schema", "structured output")}
+"""What may be left out, and the words of a refusal that is about it."""
 
 MOST_LISTED = 100
 """A range of integers up to this wide is spelled out in a schema."""
@@ -51,8 +54,7 @@ class AnthropicJudge:
         self._options = read_options(AnthropicOptions, options, "anthropic")
         self.concurrency = self._options.concurrency
         self._model = model
-        self._left_out: frozenset[str] = frozenset() if self._options.json_output else frozenset({"output_config"})
-        self._lock = threading.Lock()
+        self._refusals = Refusals(() if self._options.json_output else ("output_config",), WORDS)
         try:
             import anthropic
         except ImportError as e:
@@ -74,25 +76,28 @@ class AnthropicJudge:
 
     def answer(self, request: Request) -> Answer:
         """Raises Busy, TimeoutError, ConnectionError, RequestFailed, JudgeError (key or model refused)."""
-        while True:
-            left_out = self._left_out
-            try:
-                return _answer(self._client.messages.create(**self._body(request, left_out)))
-            except self._sdk.APITimeoutError:
-                raise TimeoutError(f"no answer within {self._options.timeout:g} s") from None
-            except self._sdk.APIConnectionError as e:
-                raise ConnectionError(redact(f"{e} {e.__cause__ or ''}".strip())) from None
-            except self._sdk.APIStatusError as e:
-                if not (e.status_code in REFUSED and self._leave_out(_message(e), left_out)):
-                    raise self._translated(e) from None
-            except (self._sdk.APIResponseValidationError, *HALF_REPLIES) as e:
-                raise Busy(f"not a message: {type(e).__name__}", overloaded=False) from None
+        return self._refusals.answer(partial(self._body, request), self._call)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _body(self, request: Request, left_out: frozenset[str]) -> dict[str, Any]:
+    def _call(self, body: dict[str, Any]) -> Answer:
+        """Raises as `answer`, and Refused for a status that may be about one parameter."""
+        try:
+            return _answer(self._client.messages.create(**body))
+        except self._sdk.APITimeoutError:
+            raise TimeoutError(f"no answer within {self._options.timeout:g} s") from None
+        except self._sdk.APIConnectionError as e:
+            raise ConnectionError(redact(f"{e} {e.__cause__ or ''}".strip())) from None
+        except self._sdk.APIStatusError as e:
+            if e.status_code in REFUSED:
+                raise Refused(_message(e), self._translated(e)) from None
+            raise self._translated(e) from None
+        except (self._sdk.APIResponseValidationError, *HALF_REPLIES) as e:
+            raise Busy(f"not a message: {type(e).__name__}", overloaded=False) from None
+
+    def _body(self, request: Request, left_out: Set[str]) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._model,
             "max_tokens": request.max_tokens,
@@ -106,18 +111,6 @@ class AnthropicJudge:
             schema = self._sdk.transform_schema(_spelled_out(request.schema))
             body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
         return body
-
-    def _leave_out(self, message: str, known: frozenset[str]) -> bool:
-        """Leave out what the refusal names; True where asking again is worth it."""
-        said = message.lower()
-        with self._lock:
-            if self._left_out != known:
-                return True  # another thread has learned it meanwhile
-            named = {name for name in ("temperature", "output_config") if name in said}
-            if "schema" in said or "structured output" in said:
-                named.add("output_config")
-            self._left_out = known | named
-            return self._left_out != known
 
     def _translated(self, error: Any) -> Exception:
         return meaning(

@@ -8,7 +8,7 @@ and a file of what was not.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from harness.credentials import redact
@@ -27,6 +27,9 @@ MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
 
 NAME = "sft_harness_object"
 """The key of a batch's metadata under which it bears its object's name."""
+
+LEFT_OUT = "sft_harness_left_out"
+"""The key under which it says which parameters its requests were sent without, if any."""
 
 AGAIN = ("batch_expired", "batch_cancelled", "request_timeout")
 """Codes of requests that another batch may answer."""
@@ -49,7 +52,8 @@ class OpenAIBatches:
 
     def submit(self, name: str, requests: Mapping[str, Request]) -> Sequence[str]:
         """Hand in the requests, in as many files as it takes."""
-        return [self._hand_in(name, file) for file in self._files(requests)]
+        left_out = self._judge.refusals.left_out
+        return [self._hand_in(name, file, left_out) for file in self._files(requests, left_out)]
 
     def state(self, batch: str) -> State:
         """How far a batch is. Raises JudgeError for one that the service did not take."""
@@ -66,18 +70,18 @@ class OpenAIBatches:
 
     def results(self, batch: str) -> Iterator[BatchResult]:
         """What both files of an ended batch hold. Lines that cannot be read are left out."""
-        version = self._judge.features.version
         found = self._call(lambda client: client.batches.retrieve(batch))
-        for file in (found.output_file_id, found.error_file_id):
+        left_out = frozenset((found.metadata or {}).get(LEFT_OUT, "").split())
+        for file in (found.output_file_id, found.error_file_id):  # what was taken, then what was refused
             if file:
                 text = self._call(lambda client, wanted=file: client.files.content(wanted).text)
-                yield from filter(None, (self._result(line, version) for line in text.split("\n")))
+                yield from filter(None, (self._result(line, left_out) for line in text.split("\n")))
 
-    def _files(self, requests: Mapping[str, Request]) -> Iterator[bytes]:
+    def _files(self, requests: Mapping[str, Request], left_out: Set[str]) -> Iterator[bytes]:
         lines: list[bytes] = []
         size = 0
         for key, request in requests.items():
-            body, _ = self._judge.features.body(self._judge.model, request)
+            body = self._judge.body(request, left_out)
             line = json.dumps({"custom_id": key, "method": "POST", "url": PATH, "body": body}).encode() + b"\n"
             if lines and (len(lines) == MOST_REQUESTS or size + len(line) > MOST_BYTES):
                 yield b"".join(lines)
@@ -86,11 +90,13 @@ class OpenAIBatches:
             size += len(line)
         yield b"".join(lines)
 
-    def _hand_in(self, name: str, content: bytes) -> str:
+    def _hand_in(self, name: str, content: bytes, left_out: Set[str]) -> str:
+        metadata = {NAME: name} | ({LEFT_OUT: " ".join(sorted(left_out))} if left_out else {})
+
         def create(client: Any) -> str:
             file = client.files.create(file=(f"{name[:12]}.jsonl", content), purpose="batch")
             batch = client.batches.create(
-                input_file_id=file.id, endpoint=PATH, completion_window="24h", metadata={NAME: name}
+                input_file_id=file.id, endpoint=PATH, completion_window="24h", metadata=metadata
             )
             return str(batch.id)
 
@@ -102,22 +108,27 @@ class OpenAIBatches:
         except (Refused, RequestFailed) as e:
             raise JudgeError(f"the batch is refused: {e}", hint="does this server know the Batch API?") from None
 
-    def _result(self, line: str, version: int) -> BatchResult | None:
-        """A line of a result file; None for one that cannot be read. `version`: of what is known of the server."""
+    def _result(self, line: str, left_out: frozenset[str]) -> BatchResult | None:
+        """A line of a result file; None for one that cannot be read. `left_out`: what the batch was sent without."""
         try:
             found = json.loads(line)
             key, response, error = found["custom_id"], found.get("response") or {}, found.get("error") or {}
             status = response.get("status_code")
         except HALF_REPLIES:
             return None
+        refusals = self._judge.refusals
         if status == 200:
             try:
-                return BatchResult(key, answer_of(self._completion(response["body"])))
+                answer = answer_of(self._completion(response["body"]))
+                refusals.took(refusals.names - left_out, left_out)
+                return BatchResult(key, answer)
             except HALF_REPLIES as e:
                 return BatchResult(key, None, f"not a chat completion: {type(e).__name__}", again=True)
-        said = error.get("message") or str((response.get("body") or {}).get("error", {}).get("message", ""))
+        inner = (response.get("body") or {}).get("error") or {}
+        said = error.get("message") or str(inner.get("message", ""))
         code = error.get("code") or f"HTTP {status}"
-        learned = names_parameter(status or 0, said) and self._judge.features.give_up(said, version)
+        about = names_parameter(status or 0, said, inner.get("code"))
+        learned = about and refusals.refused(said, left_out)
         again = code in AGAIN or status in (408, 409, 429) or (status or 0) >= 500
         return BatchResult(key, None, f"{code}: {said}", again=again, learned=learned)
 

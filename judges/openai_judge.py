@@ -1,13 +1,12 @@
 """A judge behind any server that speaks OpenAI's chat completions: OpenAI itself, vLLM, llama.cpp, LM Studio, …
 
 Servers differ in what they take. A request asks for everything (JSON schema, log-probabilities, seed); what a server
-refuses by name is left out from then on, and the same question is put again.
+refuses by name is left out, and the same question is put again (see judges.service.Refusals).
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -18,11 +17,27 @@ from harness.errors import JudgeError, MissingExtra
 from judges.base import Answer, BackendOptions, Busy, Options, Request, read_options
 from judges.completion import answer_of
 from judges.openai_batches import OpenAIBatches
-from judges.service import HALF_REPLIES, Refused, key_for, meaning, names_parameter
+from judges.service import HALF_REPLIES, Refusals, Refused, key_for, meaning, names_parameter
 
 OPENAI = "https://api.openai.com/v1"
 TOP_LOGPROBS = 20
+WITHOUT: dict[str, tuple[str, ...]] = {
+    "schema": (),
+    "object": ("json_schema",),
+    "none": ("json_schema", "response_format"),
+}
+"""What each `json_output` leaves out."""
 
+OF_JSON = ("response_format", "json", "schema")
+WORDS = {
+    "max_tokens": ("max_completion_tokens",),
+    "logprobs": ("logprob",),
+    "json_schema": OF_JSON,
+    "response_format": OF_JSON,
+    "temperature": ("temperature",),
+    "seed": ("seed",),
+}
+"""What may be left out, and the words of a refusal that is about it."""
 
 T = TypeVar("T")
 
@@ -56,7 +71,8 @@ class OpenAIJudge:
         self._options = read_options(OpenAIOptions, options, "openai")
         self.concurrency = self._options.concurrency
         self.model = model
-        self.features = _Features(self._options)
+        left_out = (*WITHOUT[self._options.json_output], *(() if self._options.logprobs else ("logprobs",)))
+        self.refusals = Refusals(left_out, WORDS)
         try:
             import openai
         except ImportError as e:
@@ -79,13 +95,28 @@ class OpenAIJudge:
 
     def answer(self, request: Request) -> Answer:
         """Raises Busy, TimeoutError, ConnectionError, RequestFailed, JudgeError (key or model refused)."""
-        while True:
-            body, version = self.features.body(self.model, request)
-            try:
-                return self.call(partial(_completed, body))
-            except Refused as e:
-                if not self.features.give_up(str(e), version):
-                    raise e.meaning from None
+        return self.refusals.answer(partial(self.body, request), lambda body: self.call(partial(_completed, body)))
+
+    def body(self, request: Request, left_out: Set[str]) -> dict[str, Any]:
+        """The request as it is sent. `max_tokens` left out: by its newer name."""
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": request.messages,
+            "max_completion_tokens" if "max_tokens" in left_out else "max_tokens": request.max_tokens,
+            **{name: getattr(request, name) for name in ("seed", "temperature") if name not in left_out},
+        }
+        if self._options.reasoning_effort is not None:
+            body["reasoning_effort"] = self._options.reasoning_effort
+        if "logprobs" not in left_out:
+            body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        if request.schema is None or "response_format" in left_out:
+            return body
+        if "json_schema" not in left_out:
+            schema = {"name": "verdict", "strict": True, "schema": dict(request.schema)}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif request.schema.get("type") == "object":
+            body["response_format"] = {"type": "json_object"}
+        return body
 
     def call(self, what: Callable[[Any], T]) -> T:
         """What the client gives. Raises as `answer`, and Refused for a status that may be about one parameter."""
@@ -96,7 +127,7 @@ class OpenAIJudge:
         except self._sdk.APIConnectionError as e:
             raise ConnectionError(redact(f"{e} {e.__cause__ or ''}".strip())) from None
         except self._sdk.APIStatusError as e:
-            if names_parameter(e.status_code, _message(e)):
+            if names_parameter(e.status_code, _message(e), e.code):
                 raise Refused(_message(e), self._translated(e)) from None
             raise self._translated(e) from None
         except HALF_REPLIES as e:
@@ -135,60 +166,3 @@ def _message(error: Any) -> str:
     body = error.body
     message = body.get("message") if isinstance(body, dict) else None
     return str(message or error.message)
-
-
-class _Features:
-    """What this server takes. Shared by all threads; each refusal is learned once."""
-
-    def __init__(self, options: OpenAIOptions) -> None:
-        self._json = options.json_output
-        self._logprobs = options.logprobs
-        self._effort = options.reasoning_effort
-        self._length = "max_tokens"
-        self._sent = {"temperature", "seed"}
-        self._version = 0
-        self._lock = threading.Lock()
-
-    def body(self, model: str, request: Request) -> tuple[dict[str, Any], int]:
-        """(the request's body, the version of what is known)."""
-        with self._lock:
-            body: dict[str, Any] = {
-                "model": model,
-                "messages": request.messages,
-                self._length: request.max_tokens,
-                **{name: getattr(request, name) for name in sorted(self._sent)},
-            }
-            if self._effort is not None:
-                body["reasoning_effort"] = self._effort
-            if self._logprobs:
-                body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
-            if request.schema is not None and self._json == "schema":
-                schema = {"name": "verdict", "strict": True, "schema": dict(request.schema)}
-                body["response_format"] = {"type": "json_schema", "json_schema": schema}
-            elif request.schema is not None and self._json == "object" and request.schema.get("type") == "object":
-                body["response_format"] = {"type": "json_object"}
-            return body, self._version
-
-    @property
-    def version(self) -> int:
-        """Of what is known: grows with each refusal."""
-        return self._version
-
-    def give_up(self, message: str, version: int) -> bool:
-        """Leave out what the refusal names; True where asking again is worth it."""
-        said = message.lower()
-        with self._lock:
-            if version != self._version:
-                return True  # another thread has learned it meanwhile
-            if self._length == "max_tokens" and "max_tokens" in said and "max_completion_tokens" in said:
-                self._length = "max_completion_tokens"
-            elif self._logprobs and "logprob" in said:
-                self._logprobs = False
-            elif self._json != "none" and any(word in said for word in ("response_format", "json", "schema")):
-                self._json = "object" if self._json == "schema" else "none"
-            elif named := {name for name in self._sent if name in said}:
-                self._sent -= named
-            else:
-                return False
-            self._version += 1
-            return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -90,6 +91,25 @@ def test_a_parameter_that_is_refused_is_left_out_of_the_next_batch(status: int, 
     rows, _ = run(server, open_judge, limits=AskLimits(retries=0))
     assert all(isinstance(row, Reply) for row in rows)
     assert len(server.batches) == 2
+
+
+def test_what_one_question_of_a_batch_is_refused_for_changes_no_other(open_judge: Open) -> None:
+    def respond(body: dict[str, Any], nth: int) -> Any:
+        flagged = body["messages"][1]["content"] == "item 3"
+        return (400, {"error": {"message": "flagged: 'the temperature of a seed'"}}) if flagged else GOOD
+
+    server = BatchServer(respond)
+    with serve(server) as running:
+        options = {"base_url": f"{running.address}/v1", "batch": True, "batch_poll": 0.005, "timeout": 5.0}
+        judge = open_judge("openai", "m", options)
+        rows: list[Any] = []
+        for name, asked in (("first", questions(5)), ("second", questions(4)[3:]), ("third", questions(6)[5:])):
+            ask(judge, asked, on_reply=rows.append, name=name, limits=AskLimits(retries=0))
+    assert [row.example_id for row in rows if isinstance(row, NoReply)] == ["e3", "e3"]
+    last = next(reversed(server.batches.values()))
+    [line] = server.files[last["input_file_id"]].splitlines()
+    assert {"temperature", "seed"} <= json.loads(line)["body"].keys()
+    assert len(server.batches) == 3
 
 
 def test_a_batch_of_an_earlier_run_is_found_by_its_name_and_not_handed_in_again(open_judge: Open) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ollama as ollama_sdk
@@ -150,6 +153,64 @@ def test_a_schema_falls_back_to_json_and_then_to_words(openai_judge: Open) -> No
         assert "response_format" not in server.asked[2].body
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "We could not parse the JSON body of your request."},
+        {"message": "Your prompt was flagged: 'what temperature has ice, and what seed has a response_format?'"},
+        {"message": "Generated JSON does not match the expected schema.", "code": "json_validate_failed"},
+    ],
+)
+def test_what_one_question_is_refused_for_changes_no_other(
+    error: dict[str, str], first: bool, openai_judge: Open
+) -> None:
+    bad = question("Oslo")
+
+    def answer(asked: Asked) -> Said:
+        helped = "code" in error and "response_format" not in asked.body
+        refused = asked.body["messages"] == bad.messages and not helped
+        return Said.of({"error": error}, 400) if refused else Said.of(completion('{"score": 4}'))
+
+    with serve(answer) as server:
+        judge = openai_judge(server)
+        if not first:
+            judge.answer(question())
+        with pytest.raises(RequestFailed, match=error["message"][:20]):
+            judge.answer(bad)
+        judge.answer(question())
+    assert server.asked[-1].body.keys() == {
+        "model", "messages", "max_tokens", "temperature", "seed", "logprobs", "top_logprobs", "response_format",
+    }  # fmt: skip
+    assert server.asked[-1].body["response_format"]["type"] == "json_schema"
+
+
+def test_an_answer_without_what_others_were_answered_with_does_not_count(openai_judge: Open) -> None:
+    """Both are under way at once: one is refused for its schema, and would be answered without."""
+    slow, refused = question("Oslo"), question("Rome")
+    under_way = threading.Event()
+
+    def answer(asked: Asked) -> Said:
+        if asked.body["messages"] == slow.messages:
+            under_way.set()
+            time.sleep(0.1)
+        elif asked.body.get("response_format"):
+            return Said.of({"error": {"message": "schema: recursion"}}, 400)
+        else:
+            time.sleep(0.3)
+        return Said.of(completion('{"score": 4}'))
+
+    with serve(answer) as server, ThreadPoolExecutor(1) as pool:
+        judge = openai_judge(server, json_output="schema")
+        other = pool.submit(judge.answer, slow)
+        under_way.wait()
+        with pytest.raises(RequestFailed, match="recursion"):
+            judge.answer(refused)
+        other.result()
+        judge.answer(slow)
+    assert server.asked[-1].body["response_format"]["type"] == "json_schema"
+
+
 @pytest.mark.parametrize(
     ("said", "error", "match"),
     [
@@ -176,8 +237,6 @@ def test_what_a_status_means(said: Said, error: type[Exception], match: str | No
 
 
 def test_a_silent_server_times_out_and_an_absent_one_is_no_connection(openai_judge: Open, open_judge: Open) -> None:
-    import time
-
     with serve(lambda asked: time.sleep(0.6) or Said()) as server:  # type: ignore[func-returns-value]
         with pytest.raises(TimeoutError, match=r"0\.2 s"):
             openai_judge(server, timeout=0.2).answer(question())

@@ -14,9 +14,13 @@ from judges.contract import CHECKS, Trial, question
 from tests.servers.anthropic import KEY, MODEL, anthropic, key_of, refusal, schema_of
 from tests.servers.chaos import completion
 from tests.servers.engine import needs_engine
-from tests.servers.loopback import Said, serve
+from tests.servers.loopback import Asked, Said, serve
 
 Open = Callable[..., Judge]
+MESSAGE = {
+    "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+    "content": [{"type": "text", "text": "4"}], "usage": {"input_tokens": 3, "output_tokens": 1},
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +52,25 @@ def test_what_a_model_refuses_is_left_out_and_learned_once(engine: str, open_jud
         judge.answer(question("Oslo"))
         assert len(server.asked) == asked + 1
         assert server.asked[-1].body.keys() == {"model", "max_tokens", "messages", "system"}
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_one_question_is_refused_for_changes_no_other(first: bool, open_judge: Open) -> None:
+    bad = question("Oslo")
+
+    def answer(asked: Asked) -> Said:
+        if asked.body["messages"][0]["content"] == bad.user:
+            return refusal(400, "invalid_request_error", "flagged: 'the temperature of a schema'")
+        return Said.of(MESSAGE)
+
+    with serve(answer) as server:
+        judge = open_judge("anthropic", MODEL, {"base_url": server.address})
+        if not first:
+            judge.answer(question())
+        with pytest.raises(RequestFailed, match="flagged"):
+            judge.answer(bad)
+        judge.answer(question())
+    assert {"temperature", "output_config"} <= server.asked[-1].body.keys()
 
 
 @needs_engine
@@ -95,11 +118,7 @@ def test_what_anthropics_statuses_mean(said: Said, error: type[Exception], match
 def test_anthropics_ends_of_a_reply_have_the_names_by_which_replies_are_read(
     stop_reason: str | None, finish_reason: str, open_judge: Open
 ) -> None:
-    message = {
-        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": stop_reason,
-        "content": [{"type": "text", "text": "4"}], "usage": {"input_tokens": 3, "output_tokens": 1},
-    }  # fmt: skip
-    with serve(lambda asked: Said.of(message)) as server:
+    with serve(lambda asked: Said.of({**MESSAGE, "stop_reason": stop_reason})) as server:
         answer = open_judge("anthropic", "m", {"base_url": server.address}).answer(question())
     assert (answer.text, answer.finish_reason) == ("4", finish_reason)
 
