@@ -42,6 +42,7 @@ def variance_table(measure: Measured) -> VarianceTable | None:
         seeds_by_items=None if found.seeds_by_items is None else shares["seeds_by_items"],
         samples=None if found.samples is None else shares["samples"],
         judge=None if found.judge is None else shares["judge"],
+        items_per_cluster=found.design.items_per_unit,
         item_sd=found.items**0.5,
         run_sd=found.run**0.5,
         seed_sd=None if found.seeds is None else found.seeds**0.5,
@@ -54,12 +55,14 @@ def _components(measure: Measured, moments: Moments, runs: BoolArray) -> Compone
     """`runs`: (trained cells, S), which seeds each has."""
     noise, seeds = measure.aligned.noise, measure.seeds
     per_cell = runs.sum(axis=1)
+    items = float(moments.items.mean())
     design = Design(
-        items=float(moments.units.mean()),
+        items=items,
         seeds=float(len(per_cell) / (1 / per_cell).sum()),
         repeats=noise.repeats,
         samples=noise.per_item,
         cells=len(per_cell),
+        items_per_unit=items / float(moments.units.mean()),
     )
     pooled, interaction = (seeds.pooled, seeds.interaction) if seeds else (None, 0.0)
     return components(float(moments.item_variance.mean()), design, pooled, interaction, noise)

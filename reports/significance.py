@@ -171,10 +171,25 @@ def print_sample_size(found: SampleSize, console: Console) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if found.clusters is not None:
+        planned = next(line for line in found.lines if line.planned)
+        console.print(
+            f"The {_count(planned.items, 'item')} come in {_count(found.clusters, 'cluster')}; more items are more "
+            f"clusters. {_together(found)}",
+            highlight=False,
+            soft_wrap=True,
+        )
     table = _table("seeds", "items", "finds with 80 % power", f"power for {found.difference:g} points", "")
     for line in found.lines:
-        mark = "this matrix" if line.planned else ""
-        _add(table, str(line.seeds), str(line.items), f"{line.seen:.2f} points", f"{100 * line.power:.0f} %", mark)
+        marks = ["this matrix"] * line.planned + ["these checkpoints only"] * (not line.recipe)
+        _add(
+            table,
+            str(line.seeds),
+            str(line.items),
+            f"{line.seen:.2f} points",
+            f"{100 * line.power:.0f} %",
+            "; ".join(marks),
+        )
     console.print(table)
     console.print(_needed(found), highlight=False, soft_wrap=True)
     if found.cells > 2:
@@ -187,11 +202,18 @@ def print_sample_size(found: SampleSize, console: Console) -> None:
         )
 
 
+def _together(found: SampleSize) -> str:
+    if found.spread.items_per_cluster > 1:
+        return "How far those of one hang together is the pilot's."
+    return "Those of one are taken to stand or fall together wholly; a pilot run would tell how far they do."
+
+
 def _needed(found: SampleSize) -> str:
-    items = f"{found.items_needed} items" if found.items_needed else "no number of items"
-    seeds = f"{found.seeds_needed} seeds" if found.seeds_needed else "no number of seeds"
+    items = _count(found.items_needed, "item") if found.items_needed else "no number of items"
+    seeds = _count(found.seeds_needed, "seed") if found.seeds_needed else "no number of seeds"
     planned = next(line for line in found.lines if line.planned)
     head = f"For {found.difference:g} points with 80 % power: {items} at {_count(planned.seeds, 'seed')}"
+    head += "" if planned.recipe else " (these checkpoints only)"
     return f"{head}, or {seeds} on {_count(planned.items, 'item')}."
 
 

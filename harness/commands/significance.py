@@ -81,7 +81,8 @@ def show_power(arguments: argparse.Namespace) -> int:
     if arguments.pilot is not None:
         store = Store(arguments.store)
         pilot = pilot_spread(compared(find_run(store, arguments.pilot), store))
-    spread = spread_of(arguments.item_sd, arguments.seed_sd, pilot)
+    declared = spec.compare.seed_sd if pilot is None else None
+    spread = spread_of(arguments.item_sd, declared if arguments.seed_sd is None else arguments.seed_sd, pilot)
     print_sample_size(sample_size(spec, resolved, arguments.difference, spread), Console())
     return 0
 

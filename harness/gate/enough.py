@@ -44,9 +44,9 @@ def enough(measure: Measured, pair: tuple[int, int], df: float, hidden: Unseen) 
     def passes(design: Design) -> bool:
         terms = found.terms(design)
         variance = sum(terms.values())
-        if not hidden.counts(design.items):
+        if not hidden.counts(design.units):
             return variance <= 0 or power(tolerance, variance, df, 2 * alpha) >= CHANCE
-        mean, items = hidden.added(0.0, variance - terms["seeds"], design.items)
+        mean, items = hidden.added(0.0, variance - terms["seeds"], design.units)
         return mean + tolerance >= critical * sqrt(items + terms["seeds"]) + chance * sqrt(variance)
 
     more_items = _fewest(lambda n: passes(replace(found.design, items=n)), int(found.design.items), MOST_ITEMS)
@@ -70,7 +70,8 @@ def _components(measure: Measured, pair: tuple[int, int], load: float) -> Compon
     else:
         moments = item_contrasts(measure.aligned.panel, by_weight).moments
     noise, seeds = measure.aligned.noise, measure.seeds
-    design = Design(float(moments.units[0]), 2 / load, noise.repeats, noise.per_item, 2)
+    count, units = float(moments.items[0]), float(moments.units[0])
+    design = Design(count, 2 / load, noise.repeats, noise.per_item, 2, items_per_unit=count / units)
     pooled, interaction = (seeds.pooled, seeds.interaction) if seeds else (None, 0.0)
     return components(float(moments.item_variance[0]), design, pooled, interaction, noise)
 

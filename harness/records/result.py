@@ -268,8 +268,13 @@ class VarianceTable(Record):
     """Which sample of a response was drawn; None with one sample an item."""
     judge: float | None
     """What the judge says when asked again; None without repeats."""
+    items_per_cluster: float = 1.0
+    """With `compare.clusters`, on average."""
     item_sd: float
-    """Standard deviation of what an item adds to a pair's difference whatever the seed, points."""
+    """Standard deviation of what an item adds to a pair's difference whatever the seed, points.
+
+    Of items in clusters, this and `run_sd` are what lone items would need to have to give the same interval.
+    """
     run_sd: float
     """Of what one training run adds to one item, sampling and judging included, points; 0 where not known."""
     seed_sd: float | None

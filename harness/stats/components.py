@@ -57,18 +57,30 @@ def _harmonic(groups: Sequence[Sequence[float]]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """How much of everything a pair of cells has. `cells`: cells that the seed variance is pooled over."""
+    """How much of everything a pair of cells has. `cells`: cells that the seed variance is pooled over.
+
+    `items_per_unit`: items that stand or fall together, where they come in clusters; more items are more clusters.
+    """
 
     items: float
     seeds: float
     repeats: float
     samples: float
     cells: int
+    items_per_unit: float = 1.0
+
+    @property
+    def units(self) -> float:
+        """What is drawn independently: items, or clusters of them."""
+        return self.items / self.items_per_unit
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Variances of one response (points²), by what they come from; None where they are not known apart."""
+    """Variances of one response (points²), by what they come from; None where they are not known apart.
+
+    Of items in clusters they are what lone items would need to have to give the same V.
+    """
 
     items: float
     seeds: float | None
@@ -104,7 +116,7 @@ class Components:
         variance = sum(terms.values())
         # What the crossed t calls T_seed holds everything but the items.
         seed_df = design.cells * (design.seeds - 1) if self.seeds is not None else math.inf
-        spread = (variance - terms["seeds"]) ** 2 / max(design.items - 1, 1)
+        spread = (variance - terms["seeds"]) ** 2 / max(design.units - 1, 1)
         spread += (variance - terms["items"]) ** 2 / seed_df if seed_df > 0 else 0.0
         return variance, min(variance**2 / spread if spread > 0 else math.inf, 1e9)
 
