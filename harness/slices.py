@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from harness.align import VariantScores, align, lay_out
 from harness.board import cell_scores
-from harness.compare import CompareInputs
+from harness.compare import CompareInputs, marked_measures, wanted_primary
 from harness.contrast import Testing, measured
 from harness.errors import HarnessError
 from harness.records.data import Example
@@ -27,10 +27,9 @@ OTHERS, NO_VALUE = "(others)", "(none)"
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Some of the test items; `scores` in the order of the table's cells, None for a cell without any of them."""
+    """Some of the test items; `scores` in the order of the table's cells."""
 
     value: str
-    items: int
     scores: tuple[CellScore, ...]
 
 
@@ -47,9 +46,10 @@ class SliceTable:
 def slice_table(inputs: CompareInputs, measure: str, field: str, values: Mapping[str, str]) -> SliceTable:
     """One measure by the `values` of a field (example id -> value), slices in the order of `values`.
 
-    An interval is that of the widest scope that the data allow, as on the leaderboard.
+    An interval is that of the widest scope that the data allow, as on the leaderboard, and where the judge stopped when
+    it was decided, one that holds whenever it stops.
     """
-    info = next(each for each in inputs.measures if each.name == measure)
+    info = next(each for each in marked_measures(inputs)[0] if each.name == measure)
     groups: dict[str, set[str]] = {}
     for example_id, value in values.items():
         groups.setdefault(value, set()).add(example_id)
@@ -58,7 +58,7 @@ def slice_table(inputs: CompareInputs, measure: str, field: str, values: Mapping
         field,
         info,
         tuple(cell.name for cell in lay_out(inputs.variants).cells),
-        tuple(Slice(value, len(ids), _scores(inputs, info, ids)) for value, ids in parts),
+        tuple(Slice(value, _scores(inputs, info, ids)) for value, ids in parts),
     )
 
 
@@ -66,8 +66,11 @@ def _scores(inputs: CompareInputs, info: MeasureInfo, ids: Collection[str]) -> t
     """Each cell's score over these items."""
     layout = lay_out(_only(each, info.name, ids) for each in inputs.variants)
     corpus: CorpusScore | None = inputs.corpus_scores.get(info.name) if info.corpus else None
-    testing = Testing(inputs.settings.alpha, RESAMPLES, inputs.settings.seed)
-    return cell_scores(measured(info, align(layout, info, inputs.clusters), corpus, testing))
+    settings, sequential = inputs.settings, inputs.sequential.get(info.name)
+    decides = info.primary and info.name == wanted_primary(inputs)
+    testing = Testing(settings.alpha, RESAMPLES, settings.seed, seed_sd=settings.seed_sd if decides else None)
+    aligned = align(layout, info, inputs.clusters, stopped=sequential is not None)
+    return cell_scores(measured(info, aligned, corpus, testing, sequential))
 
 
 def _only(scores: VariantScores, measure: str, ids: Collection[str]) -> VariantScores:

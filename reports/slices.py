@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from harness.records.result import CellScore
 from harness.records.variant import Cell
-from harness.slices import SliceTable
+from harness.slices import Slice, SliceTable
 from reports.sections import Section
-from reports.wording import NONE, figure, labels, places, span
+from reports.wording import NONE, figure, labels, measure_label, places, span
 
 
 def slice_section(table: SliceTable, cells: tuple[Cell, ...]) -> Section:
-    """A row a slice, a column a cell: mean and 95 % interval; items, and responses that could not be scored."""
+    """A row a slice, a column a cell: mean and 95 % interval; items scored (the fewest and the most of a cell)."""
     names = labels(cells)
     decimals = places(table.measure, *(s.interval for each in table.slices for s in each.scores))
     return Section(
-        f"{table.measure.label} by {table.field}",
+        f"{measure_label(table.measure)} by {table.field}",
         (table.field, "items", *(names.get(cell, cell) for cell in table.cells)),
-        tuple((each.value, str(each.items), *(_score(s, decimals) for s in each.scores)) for each in table.slices),
+        tuple((each.value, _items(each), *(_score(s, decimals) for s in each.scores)) for each in table.slices),
         (
             "Mean over items and seeds [95 % interval]. Slices are looked at beside the question of the matrix: "
             "differences between them are not tested.",
         ),
     )
+
+
+def _items(each: Slice) -> str:
+    fewest, most = (end(score.n_items for score in each.scores) for end in (min, max))
+    return str(most) if fewest == most else f"{fewest}–{most}"
 
 
 def _score(score: CellScore, decimals: int) -> str:

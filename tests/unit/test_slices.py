@@ -11,14 +11,15 @@ import pytest
 from rich.console import Console
 from sacrebleu.metrics import BLEU, CHRF
 
-from harness.align import VariantScores
-from harness.compare import compare
+from harness.align import VariantScores, fold
+from harness.compare import CompareInputs, compare
 from harness.dimensions import Answers, Sources, before, dimensions, likeness, rate
 from harness.errors import HarnessError
 from harness.metrics.copies import TrainedOutputs
 from harness.metrics.health import Health, health, loops
 from harness.records.data import Example, SplitExample
 from harness.records.rows import Generation, MetricRow, NoMetricRow, Scored, Unparsed
+from harness.sequential import Sequential
 from harness.slices import NO_VALUE, OTHERS, slice_table, slice_values
 from reports.dimensions import dimension_sections
 from reports.health import health_section
@@ -26,7 +27,18 @@ from reports.sections import Section, print_section, sections_html, sections_mar
 from reports.significance import print_effects, print_pair
 from reports.slices import slice_section
 from tests.ugly import result
-from tests.unit.test_compare import cell_score, corpus_inputs, make_inputs, quick_matrix, two_cells, variant
+from tests.unit.test_compare import (
+    JUDGE,
+    cell_score,
+    corpus_inputs,
+    judgments,
+    make_inputs,
+    quick_matrix,
+    trust,
+    two_cells,
+    variant,
+)
+from tests.unit.test_compare import rows as metric_rows
 
 # ---------------------------------------------------------------- figures of slices
 
@@ -38,7 +50,7 @@ def test_a_slice_is_a_comparison_of_its_items_alone() -> None:
     ids = sorted({row.example_id for each in given.variants for row in each.metrics[measure]})
     values = {example_id: "a" if number % 3 else "b" for number, example_id in enumerate(ids)}
     table = slice_table(given, measure, "field", values)
-    assert [(each.value, each.items) for each in table.slices] == [("all", 60), ("b", 20), ("a", 40)]
+    assert [(each.value, each.scores[0].n_items) for each in table.slices] == [("all", 60), ("b", 20), ("a", 40)]
     part = {example_id for example_id, value in values.items() if value == "b"}
     alone = compare(replace(given, variants=tuple(only(each, part) for each in given.variants)))
     cells = {row.cell.name: row.cell for row in alone.rows}
@@ -80,9 +92,50 @@ def test_what_a_metric_cannot_score_shows_in_the_denominator() -> None:
     assert found.unscored == 1 and found.left_out[0].reason == "unscorable"
     table = slice_table(given, "rougeL", "f", {row.example_id: "x" for row in rows})
     index = table.cells.index(first.variant.cell.name)
-    assert (table.slices[0].scores[index].unscored, table.slices[0].items) == (1, len(rows))
+    assert table.slices[0].scores[index].unscored == 1
     shown = slice_section(table, tuple(each.variant.cell for each in given.variants))
     assert "(1 unscored)" in shown.rows[0][2 + index]
+    assert shown.rows[0][1] == f"{len(rows) - 1}–{len(rows)}", (
+        "items that have a score, the fewest and the most of a cell"
+    )
+
+
+def vouched_for() -> CompareInputs:
+    """One seed a cell, and a spread of seeds that the user vouches for."""
+    given = two_cells(*np.random.default_rng(5).normal(50, 9, (2, 1, 60)))
+    return replace(given, settings=replace(given.settings, seed_sd=3.0))
+
+
+def stopped() -> CompareInputs:
+    """A judge that stopped after 40 of 60 items."""
+    values = np.clip(np.random.default_rng(6).normal([[55.0], [48.0]], 9, (2, 60)), 0, 100)
+    order = tuple(row.example_id for row in metric_rows(values[0]))
+    judged = [
+        VariantScores(variant(style), {}, {"j": judgments(metric_rows(row[:40]))})
+        for style, row in zip(("alpaca", "phi"), values, strict=True)
+    ]
+    given = make_inputs(*judged, measures=(JUDGE,))
+    return replace(given, sequential={"j": Sequential(order, 0.05, 80, 40)})
+
+
+@pytest.mark.parametrize(
+    ("given", "measure"), [(vouched_for(), "rougeL"), (stopped(), "j")], ids=["seed_sd", "stopped"]
+)
+def test_a_slice_of_everything_is_the_leaderboard_s(given: CompareInputs, measure: str) -> None:
+    asked = (fold(each, given.measures[0])[0] for each in given.variants)
+    table = slice_table(given, measure, "f", dict.fromkeys(sorted(set().union(*asked)), "x"))
+    board = compare(given)
+    cells = {row.cell.name: row.cell for row in board.rows}
+    for name, score in zip(table.cells, table.slices[0].scores, strict=True):
+        expected = cell_score(board, cells[name], measure)
+        assert score.model_dump(exclude={"rank_low", "rank_high"}) == expected.model_dump(
+            exclude={"rank_low", "rank_high"}
+        )
+
+
+def test_slices_of_an_untrusted_judge_are_marked() -> None:
+    table = slice_table(replace(stopped(), trust=(trust(trusted=False),)), "j", "f", {"e000": "x"})
+    assert "(untrusted)" in slice_section(table, ()).title
 
 
 # ---------------------------------------------------------------- which item is in which slice
