@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.credentials import redact
@@ -69,12 +70,12 @@ class OpenAIBatches:
         return "cancelled" if found.status == "cancelled" else "running"
 
     def results(self, batch: str) -> Iterator[BatchResult]:
-        """What both files of an ended batch hold. Lines that cannot be read are left out."""
+        """What both files of an ended batch hold, if they are still there. Lines that cannot be read are left out."""
         found = self._call(lambda client: client.batches.retrieve(batch))
         left_out = frozenset((found.metadata or {}).get(LEFT_OUT, "").split())
         for file in (found.output_file_id, found.error_file_id):  # what was taken, then what was refused
             if file:
-                text = self._call(lambda client, wanted=file: client.files.content(wanted).text)
+                text = self._call(partial(_content, file))
                 yield from filter(None, (self._result(line, left_out) for line in text.split("\n")))
 
     def _files(self, requests: Mapping[str, Request], left_out: Set[str]) -> Iterator[bytes]:
@@ -136,3 +137,13 @@ class OpenAIBatches:
         from openai.types.chat import ChatCompletion
 
         return ChatCompletion.model_validate(body)
+
+
+def _content(file: str, client: Any) -> str:
+    """A file's text; none of one that was removed."""
+    from openai import NotFoundError
+
+    try:
+        return str(client.files.content(file).text)
+    except NotFoundError:
+        return ""

@@ -25,6 +25,11 @@ GENERATING = ("json_validate_failed",)
 BROKE = "credit balance is too low"
 """What Anthropic says, by 400, to an account without money."""
 
+NOT_FOUND = (
+    "is the model's name right? base_url: servers of OpenAI's protocol mostly end in /v1, Anthropic's do not; "
+    "with `batch: true`: does it know batches?"
+)
+
 OVERLOADED = (408, 429, 503, 504, 529)
 """Statuses that fewer requests at once would mend."""
 
@@ -142,7 +147,7 @@ def meaning(status: int, message: str, headers: Mapping[str, str], *, server: st
     if status == 403:
         return Forbidden(told, refused)
     if status == 404:
-        return JudgeError(f"{server} has no model {model!r}: {told}")
+        return JudgeError(f"{server} has no model {model!r}, or no such path: {told}", hint=NOT_FOUND)
     if status in (408, 409, 429) or status >= 500:
         return Busy(told, retry_after(headers), overloaded=status in OVERLOADED)
     return RequestFailed(told)

@@ -23,12 +23,13 @@ from judges.ask import ask
 from judges.base import deciding_options
 from judges.budget import Budget
 from tests.servers.chaos import completion
-from tests.servers.loopback import serve
+from tests.servers.loopback import Said, serve
 from tests.servers.openai_batch import BatchServer
 from tests.unit.test_judge_chaos import questions
 
 Open = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
+GONE = Said.of({"error": {"message": "No such File object"}}, 404)
 GOOD = (200, completion('{"score": 3}'))
 
 
@@ -158,6 +159,26 @@ def test_a_batch_that_is_not_taken_says_why(open_judge: Open) -> None:
     server.ends["batch_0"] = "failed"
     with pytest.raises(JudgeError, match="batch_0 was not taken: line 1: bad line"):
         run(server, open_judge)
+
+
+def test_a_server_without_batches_is_told_from_one_without_the_model(open_judge: Open) -> None:
+    with serve(lambda asked: Said.of({"detail": "Not Found"}, 404)) as running:
+        judge = open_judge("openai", "m", {"base_url": f"{running.address}/v1", "batch": True})
+        with pytest.raises(JudgeError, match="does it know batches"):
+            ask(judge, questions(2), on_reply=print, name="object")
+
+
+def test_a_batch_whose_results_are_removed_is_handed_in_again(open_judge: Open) -> None:
+    server = BatchServer(lambda body, nth: GOOD)
+    with serve(lambda asked: GONE if asked.path in gone else server(asked)) as running:
+        options = {"base_url": f"{running.address}/v1", "batch": True, "batch_poll": 0.005}
+        rows: list[Any] = []
+        gone: set[str] = set()
+        ask(open_judge("openai", "m", options), questions(3), on_reply=rows.append, name="object")
+        gone = {f"/v1/files/{name}/content" for name in server.files}
+        ask(open_judge("openai", "m", options), questions(3), on_reply=rows.append, name="object")
+    assert [row.kind for row in rows] == ["reply"] * 6
+    assert len(server.batches) == 2
 
 
 def test_asking_by_batch_decides_no_reply() -> None:

@@ -221,7 +221,11 @@ def test_an_answer_without_what_others_were_answered_with_does_not_count(openai_
         (Said(200, b"hello", {"Content-Type": "text/plain"}), Busy, "not a chat completion"),
         (Said.of({"choices": []}), Busy, "not a chat completion"),
         (Said.of({"error": {"message": "no access"}}, 401), JudgeError, "refuses the key"),
-        (Said.of({"error": {"message": "no such model"}}, 404), JudgeError, "has no model 'm'"),
+        (
+            Said.of({"error": {"message": "no such model"}}, 404),
+            JudgeError,
+            r"(?s)no model 'm', or no such path.* /v1",
+        ),
         (Said.of({"error": {"message": "broke", "code": "insufficient_quota"}}, 429), JudgeError, "broke"),
         (Said.of({"error": {"message": "too long"}}, 400), RequestFailed, "too long"),
         (Said(cut=True), ConnectionError, None),
