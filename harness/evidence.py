@@ -115,9 +115,9 @@ def courses(plan: Plan, store: Store, tests: Sequence[Example]) -> dict[str, Seq
         keys = [each.asks[judge.name] for each in plan.variants]
         rule = next((rules[key] for key in keys if key in rules), None)
         if rule is not None:
-            seals = [seal.facts for key in keys if (seal := store.sealed(key)) is not None]
-            bills = [facts for facts in seals if isinstance(facts, AskFacts)]
-            asked, spared = (sum(getattr(each, what) for each in bills) for what in ("calls", "spared"))
+            seals = [seal for key in keys if (seal := store.sealed(key)) is not None]
+            asked = sum(seal.rows or 0 for seal in seals)
+            spared = sum(seal.facts.spared for seal in seals if isinstance(seal.facts, AskFacts))
             found[judge.name] = Sequential(order, rule.alpha, asked, spared)
     return found
 

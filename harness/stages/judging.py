@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from harness.errors import JudgeError
 from harness.records.base import digest
@@ -23,7 +26,7 @@ from harness.store import ObjectWriter, Store
 
 if TYPE_CHECKING:
     from judges.contest import Contest
-    from judges.questions import PlannedRequest
+    from judges.questions import PlannedRequest, RequestKey
     from judges.rubric import Rubric
 
 from harness.stages.workshop import Workshop
@@ -50,7 +53,7 @@ def unchanged_rubric(judge: ResolvedJudge) -> Rubric:
 
 
 def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> AskFacts:
-    """Ask the judge whatever it has not been asked yet; each reply is kept as it comes."""
+    """Ask the judge whatever it has not been asked yet, for this object or one of fewer items; replies are kept."""
     from judges.ask import ask as put_questions
     from judges.bill import bill
     from judges.questions import judge_requests, pending
@@ -61,16 +64,18 @@ def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> Ask
     requests = judge_requests(rubric, workshop.tests(ask.data), generations, ask, opponents(workshop, ask, generations))
     kept: list[Any] = writer.kept_rows(ReplyRow)
     workshop.advance(len(kept))
+    known = earlier_replies(workshop.store, ask)
 
     def on_reply(row: Any) -> None:
         writer.append([row])
         workshop.advance(1)
 
     def put(questions: Sequence[PlannedRequest]) -> None:
-        if questions:
+        left = taken_over(questions, lambda each: known.get(each.key), on_reply)
+        if left:
             put_questions(
                 workshop.judge(resolved),
-                questions,
+                left,
                 on_reply=on_reply,
                 limits=resolved.spec.limits,
                 budget=workshop.budget,
@@ -117,7 +122,6 @@ def make_contest(workshop: Workshop, contest: ContestInput, writer: ObjectWriter
     """Ask about pairs, round by round; what any object of this judge holds already is not asked again."""
     from judges.ask import ask as put_questions
     from judges.bill import bill
-    from judges.contest import known_already
 
     resolved = next(
         judge
@@ -133,12 +137,7 @@ def make_contest(workshop: Workshop, contest: ContestInput, writer: ObjectWriter
         workshop.advance(1)
 
     while (standing := games.standing(writer.kept_rows(ReplyRow))).missing:
-        left = []
-        for each in standing.missing:
-            if each.request.digest in known and not each.same:
-                on_reply(known_already(each, known[each.request.digest]))
-            else:
-                left.append(each)
+        left = taken_over(standing.missing, lambda each: known.get(each.request.digest), on_reply)
         if left:
             put_questions(
                 workshop.judge(resolved),
@@ -170,17 +169,54 @@ def contest_of(store: Store, contest: ContestInput, rubric: str) -> Contest:
     return Contest(contest, load_rubric(rubric), tests, texts)
 
 
-def given_replies(store: Store, contest: ContestInput) -> dict[str, Reply]:
-    """By request, what this judge has replied in any sealed object of the store."""
-    identity = (contest.data, contest.backend, contest.model_identity, contest.prompt_sha256, contest.options)
-    found: dict[str, Reply] = {}
+def taken_over(
+    questions: Sequence[PlannedRequest],
+    known: Callable[[PlannedRequest], Reply | None],
+    on_reply: Callable[[Reply], None],
+) -> list[PlannedRequest]:
+    """The questions that are still to be asked; `on_reply` gets the known replies to the others."""
+    from judges.contest import known_already
+
+    left = []
+    for each in questions:
+        reply = None if each.same else known(each)
+        if reply is None:
+            left.append(each)
+        else:
+            on_reply(known_already(each, reply))
+    return left
+
+
+def sealed_questions(store: Store) -> Iterator[tuple[StageKey, AskInput | ContestInput]]:
+    """Every sealed object of a judge's replies; one whose spec this version cannot read is left out."""
     for path in sorted(store.root.glob("objects/*/*/spec.json")):
         stage: Any = path.parent.parent.name
         key = StageKey(stage=stage, digest=path.parent.name)
         if stage not in ("ask", "contest") or not store.is_sealed(key):
             continue
-        kind: Any = AskInput if stage == "ask" else ContestInput
-        asked = kind.model_validate_json(path.read_bytes())
+        kind: type[AskInput | ContestInput] = AskInput if stage == "ask" else ContestInput
+        with suppress(ValidationError):
+            yield key, kind.model_validate_json(path.read_bytes())
+
+
+def earlier_replies(store: Store, ask: AskInput) -> dict[RequestKey, Reply]:
+    """By question, what was replied where the same was asked about other items, as often or not, or until decided."""
+    from judges.questions import row_key
+
+    how_many = {"items": None, "repeats": 1, "stop": None}
+    found: dict[RequestKey, Reply] = {}
+    for key, other in sealed_questions(store):
+        if isinstance(other, AskInput) and other.model_copy(update=how_many) == ask.model_copy(update=how_many):
+            row_type: Any = ReplyRow
+            found |= {row_key(row): row for row in store.stream(key, row_type) if isinstance(row, Reply)}
+    return found
+
+
+def given_replies(store: Store, contest: ContestInput) -> dict[str, Reply]:
+    """By request, what this judge has replied in any sealed object of the store."""
+    identity = (contest.data, contest.backend, contest.model_identity, contest.prompt_sha256, contest.options)
+    found: dict[str, Reply] = {}
+    for key, asked in sealed_questions(store):
         if (asked.data, asked.backend, asked.model_identity, asked.prompt_sha256, asked.options) == identity:
             row_type: Any = ReplyRow
             found |= {row.request_digest: row for row in store.stream(key, row_type) if isinstance(row, Reply)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from harness.records.inputs import AskInput, JudgeInput, StopRule
-from harness.records.rows import Reply, ReplyRow, Scored
+from harness.records.data import Example, SplitExample
+from harness.records.inputs import AskInput, ContestInput, DataInput, ImportedInput, JudgeInput, StopRule
+from harness.records.rows import Generation, Reply, ReplyRow, Scored
+from harness.records.seal import AskFacts
 from harness.resolved import ResolvedJudge
 from harness.spec.judges import JudgeSpec
-from harness.stages.judging import asker, put_until_decided
+from harness.stages.judging import asker, given_replies, make_replies, put_until_decided
 from harness.stages.stopping import ROUND, rounds
 from harness.stages.workshop import Workshop
 from harness.store import Store, planned
@@ -70,3 +74,82 @@ def test_a_killed_run_stops_where_an_unbroken_one_does(kept: int, tmp_path: Path
 def test_of_two_judges_with_one_prompt_each_decides_by_its_own_reading(expected: bool, tmp_path: Path) -> None:
     shop, ask = workshop(tmp_path, expected=expected)
     assert asker(shop, ask).spec.expected_score is expected
+
+
+def answered(root: Path) -> tuple[Workshop, AskInput]:
+    """A run with three rounds of items, each answered word for word as its reference, and a judge that asks of all."""
+    store = Store(root)
+    data = planned(DataInput(sources=(), fields={}, split=None))
+    answers = planned(ImportedInput(data=data.key.digest, file_sha256="f", field=None, missing="fail"))
+    items = [f"e{n}" for n in range(3 * ROUND)]
+    with store.making(data) as writer:
+        examples = [Example(id=item, instruction="Say it", output=f"word {item}") for item in items]
+        writer.append(SplitExample(index=n, split="test", example=each) for n, each in enumerate(examples))
+        writer.finish()
+    with store.making(answers) as writer:
+        writer.append(
+            Generation(example_id=item, sample=0, text=f"word {item}", finish_reason="eos", tokens=2, seconds=0.0)
+            for item in items
+        )
+        writer.finish()
+    resolved: Any = SimpleNamespace(judges=(judge(expected=False),))
+    ask = AskInput(
+        generations=answers.key.digest, data=data.key.digest, backend="scripted", model_identity="m",
+        prompt_sha256=RUBRIC.prompt_sha256,
+    )  # fmt: skip
+    return Workshop(store, resolved, lambda units: None), ask
+
+
+def made(shop: Workshop, ask: AskInput) -> tuple[AskFacts, list[Any]]:
+    row_type: Any = ReplyRow
+    with shop.store.making(planned(ask)) as writer:
+        facts = make_replies(shop, ask, writer)
+        writer.finish(facts=facts)
+    return facts, shop.store.read(planned(ask).key, row_type)
+
+
+def test_of_more_items_or_repeats_only_what_is_new_is_asked(tmp_path: Path) -> None:
+    shop, ask = answered(tmp_path)
+    few, before = made(shop, ask.model_copy(update={"items": ROUND}))
+    more, now = made(shop, ask.model_copy(update={"items": 2 * ROUND}))
+    again, twice = made(shop, ask.model_copy(update={"items": 2 * ROUND, "repeats": 2}))
+    assert [facts.calls for facts in (few, more, again)] == [ROUND, ROUND, 2 * ROUND]
+    assert [len(rows) for rows in (before, now, twice)] == [ROUND, 2 * ROUND, 4 * ROUND]
+    assert more.prompt_tokens == sum(row.prompt_tokens for row in now if row.attempts)
+    texts = {row.request_digest: row.text for row in before}
+    assert {row.request_digest: row.text for row in now if not row.attempts} == texts
+    assert made(shop, ask.model_copy(update={"version": 1}))[0].calls == 3 * ROUND
+    assert made(shop, ask)[0].calls == ROUND
+
+
+def test_what_was_asked_before_decides_as_if_it_were_asked(tmp_path: Path) -> None:
+    shop, ask = answered(tmp_path)
+    judged = planned(JudgeInput(replies="r", parser_sha256=RUBRIC.parser_sha256))
+    with shop.store.making(judged) as writer:
+        writer.append(Scored(example_id=f"e{n}", sample=0, repeat=0, value=1) for n in range(3 * ROUND))
+        writer.finish()
+    stopping = ask.model_copy(update={"stop": StopRule(judged=judged.key.digest, alpha=0.05)})
+    facts, rows = made(shop, stopping)
+    assert (facts.calls, facts.spared) == (ROUND, 2 * ROUND)
+    assert made(shop, ask)[0].calls == 2 * ROUND
+    later = stopping.model_copy(update={"stop": StopRule(judged=judged.key.digest, alpha=0.04)})
+    facts, taken = made(shop, later)
+    assert (facts.calls, facts.spared) == (0, 2 * ROUND)
+    assert {row.request_digest for row in taken} == {row.request_digest for row in rows}
+
+
+def test_questions_of_another_version_are_passed_over(tmp_path: Path) -> None:
+    shop, ask = answered(tmp_path)
+    few = ask.model_copy(update={"items": ROUND})
+    made(shop, few)
+    folder = shop.store.folder(planned(few).key)
+    other = folder.with_name("f" * len(folder.name))
+    shutil.copytree(folder, other)
+    spec = json.loads((other / "spec.json").read_bytes())
+    (other / "spec.json").write_text(json.dumps({**spec, "mood": "kind"}))
+    contest = ContestInput(
+        contestants=(("a",), ("b",)), data=ask.data, backend="scripted", model_identity="m",
+        prompt_sha256=RUBRIC.prompt_sha256, parser_sha256="p", design="all", games=1,
+    )  # fmt: skip
+    assert len(given_replies(shop.store, contest)) == ROUND
+    assert made(shop, ask)[0].calls == 2 * ROUND
