@@ -160,6 +160,8 @@ class Contrast:
     ties: int
     losses: int
     identical: bool
+    furthest: float = np.inf
+    """How far apart the sides can lie on the measure's scale, points."""
     fixed_half_width: float | None = None
     """Half of the t interval, had a judge that stopped when it was decided been asked about a fixed number of items."""
 
@@ -234,6 +236,7 @@ def _possible(measure: Measured, found: Contrast, weights: FloatArray) -> Contra
 
     return replace(
         found,
+        furthest=reach,
         headline=replace(found.headline, interval=within(found.headline.interval)),
         tests=tuple(replace(test, interval=within(test.interval)) for test in found.tests),
         bootstraps=tuple((name, within(interval)) for name, interval in found.bootstraps),

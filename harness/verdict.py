@@ -91,7 +91,9 @@ def _shown_interval(measure: Measured, found: Contrast, headline: CrossedTest) -
     if headline.method == "betting" or found.units >= FEW_ITEMS:
         return _interval(headline.interval)
     reach = _reach(measure, found)
-    return Interval(low=low - reach, high=high + reach) if np.isfinite(reach) else None
+    if not np.isfinite(reach):
+        return None
+    return Interval(low=max(low - reach, -found.furthest), high=min(high + reach, found.furthest))
 
 
 def _interval(ends: tuple[float, float]) -> Interval:
@@ -162,7 +164,7 @@ def _few_note(measure: Measured, found: Contrast) -> str:
     head = f"fewer than {FEW_ITEMS} {what}: a rare loss or gain may not have shown yet"
     if not np.isfinite(reach):
         return f"{head}, and the scale has no ends that would bound it: no interval is given"
-    return f"{head}; the interval is {reach:.1f} points wider at each end for it"
+    return f"{head}; the interval is {reach:.1f} points wider at each end for it, within the scale"
 
 
 def _reach(measure: Measured, found: Contrast) -> float:

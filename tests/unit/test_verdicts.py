@@ -144,6 +144,19 @@ def test_few_items_without_the_rare_loss_give_no_verdict() -> None:
     assert "share too few scored items for a verdict (" in answer
 
 
+def test_a_widened_interval_ends_where_the_scale_does() -> None:
+    draw = np.random.default_rng(2)
+    low, high = draw.uniform(0, 5, (1, 20)), draw.uniform(95, 100, (1, 20))
+    found = pair(settled(two_cells(high, low)))
+    assert found.interval is not None and found.interval.high == 100 and 60 < found.interval.low < 85
+    cells = [scored(variant(style, masking=masking), values[0]) for style, masking, values in (
+        ("alpaca", "prompt", high), ("alpaca", "none", low), ("phi", "prompt", low + 1), ("phi", "none", high - 1)
+    )]  # fmt: skip
+    [square] = settled(make_inputs(*cells)).interactions
+    assert square.interval is not None and 180 < abs(square.delta) < 200
+    assert max(map(abs, (square.interval.low, square.interval.high))) > 190, "a difference of differences reaches twice"
+
+
 def test_few_items_with_a_huge_difference_do() -> None:
     assert pair(settled(noisy(40, 30))).verdict == "better"
 
