@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from pydantic import Field
@@ -71,8 +72,10 @@ class AnthropicJudge:
 
     @classmethod
     def preflight(cls, model: str, options: Options) -> None:
-        """Raises JudgeError where the key is missing."""
+        """Raises JudgeError where the key is missing, MissingExtra."""
         _key(read_options(AnthropicOptions, options, "anthropic"))
+        if find_spec("anthropic") is None:
+            raise MissingExtra("judge backend 'anthropic'", "anthropic")
 
     def answer(self, request: Request) -> Answer:
         """Raises Busy, TimeoutError, ConnectionError, RequestFailed, JudgeError (key or model refused)."""

@@ -52,10 +52,18 @@ class LiteLLMJudge:
 
     @classmethod
     def preflight(cls, model: str, options: Options) -> None:
-        """Raises JudgeError where a key is missing, MissingExtra."""
+        """Raises JudgeError where a key is missing or litellm knows no such service, MissingExtra."""
         settings = read_options(LiteLLMOptions, options, "litellm")
-        if _key(settings) is None and settings.base_url is None:
-            missing = _sdk().validate_environment(model)["missing_keys"]
+        key, sdk = _key(settings), _sdk()
+        try:
+            sdk.get_llm_provider(model, api_base=settings.base_url)
+        except sdk.exceptions.BadRequestError:
+            raise JudgeError(
+                f"judge backend 'litellm': litellm knows no service for {model!r}",
+                hint="its names are service/model, e.g. mistral/mistral-small: https://docs.litellm.ai/docs/providers",
+            ) from None
+        if key is None and settings.base_url is None:
+            missing = sdk.validate_environment(model)["missing_keys"]
             if missing:
                 raise JudgeError(
                     f"judge backend 'litellm': {model!r} needs {' and '.join(missing)} in the environment",

@@ -26,6 +26,7 @@ import os
 import secrets
 import tempfile
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -85,6 +86,12 @@ class LlamaCppJudge:
         """`gguf:<sha256 of the file>`. Raises as the constructor, without loading anything."""
         read_options(LlamaCppOptions, options, "llamacpp")
         return f"gguf:{file_sha256(locate_gguf(model))}"
+
+    @classmethod
+    def preflight(cls, model: str, options: Options) -> None:
+        """Raises MissingExtra."""
+        if find_spec("xllamacpp") is None:
+            raise MissingExtra("judge backend 'llamacpp'", "judges-llamacpp")
 
     def answer(self, request: Request) -> Answer:
         """Raises Busy, or RequestFailed where the request does not fit the context."""

@@ -19,7 +19,18 @@ from harness.errors import HarnessError, JudgeError, MissingExtra, ModelError
 from harness.gguf import file_sha256, locate_gguf
 from harness.records.data import Example
 from harness.records.rows import ReplyToken, TokenLogprob
-from judges.base import BUILT_IN, Answer, Judge, Options, Request, RequestFailed, identity, known_backends, load_judge
+from judges.base import (
+    BUILT_IN,
+    Answer,
+    Judge,
+    Options,
+    Request,
+    RequestFailed,
+    identity,
+    known_backends,
+    load_judge,
+    preflight,
+)
 from judges.contract import CHECKS, WISHES, Check, Trial
 from judges.grammar import forced
 from judges.rubric import load_rubric
@@ -170,8 +181,9 @@ def test_a_missing_engine_is_an_instruction(monkeypatch: pytest.MonkeyPatch, tmp
     model = tmp_path / "m.gguf"
     model.write_bytes(b"GGUF")
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(MissingExtra, match=r"sft-harness\[judges-llamacpp\]"):
-        load_judge("llamacpp", str(model), {})
+    for call in (load_judge, preflight):
+        with pytest.raises(MissingExtra, match=r"sft-harness\[judges-llamacpp\]"):
+            call("llamacpp", str(model), {})
     assert identity("llamacpp", str(model), {}) == f"gguf:{file_sha256(model)}"
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from harness.credentials import REMOVED, SERVICE, redact, secret
-from harness.errors import JudgeError
+from harness.errors import JudgeError, MissingExtra
 from judges.base import Busy, Judge, RequestFailed, deciding_options, identity, load_judge, preflight
 from judges.contract import CHECKS, Trial, question
 from tests.servers.anthropic import KEY, MODEL, anthropic, key_of, refusal, schema_of
@@ -164,6 +165,24 @@ def test_what_litellms_errors_mean(said: Said, error: type[Exception], match: st
     assert len(server.asked) == 1, "retrying is not litellm's business"
     if isinstance(caught.value, Busy) and "429" in str(caught.value):
         assert caught.value.retry_after == 7
+
+
+@pytest.mark.parametrize("backend", ["anthropic", "litellm"])
+def test_a_missing_package_is_told_before_anything_is_asked(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, backend, None)
+    for call in (load_judge, preflight):
+        with pytest.raises(MissingExtra, match=rf"sft-harness\[{backend}\]"):
+            call(backend, "claude-haiku-4-5", {})
+
+
+@pytest.mark.parametrize("options", [{}, {"base_url": "http://127.0.0.1:9/v1"}, {"api_key_env": "LITELLM_TEST_KEY"}])
+@pytest.mark.parametrize("model", ["gpt4o-typo", "opnai/gpt-4o"])
+def test_a_name_that_litellm_does_not_know_is_told_before_anything_is_asked(
+    model: str, options: dict[str, Any]
+) -> None:
+    with pytest.raises(JudgeError, match=rf"litellm knows no service for '{model}'"):
+        preflight("litellm", model, options)
+    preflight("litellm", "openai/m", {"base_url": "http://127.0.0.1:9/v1"})
 
 
 def test_litellm_says_which_key_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
