@@ -46,7 +46,10 @@ def alpaca_eval(run: MatrixRun, store: Store) -> dict[str, str]:
 
 
 def lm_eval(run: MatrixRun, store: Store) -> dict[str, str]:
-    """File name -> results as lm-evaluation-harness 0.4 writes them, a file a variant; figures on our own scales."""
+    """File name -> results as lm-evaluation-harness 0.4 writes them, a file a variant; figures on our own scales.
+
+    What an untrusted judge says stands under the filter `untrusted`.
+    """
     result, examples = _result(run), test_examples(run, store)
     task = result.data_name
     written = {}
@@ -59,18 +62,21 @@ def lm_eval(run: MatrixRun, store: Store) -> dict[str, str]:
             values = list(scores.get(measure.name, {}).values())
             if values:
                 spread = stdev(values) / len(values) ** 0.5 if len(values) > 1 and not measure.corpus else "N/A"
-                figures[f"{measure.name},none"] = _figure(result, plan, measure, values)
-                figures[f"{measure.name}_stderr,none"] = spread
-        better = {m.name: m.higher_is_better for m in result.measures}
+                mark = "none" if measure.trusted else "untrusted"
+                figures[f"{measure.name},{mark}"] = _figure(result, plan, measure, values)
+                figures[f"{measure.name}_stderr,{mark}"] = spread
+        better = {m.name: m.higher_is_better for m in result.measures if not m.descriptive}
+        scored = {item for values in scores.values() for item in values}
+        told = {"items": {name: len(values) for name, values in scores.items()}}
         written[f"results_{slug(plan.variant.name)}.json"] = _json(
             {
                 "results": {task: figures},
                 "group_subtasks": {task: []},
-                "configs": {task: {"task": task, "output_type": "generate_until", "num_fewshot": 0}},
+                "configs": {task: {"task": task, "output_type": "generate_until", "num_fewshot": 0, "metadata": told}},
                 "versions": {task: result.matrix_digest[:12]},
                 "n-shot": {task: 0},
                 "higher_is_better": {task: better},
-                "n-samples": {task: {"original": result.n_test, "effective": result.n_test}},
+                "n-samples": {task: {"original": result.n_test, "effective": len(scored)}},
                 "config": {"model": "sft-harness", "model_args": plan.variant.name, "limit": None},
                 "model_source": "sft-harness",
                 "model_name": plan.variant.name,

@@ -158,6 +158,17 @@ def test_lm_eval_results(run: MatrixRun, store: Store) -> None:
     assert figures["rougeL_stderr,none"] == pytest.approx(values.std(ddof=1) / len(values) ** 0.5)
     assert figures["bleu_stderr,none"] == "N/A", "a corpus figure has no spread of items"
     assert found["n-samples"]["starter-en"]["effective"] == len(TEST)
+    assert found["configs"]["starter-en"]["metadata"]["items"]["smollm2-judge"] == len(TEST) - 3
+    assert "smollm2-judge,untrusted" in figures and "smollm2-judge,none" not in figures
+
+
+def test_lm_eval_counts_what_was_scored_and_gives_a_description_no_direction(run: MatrixRun, store: Store) -> None:
+    assert run.result is not None
+    measures = tuple(m.model_copy(update={"descriptive": m.name == "chrf"}) for m in run.result.measures)
+    few = run.result.model_copy(update={"measures": measures, "left_out": tuple(e.id for e in TEST[:4])})
+    found = json.loads(next(iter(lm_eval(replace(run, result=few), store).values())))
+    assert found["n-samples"]["starter-en"] == {"original": len(TEST), "effective": len(TEST) - 4}
+    assert set(found["higher_is_better"]["starter-en"]) == {m.name for m in measures} - {"chrf"}
 
 
 def test_inspect_logs_leave_unscored_items_unscored(run: MatrixRun, store: Store) -> None:
