@@ -20,6 +20,7 @@ from harness.contrast import (
 )
 from harness.factors import Matched, adjusted_weights, matched_levels, squares
 from harness.records.result import CellScore, Comparison, FactorEffect, Interaction, Interval, MeasureInfo
+from harness.stats.crossed import WARN_RATIO
 from harness.stats.means import interval_at_bound
 from harness.stats.panel import FloatArray, contrast_weights, item_contrasts, item_means
 from harness.stats.passfail import wilson
@@ -338,8 +339,9 @@ def _warnings(layout: Layout, measure: Measured, comparisons: list[Comparison]) 
         )
     elif seeds is None and measure.aligned.panel.seeded.any():
         found.append("one training seed a cell: p-values and intervals speak of these checkpoints only")
-    if seeds is not None and seeds.unequal and seeds.ratio is not None:
-        found.append(f"{label}: cells differ in seed variance by {seeds.ratio:.1f} times; each pair uses its own")
+    if seeds is not None and seeds.unequal:
+        ratio = f"more than {WARN_RATIO:g}" if seeds.ratio is None else f"{seeds.ratio:.1f}"
+        found.append(f"{label}: cells differ in seed variance by {ratio} times; each pair uses its own")
     return found + _unmatched(layout)
 
 

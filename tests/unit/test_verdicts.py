@@ -228,6 +228,16 @@ def test_family_against_the_baseline() -> None:
     assert all("15 pairs" in c.family for c in result.comparisons if c not in chosen)
 
 
+@pytest.mark.parametrize(("least", "told"), [(0.0, "more than 4 times"), (0.5, " times; each pair")])
+def test_pairs_that_use_their_own_seed_variance_say_so(least: float, told: str) -> None:
+    draw = np.random.default_rng(3)
+    base = draw.normal(50, 10, 100)
+    shifts = [(style, seed, (seed - 2) * least) for style in ("a", "b", "c") for seed in (1, 2, 3)]
+    shifts += [("d", seed, shift) for seed, shift in ((1, -12.0), (2, 0.0), (3, 12.0))]
+    result = compare(make_inputs(*(scored(variant(style, seed=seed), base + shift) for style, seed, shift in shifts)))
+    assert any("cells differ in seed variance by" in each and told in each for each in result.warnings)
+
+
 def test_max_t_is_stated_and_no_stricter_than_holm() -> None:
     given = make_inputs(*quick_matrix())
     holm, joint = ({(c.a, c.b): c for c in settled(given, correction=how).comparisons} for how in ("holm", "max-t"))
