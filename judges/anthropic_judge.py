@@ -16,7 +16,7 @@ from pydantic import Field
 from harness.credentials import redact
 from harness.errors import MissingExtra
 from judges.base import Answer, BackendOptions, Busy, Options, Request, read_options
-from judges.service import HALF_REPLIES, REFUSED, Refusals, Refused, key_for, meaning
+from judges.service import HALF_REPLIES, REFUSED, BaseUrl, Refusals, Refused, key_for, meaning
 
 ANTHROPIC = "https://api.anthropic.com"
 FINISH_REASONS = {
@@ -38,7 +38,7 @@ MOST_LISTED = 100
 class AnthropicOptions(BackendOptions):
     """Options of `backend: anthropic`. `seed` tells repeats apart in the store only: the API has none."""
 
-    base_url: str = Field(ANTHROPIC, description="The server.")
+    base_url: BaseUrl = Field(ANTHROPIC, description="The server.")
     api_key_env: str = Field("ANTHROPIC_API_KEY", description="Environment variable (or keyring entry) of the key.")
     json_output: bool = Field(True, description="Ask for replies that follow the rubric's JSON schema.")
     timeout: float = Field(120.0, gt=0, description="Seconds that one call may take.")

@@ -14,12 +14,19 @@ def answer_of(reply: Any) -> Answer:
     logprobs = getattr(choice, "logprobs", None)
     entries = logprobs.content if logprobs is not None else None
     return Answer(
-        text=choice.message.content or getattr(choice.message, "refusal", None) or "",
+        text=_text(choice.message.content) or getattr(choice.message, "refusal", None) or "",
         finish_reason=choice.finish_reason or "stop",
-        prompt_tokens=usage.prompt_tokens if usage else 0,
-        completion_tokens=usage.completion_tokens if usage else 0,
+        prompt_tokens=(usage.prompt_tokens if usage else None) or 0,
+        completion_tokens=(usage.completion_tokens if usage else None) or 0,
         tokens=tuple(_token(each) for each in entries or ()),
     )
+
+
+def _text(content: str | list[dict[str, Any]] | None) -> str | None:
+    """Of a reply in parts, those that are text."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part["type"] == "text")
+    return content
 
 
 def _token(entry: Any) -> ReplyToken:

@@ -14,7 +14,7 @@ from harness.credentials import redact, secret
 from harness.errors import JudgeError, MissingExtra
 from judges.base import Answer, BackendOptions, Busy, Options, Request, read_options
 from judges.completion import answer_of
-from judges.service import HALF_REPLIES, meaning
+from judges.service import HALF_REPLIES, BaseUrl, meaning
 
 TOP_LOGPROBS = 20
 
@@ -22,7 +22,7 @@ TOP_LOGPROBS = 20
 class LiteLLMOptions(BackendOptions):
     """Options of `backend: litellm`."""
 
-    base_url: str | None = Field(None, description="The server; default: the service's own.")
+    base_url: BaseUrl | None = Field(None, description="The server; default: the service's own.")
     api_key_env: str | None = Field(
         None, description="Environment variable (or keyring entry) of the key; default: those that litellm looks for."
     )

@@ -136,7 +136,7 @@ class OpenAIBatches:
     def _completion(self, body: Any) -> Any:
         from openai.types.chat import ChatCompletion
 
-        return ChatCompletion.model_validate(body)
+        return ChatCompletion.construct(**body)  # as the client does: servers take liberties
 
 
 def _content(file: str, client: Any) -> str:

@@ -17,7 +17,7 @@ from harness.errors import JudgeError, MissingExtra
 from judges.base import Answer, BackendOptions, Busy, Options, Request, read_options
 from judges.completion import answer_of
 from judges.openai_batches import OpenAIBatches
-from judges.service import HALF_REPLIES, Refusals, Refused, key_for, meaning, names_parameter
+from judges.service import HALF_REPLIES, BaseUrl, Refusals, Refused, key_for, meaning, names_parameter
 
 OPENAI = "https://api.openai.com/v1"
 TOP_LOGPROBS = 20
@@ -45,7 +45,7 @@ T = TypeVar("T")
 class OpenAIOptions(BackendOptions):
     """Options of `backend: openai`."""
 
-    base_url: str = Field(OPENAI, description="The server, e.g. http://127.0.0.1:8000/v1.")
+    base_url: BaseUrl = Field(OPENAI, description="The server, e.g. http://127.0.0.1:8000/v1.")
     api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable (or keyring entry) of the key.")
     json_output: Literal["schema", "object", "none"] = Field(
         "schema", description="How a reply's form is asked for; what a server refuses is weakened by itself."

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Set
 from itertools import chain
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
 
 from harness.credentials import SERVICE, redact, secret
 from harness.errors import JudgeError
@@ -38,6 +40,18 @@ HALF_REPLIES = (ValueError, TypeError, AttributeError, KeyError, IndexError)
 
 MOST_MESSAGE = 500
 """Characters of a server's message that are kept."""
+
+
+def _address(url: str) -> str:
+    """Raises ValueError for what no client can call."""
+    split = urlsplit(url)
+    if split.scheme not in ("http", "https") or not split.hostname or split.port == 0:
+        raise ValueError("no address such as http://127.0.0.1:8000/v1")
+    return url
+
+
+BaseUrl = Annotated[str, AfterValidator(_address)]
+"""A server's address, with its scheme."""
 
 
 class Refused(Exception):

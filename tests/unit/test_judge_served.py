@@ -14,16 +14,18 @@ import ollama as ollama_sdk
 import pytest
 
 from harness.errors import HarnessError, JudgeError, ModelError
+from judges.ask import ask
 from judges.base import Busy, Forbidden, Judge, RequestFailed, deciding_options, identity, load_judge, preflight
 from judges.contract import CHECKS, Trial, question
 from judges.ollama_judge import OllamaOptions, _host
 from judges.parse import parse
-from judges.questions import request_of
+from judges.questions import PlannedRequest, request_of
 from judges.rubric import load_rubric
 from tests.servers.chaos import completion
 from tests.servers.engine import needs_engine
 from tests.servers.loopback import Asked, Loopback, Said, serve
 from tests.servers.ollama import DIGEST, MODEL, VERSION, ollama
+from tests.servers.openai_batch import BatchServer
 from tests.unit.test_judge_parse import reply
 
 RUBRIC = load_rubric("correctness-5")
@@ -238,6 +240,32 @@ def test_what_a_status_means(said: Said, error: type[Exception], match: str | No
             openai_judge(server).answer(question())
         if isinstance(caught.value, Busy):
             assert caught.value.retry_after == (7.0 if match is not None and "wait" in match else None)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_reply_in_parts_or_without_counts_is_read(batch: bool, open_judge: Open) -> None:
+    """As Mistral's thinking models send it, and proxies that count no tokens."""
+    said = completion("")
+    parts = [
+        {"type": "thinking", "thinking": []},
+        {"type": "text", "text": '{"sco'},
+        {"type": "text", "text": 're": 4}'},
+    ]
+    said["choices"][0]["message"]["content"] = parts
+    said["usage"] = {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}
+    rows: list[Any] = []
+    with serve(BatchServer(lambda body, nth: (200, said)) if batch else lambda asked: Said.of(said)) as server:
+        judge = open_judge("openai", "m", {"base_url": f"{server.address}/v1", "batch": batch, "batch_poll": 0.005})
+        ask(judge, [PlannedRequest(question(), "e", 0, 0)], on_reply=rows.append, name="object")
+    [row] = rows
+    assert (row.text, row.prompt_tokens, row.completion_tokens) == ('{"score": 4}', 0, 0)
+
+
+@pytest.mark.parametrize("backend", ["openai", "anthropic", "litellm"])
+@pytest.mark.parametrize("given", ["127.0.0.1:8000/v1", "localhost:8000/v1", "http://127.0.0.1:80800/v1", "http:///v1"])
+def test_a_base_url_that_is_no_address_is_told_before_anything_is_asked(backend: str, given: str) -> None:
+    with pytest.raises(JudgeError, match=f"'base_url'.*got '{given}'"):
+        identity(backend, "m", {"base_url": given})
 
 
 def test_a_silent_server_times_out_and_an_absent_one_is_no_connection(openai_judge: Open, open_judge: Open) -> None:
