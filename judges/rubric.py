@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import yaml
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from harness.errors import JudgeError
 from harness.prompts import STYLES, inference_prompt, render
@@ -64,6 +64,16 @@ class LabelParser(Record):
     kind: Literal["label"]
     labels: dict[str, float] = Field(min_length=2)
     key: str | None = None
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _words(cls, labels: Any) -> Any:
+        if isinstance(labels, dict) and any(isinstance(label, bool) for label in labels):
+            raise ValueError(BOOLEANS)
+        return labels
+
+
+BOOLEANS = 'quote "yes" and "no": YAML reads them as true and false'
 
 
 class ChecklistParser(Record):
@@ -205,9 +215,10 @@ class Rubric(Record):
         parts["input"] = self.delimited("input", example.input) if example.input else ""
         try:
             return _TEMPLATES.from_string(self.user).render(parts)
-        except TemplateError as e:
+        except Exception as e:  # whatever an expression of the user's raises
+            reason = e.message if isinstance(e, TemplateError) else f"{type(e).__name__}: {e}"
             raise JudgeError(
-                f"the rubric's user template does not work: {e.message}",
+                f"the rubric's user template does not work: {reason}",
                 hint=f"it may use prompt, instruction, input, task, reference, {', '.join(answers)}",
             ) from e
 
@@ -227,7 +238,8 @@ def load_rubric(name: str) -> Rubric:
     """A built-in rubric by name (`known_rubrics`), or a YAML file by path.
 
     Raises:
-        JudgeError: no such rubric, a file that is no rubric, a template that does not work or leaves the answer out.
+        JudgeError: no such rubric, a file that is no rubric, a template that does not work or leaves the answer out, a
+            schema that asks for what the parser cannot read.
     """
     path = FOLDER / f"{name}.yaml" if name in known_rubrics() else Path(name)
     if path.suffix not in {".yaml", ".yml"} or not path.is_file():
@@ -238,6 +250,8 @@ def load_rubric(name: str) -> Rubric:
         )
     rubric = _read(path)
     _probe_template(rubric, path)
+    if faults := [*_schema_faults(rubric)]:
+        raise JudgeError("; ".join(faults), where=f"{path}: schema")
     return rubric
 
 
@@ -251,8 +265,7 @@ def _read(path: Path) -> Rubric:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         return Rubric.model_validate(raw)
     except ValidationError as e:
-        problems = [f"{'.'.join(map(str, error['loc'])) or 'file'}: {error['msg']}" for error in e.errors()]
-        raise JudgeError("not a rubric: " + "; ".join(problems), where=str(path), hint=f"see {FOLDER}") from e
+        raise JudgeError("not a rubric: " + _problems(e), where=str(path), hint=f"see {FOLDER}") from e
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as e:
         raise JudgeError(f"cannot be read: {e}", where=str(path)) from e
 
@@ -271,3 +284,81 @@ def _probe_template(rubric: Rubric, path: Path) -> None:
     for name in names:
         if rubric.delimited(name, "D") not in message:
             raise JudgeError(f"the user template leaves out {{{{ {name} }}}}", where=f"{path}: user")
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg']}" for each in error.errors())
+
+
+class _ValueSchema(BaseModel):
+    """What a JSON schema says of one value, as far as it is held against the parser."""
+
+    type: str | list[str] | None = None
+    enum: list[Any] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class _ReplySchema(_ValueSchema):
+    """What a JSON schema says of a reply."""
+
+    properties: dict[str, _ValueSchema] = {}
+    required: list[str] = []
+
+
+_READ_AS = {
+    "json": {"integer", "number", "string"},
+    "integer": {"integer", "number", "string"},
+    "label": {"string", "boolean", "integer", "number"},
+    "checklist": {"boolean", "string"},
+}
+"""By parser, the types of a value that it can read."""
+
+
+def _schema_faults(rubric: Rubric) -> Iterator[str]:
+    """What the schema asks for that the parser cannot read, or that is not the rubric's scale."""
+    parser = rubric.parser
+    try:
+        reply = _ReplySchema.model_validate(rubric.schema_ or {})
+    except ValidationError as e:
+        yield f"not a JSON schema: {_problems(e)}"
+        return
+    values: dict[str, _ValueSchema]
+    if isinstance(parser, IntegerParser):
+        values = {} if reply.properties else {"the reply": reply}
+    else:
+        keys = parser.keys if isinstance(parser, ChecklistParser) else (parser.key,)
+        for key in keys:
+            if reply.properties and key is not None and key not in reply.properties:
+                yield f"the parser reads {key!r}, the schema has {', '.join(map(repr, reply.properties))}"
+        values = {repr(key): reply.properties[key] for key in keys if key in reply.properties}
+    for name, value in values.items():
+        types = {value.type} if isinstance(value.type, str) else set(value.type or ())
+        if types and not types & _READ_AS[parser.kind]:
+            yield f"{name} is of type {' or '.join(sorted(types))}, which the parser cannot read"
+        elif isinstance(parser, LabelParser):
+            yield from _words_off(name, value.enum or (), parser)
+        elif isinstance(parser, JsonParser | IntegerParser):
+            yield from _off_scale(name, value, rubric.scale)
+
+
+def _words_off(name: str, words: Iterable[Any], parser: LabelParser) -> Iterator[str]:
+    known = {label.casefold() for label in parser.labels}
+    for word in words:
+        if str(word).casefold() not in known:
+            hint = f" ({BOOLEANS})" if isinstance(word, bool) else ""
+            yield f"{name} may be {word!r}, which is none of {', '.join(parser.labels)}{hint}"
+
+
+def _off_scale(name: str, value: _ValueSchema, scale: Scale) -> Iterator[str]:
+    if value.minimum not in (None, scale.low):
+        yield f"{name} goes down to {value.minimum:g}, the scale to {scale.low}"
+    if value.maximum not in (None, scale.high):
+        yield f"{name} goes up to {value.maximum:g}, the scale to {scale.high}"
+    for word in value.enum or ():
+        try:
+            on_scale = scale.low <= float(word) <= scale.high
+        except (TypeError, ValueError):
+            on_scale = False
+        if not on_scale:
+            yield f"{name} may be {word!r}, which does not lie on the scale from {scale.low} to {scale.high}"

@@ -136,8 +136,8 @@ def test_what_is_asked_and_how_it_is_read_have_separate_identities(tmp_path: Pat
     base = load_rubric("correctness-5")
     reworded = load_rubric(str(edited(tmp_path, system="Other words.")))
     assert (reworded.prompt_sha256 != base.prompt_sha256, reworded.parser_sha256 == base.parser_sha256) == (True, True)
-    rescaled = load_rubric(str(edited(tmp_path, scale={"low": 1, "high": 4})))
-    assert (rescaled.prompt_sha256 == base.prompt_sha256, rescaled.parser_sha256 != base.parser_sha256) == (True, True)
+    reread = load_rubric(str(edited(tmp_path, parser={"kind": "integer"})))
+    assert (reread.prompt_sha256 == base.prompt_sha256, reread.parser_sha256 != base.parser_sha256) == (True, True)
     longer = load_rubric(str(edited(tmp_path, max_tokens=17)))
     assert longer.prompt_sha256 != base.prompt_sha256
 
@@ -160,10 +160,41 @@ def test_tests_and_remarks_are_no_part_of_the_identity(tmp_path: Path) -> None:
         ({"colour": "red"}, "colour: Extra inputs"),
         ({"parser": {"kind": "regex"}}, "parser: "),
         ({"tests": [{"reply": "x", "value": 1, "refused": "y"}]}, "exactly one"),
+        ({"user": "{{ answer }}{{ reference + 1 }}"}, "the rubric's user template does not work: TypeError: can only"),
+        ({"user": "{{ answer }}{{ range(10**9) | list }}"}, "does not work: OverflowError"),
+        ({"parser": {"kind": "json", "key": "mark"}}, "the parser reads 'mark', the schema has 'score'"),
+        ({"scale": {"low": 1, "high": 7}}, "'score' goes up to 5, the scale to 7"),
+        ({"scale": {"low": 0, "high": 5}}, "'score' goes down to 1, the scale to 0"),
+        ({"schema": {"type": "object", "properties": ["score"]}}, "schema: not a JSON schema: properties: "),
+        ({"schema": {"properties": {"score": {"type": "boolean"}}}}, "'score' is of type boolean"),
+        ({"schema": {"properties": {"score": {"enum": [1, 6]}}}}, "'score' may be 6"),
+        ({"parser": {"kind": "integer"}, "schema": {"type": "integer", "maximum": 6}}, "the reply goes up to 6"),
+        ({"parser": {"kind": "checklist", "keys": ["a", "score"]}, "schema": None}, None),
+        ({"parser": {"kind": "checklist", "keys": ["a", "score"]}}, "the parser reads 'a', the schema has 'score'"),
+        ({"parser": {"kind": "label", "labels": {True: 1, False: 2}}}, 'quote "yes" and "no"'),
+        (
+            {
+                "parser": {"kind": "label", "key": "score", "labels": {"yes": 1, "no": 2}},
+                "schema": {"properties": {"score": {"enum": [True, False]}}},
+            },
+            'quote "yes" and "no"',
+        ),
+        (
+            {
+                "parser": {"kind": "label", "key": "score", "labels": {"good": 5, "bad": 1}},
+                "schema": {"properties": {"score": {"enum": ["Good", "poor"]}}},
+            },
+            "'score' may be 'poor', which is none of bad, good",
+        ),
     ],
 )
-def test_a_broken_rubric_is_named_with_its_file(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+def test_a_broken_rubric_is_named_with_its_file(
+    tmp_path: Path, changes: dict[str, object], message: str | None
+) -> None:
     path = edited(tmp_path, **changes)
+    if message is None:
+        assert load_rubric(str(path))
+        return
     with pytest.raises(JudgeError) as caught:
         load_rubric(str(path))
     assert message in str(caught.value)
@@ -185,7 +216,7 @@ def test_a_rubric_is_read_alike_by_name_and_by_path() -> None:
     assert load_rubric(str(FOLDER / "book-100.yaml")) == by_name
 
 
-@pytest.mark.parametrize("change", [{"system": "Be kind."}, {"parser": {"kind": "json", "key": "points"}}])
+@pytest.mark.parametrize("change", [{"system": "Be kind."}, {"parser": {"kind": "integer"}}])
 def test_a_rubric_edited_during_a_run_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
     path = edited(tmp_path)
     rubric = load_rubric(str(path))
