@@ -17,6 +17,9 @@ from harness.records.settings import Price
 from judges.base import Options
 
 MILLION = 1e6
+OF_A_BATCH = 0.5
+"""Of OpenAI's price, what the Batch API takes."""
+
 LITELLMS_LIST = "model_prices_and_context_window_backup.json"
 
 
@@ -48,9 +51,9 @@ def listed_price(backend: str, model: str, options: Options) -> Price | None:
         return Price(input=0, output=0)
     if backend == "litellm":
         return _litellms().get(model) or _litellms().get(model.partition("/")[2])
-    section = "openai-batch" if backend == "openai" and options.get("batch") else backend
-    pair = _table().get(section, {}).get(model)
-    return None if pair is None else Price(input=pair[0], output=pair[1])
+    pair = _table().get(backend, {}).get(model)
+    share = OF_A_BATCH if backend == "openai" and options.get("batch") else 1
+    return None if pair is None else Price(input=pair[0] * share, output=pair[1] * share)
 
 
 @cache

@@ -30,15 +30,24 @@ def litellms() -> dict[str, dict[str, float]]:
 def test_a_listed_price_is_the_one_of_the_list_it_cites(
     section: str, model: str, litellms: dict[str, dict[str, float]]
 ) -> None:
-    batch = "_batches" if section == "openai-batch" else ""
-    theirs = [litellms[model][f"{side}_cost_per_token{batch}"] * 1e6 for side in ("input", "output")]
+    theirs = [litellms[model][f"{side}_cost_per_token"] * 1e6 for side in ("input", "output")]
     assert TABLE[section][model] == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize("model", TABLE["openai"])
+def test_a_batch_costs_what_the_list_says_of_batches(model: str, litellms: dict[str, dict[str, float]]) -> None:
+    found, whole = listed_price("openai", model, {"batch": True}), litellms[model]
+    assert found is not None
+    for side in ("input", "output"):
+        theirs = whole.get(f"{side}_cost_per_token_batches", whole[f"{side}_cost_per_token"] / 2)
+        assert getattr(found, side) == pytest.approx(theirs * 1e6)
 
 
 def test_a_batch_has_its_own_price_and_litellm_its_own_list() -> None:
     assert listed_price("openai", "gpt-4o-mini", {"batch": True}) == Price(input=0.075, output=0.3)
+    assert listed_price("openai", "gpt-5-mini", {"batch": True}) == Price(input=0.125, output=1.0)
     assert listed_price("openai", "gpt-4o-mini", {}) == Price(input=0.15, output=0.6)
-    assert listed_price("openai", "gpt-5", {"batch": True}) is None, "not listed is not known"
+    assert listed_price("openai", "gpt-99", {"batch": True}) is None, "not listed is not known"
     assert listed_price("anthropic", "claude-haiku-4-5", {}) == Price(input=1, output=5)
     assert listed_price("litellm", "anthropic/claude-haiku-4-5", {}) == Price(input=1, output=5)
     assert listed_price("litellm", "nobody/nothing", {}) is None
