@@ -283,6 +283,7 @@ def resolve_judge(judge: JudgeSpec, matrix: Path, tests: Sequence[Example]) -> R
     """A judge's identity by content: model, rubric text, parser; and the size of its questions about the tests."""
     from judges.base import deciding_options, identity
     from judges.budget import listed_price
+    from judges.questions import longest_reply
     from judges.rubric import load_rubric
 
     name = rubric_name(judge.rubric, matrix)
@@ -305,7 +306,7 @@ def resolve_judge(judge: JudgeSpec, matrix: Path, tests: Sequence[Example]) -> R
         pairwise=pairwise,
         scale=(rubric.scale.low, rubric.scale.high),
         prompt_tokens=characters / CHARACTERS_A_TOKEN,
-        reply_tokens=rubric.max_tokens / 2,
+        reply_tokens=longest_reply(rubric, judge.options) / 2,
         price=judge.price or listed_price(judge.backend, judge.model, judge.options),
     )
 

@@ -108,18 +108,20 @@ def _about(
 
 
 def request_of(rubric: Rubric, message: str, options: Mapping[str, str | int | float | bool], turn: int) -> Request:
-    """What is sent. `turn`: which repeat it is; each has the next seed.
-
-    The option `max_completion_tokens` gives a model that thinks more room than the rubric's reply needs.
-    """
+    """What is sent. `turn`: which repeat it is; each has the next seed."""
     return Request(
         system=rubric.system,
         user=message,
         schema=rubric.schema_,
-        max_tokens=int(options.get("max_completion_tokens", rubric.max_tokens)),
+        max_tokens=longest_reply(rubric, options),
         temperature=float(options.get("temperature", 0.0)),
         seed=int(options.get("seed", 0)) + turn,
     )
+
+
+def longest_reply(rubric: Rubric, options: Mapping[str, str | int | float | bool]) -> int:
+    """In tokens. `max_completion_tokens` gives a model that thinks more room than the rubric's reply needs."""
+    return int(options.get("max_completion_tokens", rubric.max_tokens))
 
 
 def row_key(row: ReplyRow) -> RequestKey:

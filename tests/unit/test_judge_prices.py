@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness.records.data import Example
 from harness.records.settings import Price
+from harness.resolve import resolve_judge
+from harness.spec.judges import JudgeSpec
 from judges.budget import listed_price
+from judges.questions import request_of
+from judges.rubric import load_rubric
 
 FILE = "model_prices_and_context_window_backup.json"
 TABLE = yaml.safe_load((Path(__file__).parents[2] / "judges" / "prices.yaml").read_text())
@@ -52,3 +57,10 @@ def test_a_batch_has_its_own_price_and_litellm_its_own_list() -> None:
     assert listed_price("litellm", "anthropic/claude-haiku-4-5", {}) == Price(input=1, output=5)
     assert listed_price("litellm", "nobody/nothing", {}) is None
     assert listed_price("human", "anna", {}) == Price(input=0, output=0)
+
+
+@pytest.mark.parametrize("options", [{}, {"max_completion_tokens": 4000}])
+def test_the_plan_reckons_with_the_length_that_is_asked_for(options: dict[str, int]) -> None:
+    spec = JudgeSpec(backend="openai", model="gpt-5-mini", options=options)
+    found = resolve_judge(spec, Path("matrix.yaml"), [Example(id="1", instruction="a", output="b")])
+    assert found.reply_tokens == request_of(load_rubric(spec.rubric), "Grade.", options, 0).max_tokens / 2
