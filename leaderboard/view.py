@@ -80,19 +80,24 @@ def in_order(frame: pd.DataFrame, measure: MeasureInfo) -> pd.DataFrame:
     return rows.sort_values("mean", ascending=not measure.higher_is_better, na_position="last", kind="stable")
 
 
+def column_of(measure: str) -> str:
+    """A measure's column of `table`: a judge may bear the name of an axis."""
+    return f"measure {measure}"
+
+
 def table(
     frame: pd.DataFrame, measures: Sequence[MeasureInfo], shown: MeasureInfo, *, seeds: bool = False
 ) -> pd.DataFrame:
     """The leaderboard as a reader sees it: one row a cell, ordered by `shown`, its interval beside it.
 
     Columns: ranks, the varying axes, seeds (how many), `shown`, interval, the other measures (untrusted last), unscored
-    where anything is. `seeds`: a row for each seed below its cell's, which names the seed.
+    where anything is; measures by `column_of`. `seeds`: a row for each seed below its cell's, which names the seed.
     """
     rows = in_order(frame, shown).set_index("cell")
     axes = [axis for axis in AXES if varies(axis, rows[axis])] or ["label"]
     out = rows[["ranks", *axes]].copy()
     out["seeds"] = [str(len(found)) if found else None for found in rows["seeds"]]  # an untuned model has none
-    out[shown.name] = rows["mean"]
+    out[column_of(shown.name)] = rows["mean"]
     decimals = places(shown, *_intervals(rows))
     out["interval"] = [
         None if pd.isna(low) else f"{figure(low, decimals)} to {figure(high, decimals)}"
@@ -100,7 +105,7 @@ def table(
     ]
     others = [m.name for m in sorted(measures, key=lambda m: not m.trusted) if m.name != shown.name]
     for name in others:
-        out[name] = frame[frame["measure"] == name].set_index("cell")["mean"]
+        out[column_of(name)] = frame[frame["measure"] == name].set_index("cell")["mean"]
     unscored = frame.groupby("cell")["unscored"].sum()
     if unscored.any():
         out["unscored"] = unscored
@@ -118,16 +123,18 @@ def _with_seeds(out: pd.DataFrame, frame: pd.DataFrame, axes: Sequence[str]) -> 
     means = {(c, m): values for c, m, values in zip(frame["cell"], frame["measure"], frame["per_seed"], strict=True)}
     # where a seed has no score, nothing says whose the others are
     means = {(c, m): values for (c, m), values in means.items() if len(values) == len(seeds[c])}
-    measured = [name for name in out.columns if name in set(frame["measure"])]
+    measured = {column: name for name in frame["measure"].unique() if (column := column_of(name)) in out.columns}
     rows: list[dict[str, Any]] = []
     for record in records(out.reset_index()):
         rows.append(record)
         cell, found = record["cell"], seeds[record["cell"]]
         for place, seed in enumerate(found if len(found) > 1 else ()):
-            each = {name: dict(enumerate(means.get((cell, name), ()))).get(place) for name in measured}
+            each = {
+                column: dict(enumerate(means.get((cell, name), ()))).get(place) for column, name in measured.items()
+            }
             rows.append({axis: record[axis] for axis in axes} | {"cell": cell, "seeds": f"#{seed}"} | each)
     table = pd.DataFrame(rows, columns=["cell", *out.columns]).set_index("cell")
-    return table.astype({name: float for name in measured})
+    return table.astype({column: float for column in measured})
 
 
 def effects(result: Result, measure: str) -> pd.DataFrame:

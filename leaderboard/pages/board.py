@@ -142,11 +142,11 @@ def _table(result: Result, kept: pd.DataFrame, measure: MeasureInfo) -> None:
 
 def _greyed(table: pd.DataFrame, result: Result) -> Any:
     """Untrusted columns in grey."""
-    by_name = {m.name: m for m in result.measures if m.name in table}
-    grey: list[Hashable] = [name for name, m in by_name.items() if not m.trusted]
+    shown = {column: m for m in result.measures if (column := view.column_of(m.name)) in table}
+    grey: list[Hashable] = [column for column, m in shown.items() if not m.trusted]
     if not grey:
         return table
-    formats: dict[Any, Any] = {name: f"{{:.{places_in(result, m)}f}}" for name, m in by_name.items()}
+    formats: dict[Any, Any] = {column: f"{{:.{places_in(result, m)}f}}" for column, m in shown.items()}
     table = table.reset_index(drop=True)  # pandas styles no rows of one name, as a cell's and its seeds' are
     return table.style.format(formats, na_rep="–").map(lambda _: "color: #8a9199; font-style: italic", subset=grey)
 
@@ -169,7 +169,7 @@ def _columns(result: Result, shown: MeasureInfo, table: pd.DataFrame) -> dict[st
         config[axis] = st.column_config.TextColumn(axis_name(axis).capitalize(), width=width)
     for m in result.measures:
         said = f"{m.unit}. {m.signature}" if m.trusted else m.untrusted_reason
-        config[m.name] = st.column_config.NumberColumn(
+        config[view.column_of(m.name)] = st.column_config.NumberColumn(
             measure_label(m), help=unmarked(said), format=f"%.{places_in(result, m)}f"
         )
     return config

@@ -73,11 +73,12 @@ def test_in_order_turns_round_where_lower_is_better() -> None:
 
 def test_table_leads_with_the_chosen_measure_and_ends_with_the_untrusted() -> None:
     table = view.table(view.board(result()), MEASURES, MEASURES[1])
+    rest = map(view.column_of, ("rougeL", "chrf", "keyword-judge", "smollm2-judge"))
     assert list(table.columns) == [
         "ranks", "model", "prompt_style", "method", "masking", "seeds",
-        "bleu", "interval", "rougeL", "chrf", "keyword-judge", "smollm2-judge", "unscored",
+        view.column_of("bleu"), "interval", *rest, "unscored",
     ]  # fmt: skip
-    assert table["bleu"].is_monotonic_decreasing
+    assert table[view.column_of("bleu")].is_monotonic_decreasing
     assert table["unscored"].sum() == 3 * 4
     untuned = table[table["method"] == "none"]
     assert untuned["seeds"].isna().all() and len(untuned) == 3
@@ -93,7 +94,7 @@ def test_seeds_unfold_below_their_cell() -> None:
     assert list(mine["seeds"]) == ["3", "#123", "#124", "#125"]
     scores = {score.measure: score for score in row.scores}
     for measure in MEASURES:
-        assert list(mine[measure.name]) == [scores[measure.name].mean, *scores[measure.name].per_seed]
+        assert list(mine[view.column_of(measure.name)]) == [scores[measure.name].mean, *scores[measure.name].per_seed]
     assert mine["interval"].notna().tolist() == [True, False, False, False]
 
 
@@ -103,8 +104,28 @@ def test_a_seed_without_a_score_leaves_the_others_unnamed() -> None:
     short = row.model_copy(update={"scores": (score, *row.scores[1:])})
     told = result().model_copy(update={"rows": (short, *(r for r in result().rows if r != row))})
     mine = view.table(view.board(told), MEASURES, MEASURES[0], seeds=True).loc[row.cell.name]
-    assert mine["rougeL"].notna().tolist() == [True, False, False, False]
-    assert mine["bleu"].notna().all()
+    assert mine[view.column_of("rougeL")].notna().tolist() == [True, False, False, False]
+    assert mine[view.column_of("bleu")].notna().all()
+
+
+@pytest.mark.parametrize("name", ["model", "label", "cell", "seeds", "ranks", "interval", "unscored", "mean"])
+def test_a_judge_may_bear_the_name_of_a_column(name: str) -> None:
+    judge = MEASURES[-1].name
+    rows = tuple(
+        row.model_copy(
+            update={
+                "scores": tuple(s.model_copy(update={"measure": name}) if s.measure == judge else s for s in row.scores)
+            }
+        )
+        for row in result().rows
+    )
+    measures = (*MEASURES[:-1], MEASURES[-1].model_copy(update={"name": name}))
+    frame = view.board(result().model_copy(update={"rows": rows, "measures": measures}))
+    for shown in range(len(MEASURES)):
+        for seeds in (False, True):
+            told = view.table(frame, measures, measures[shown], seeds=seeds)
+            like = view.table(view.board(result()), MEASURES, MEASURES[shown], seeds=seeds)
+            pd.testing.assert_frame_equal(told, like.rename(columns={view.column_of(judge): view.column_of(name)}))
 
 
 def test_what_cannot_be_read_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
