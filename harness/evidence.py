@@ -289,15 +289,15 @@ def panel_report(panel: PanelSpec, plan: Plan, store: Store) -> TrustReport:
 
 
 def agreements(plan: Plan, variants: Sequence[VariantScores]) -> tuple[JudgeAgreement, ...]:
-    """Every pair of judges over the answers that both scored."""
+    """Every pair of judges of one mode over the answers that both scored."""
     from judges.measures import agreement
     from judges.rubric import load_rubric
 
-    names = [judge.name for judge in plan.judges]
-    scales = {judge.name: load_rubric(judge.rubric).scale for judge in plan.judges}
-    ends = {name: (float(scale.low), float(scale.high)) for name, scale in scales.items()}
-    scores = {name: item_scores(name, variants) for name in names}
-    found = (agreement(a, b, scores, ends) for a, b in combinations(names, 2))
+    rubrics = {judge.name: load_rubric(judge.rubric) for judge in plan.judges}
+    ends = {name: (float(rubric.scale.low), float(rubric.scale.high)) for name, rubric in rubrics.items()}
+    scores = {name: item_scores(name, variants) for name in rubrics}
+    pairs = ((a, b) for a, b in combinations(rubrics, 2) if rubrics[a].mode == rubrics[b].mode)
+    found = (agreement(a, b, scores, ends) for a, b in pairs)
     return tuple(each for each in found if each is not None)
 
 

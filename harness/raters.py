@@ -44,12 +44,13 @@ FEWEST = 2
 
 @dataclass(slots=True)
 class Ratings:
-    """One rater with one rubric, or one judge: scores on the rubric's scale."""
+    """One rater with one rubric, or one judge: scores on the rubric's scale. `prompt`: digest of what is asked."""
 
     name: str
     scale: tuple[float, float]
     levels: int
     mode: str
+    prompt: str
     scores: dict[AnswerKey, float] = field(default_factory=dict)
 
     def share(self, key: AnswerKey) -> float:
@@ -118,7 +119,7 @@ def ratings(
             continue
         rubric_name, rubric = known
         name, scale = f"{rater_of(asked)} ({rubric_name})", (float(rubric.scale.low), float(rubric.scale.high))
-        mine = found.setdefault(name, Ratings(name, scale, rubric.levels, rubric.mode))
+        mine = found.setdefault(name, Ratings(name, scale, rubric.levels, rubric.mode, asked.prompt_sha256))
         for row in whole_rows(store.folder(key) / "rows.jsonl"):
             judgment = parse(row, rubric) if isinstance(row, Reply) else None
             if isinstance(judgment, Scored) and row.example_id not in left_out:
@@ -133,7 +134,8 @@ def judge_ratings(judge: JudgePlan, variants: Sequence[VariantScores]) -> Rating
 
     rubric = load_rubric(judge.rubric)
     scale = (float(rubric.scale.low), float(rubric.scale.high))
-    return Ratings(judge.name, scale, rubric.levels, rubric.mode, item_scores(judge.name, variants))
+    scores = item_scores(judge.name, variants)
+    return Ratings(judge.name, scale, rubric.levels, rubric.mode, rubric.prompt_sha256, scores)
 
 
 def people_report(
@@ -191,12 +193,14 @@ def _estimate(found: Agreed) -> Estimate | None:
 
 
 def corrected(judge: Ratings, people: Sequence[Ratings], cells: Mapping[str, str]) -> Iterator[CorrectedMean]:
-    """Each cell's mean by this judge, corrected by the raters who used its scale. `cells`: variant to cell.
+    """Each cell's mean by this judge, corrected by the raters who used its rubric. `cells`: variant to cell.
 
     An answer's label is the mean over its raters, an item's the mean over its rated answers. Raters see items in
     random order, so that those that they got to are a random choice.
     """
-    fitting = [each for each in people if (each.scale, each.mode) == (judge.scale, judge.mode)]
+    fitting = [
+        each for each in people if (each.prompt, each.scale, each.mode) == (judge.prompt, judge.scale, judge.mode)
+    ]
     by_cell: defaultdict[str, defaultdict[str, list[AnswerKey]]] = defaultdict(lambda: defaultdict(list))
     for key in judge.scores:
         by_cell[cells[key[0]]][key[1]].append(key)

@@ -69,8 +69,8 @@ def judge_and_people(labels: int, n: int = 400, seed: int = 0) -> tuple[Ratings,
     said = {("v", f"e{i}", 0): float(truth[i]) for i in range(labels)}
     scale = (0.0, 100.0)
     return (
-        Ratings("j", scale, 101, "pointwise", scored),
-        Ratings("p", scale, 101, "pointwise", said),
+        Ratings("j", scale, 101, "pointwise", "rubric", scored),
+        Ratings("p", scale, 101, "pointwise", "rubric", said),
         float(truth.mean()),
     )
 
@@ -96,11 +96,13 @@ def test_a_corrected_mean_covers_as_often_as_it_says() -> None:
     assert 0.91 <= hits / 300 <= 0.98
 
 
-def test_only_raters_of_the_judge_s_own_scale_correct_it_but_all_of_its_mode_are_compared() -> None:
+def test_only_raters_of_the_judge_s_own_rubric_correct_it_but_all_of_its_mode_are_compared() -> None:
     judge, person, _ = judge_and_people(60)
-    other = Ratings("q", (1.0, 5.0), 5, "pointwise", {key: 1 + value // 25 for key, value in person.scores.items()})
-    pair = Ratings("r", (0.0, 100.0), 3, "pairwise", person.scores)
-    assert not list(corrected(judge, [other, pair], {"v": "cell"}))
+    fifths = {key: 1 + value // 25 for key, value in person.scores.items()}
+    other = Ratings("q", (1.0, 5.0), 5, "pointwise", "rubric", fifths)
+    pair = Ratings("r", (0.0, 100.0), 3, "pairwise", "rubric", person.scores)
+    style = Ratings("s", (0.0, 100.0), 101, "pointwise", "another rubric", person.scores)
+    assert not list(corrected(judge, [other, pair, style], {"v": "cell"}))
     found = rater_agreement(other, judge, judge=True)
     assert found is not None and found.spearman is not None and found.weighted is not None
     assert (found.n, found.levels) == (60, 5)
