@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import HarnessError, JudgeError, trouble_at, trouble_inside
 from harness.records.rows import ReplyToken
@@ -122,12 +122,15 @@ class Judge(Protocol):
 
 
 class BackendOptions(BaseModel):
-    """Base of a backend's options: those that go into every request are `temperature` and `seed`."""
+    """Base of a backend's options: those that go into every request."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     temperature: float = 0.0
     seed: int = 0
+    max_completion_tokens: int | None = Field(
+        None, ge=1, description="Longest thought and reply of a judge, in tokens; default: the rubric's max_tokens."
+    )
 
 
 OptionsT = TypeVar("OptionsT", bound=BackendOptions)

@@ -32,7 +32,9 @@ class OllamaOptions(BackendOptions):
     num_ctx: int = Field(4096, ge=256, description="Context in tokens; Ollama cuts off what does not fit, silently.")
     num_gpu: int | None = Field(None, description="Layers on the GPU; default: Ollama's choice.")
     keep_alive: str = Field("10m", description="How long the model stays loaded after a request.")
-    think: bool | None = Field(None, description="Let a thinking model think; default: its own.")
+    think: bool | str | None = Field(
+        None, description="Let a thinking model think, or how long: low, medium, high; default: its own."
+    )
     digest: str | None = Field(
         None, description="sha256 of the model as `ollama list` shows it: planning then asks no server."
     )

@@ -52,9 +52,6 @@ class OpenAIOptions(BackendOptions):
     )
     logprobs: bool = Field(True, description="Ask for log-probabilities (for expected scores).")
     reasoning_effort: str | None = Field(None, description="How long a reasoning model thinks: minimal, low, …")
-    max_completion_tokens: int | None = Field(
-        None, ge=1, description="Longest thought and reply of a judge, in tokens; default: the rubric's max_tokens."
-    )
     timeout: float = Field(120.0, gt=0, description="Seconds that one call may take.")
     concurrency: int = Field(32, ge=1, le=512, description="Most requests at once; how many adapts.")
     batch: bool = Field(False, description="Ask by the Batch API: answers within a day, at half the price.")

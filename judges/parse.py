@@ -111,7 +111,8 @@ def read_verdict(reply: Reply, rubric: Rubric) -> Verdict | NoVerdict:
     """The last verdict in the reply, if it lies on the rubric's scale; what it quotes before that does not count."""
     text = _said(reply)
     if not text.strip():
-        return NoVerdict("empty reply")
+        cut = reply.finish_reason == "length"
+        return NoVerdict("cut off at max_tokens before any text" if cut else "empty reply")
     if reply.text.rpartition(_THOUGHT_END)[2].lstrip().startswith(_THOUGHT):
         return NoVerdict("its thoughts have no end")
     found = _found(text, rubric, cut_off=reply.finish_reason == "length")

@@ -15,7 +15,17 @@ import pytest
 
 from harness.errors import HarnessError, JudgeError, ModelError
 from judges.ask import ask
-from judges.base import Busy, Forbidden, Judge, RequestFailed, deciding_options, identity, load_judge, preflight
+from judges.base import (
+    BUILT_IN,
+    Busy,
+    Forbidden,
+    Judge,
+    RequestFailed,
+    deciding_options,
+    identity,
+    load_judge,
+    preflight,
+)
 from judges.contract import CHECKS, Trial, question
 from judges.ollama_judge import OllamaOptions, _host
 from judges.parse import parse
@@ -138,6 +148,34 @@ def test_a_model_that_thinks_is_given_room_and_told_how_long(openai_judge: Open)
         body = server.asked[-1].body
     assert (body["max_completion_tokens"], body["reasoning_effort"]) == (4000, "low")
     assert request_of(RUBRIC, "Grade.", {}, 0).max_tokens == RUBRIC.max_tokens
+
+
+@pytest.mark.parametrize("backend", [name for name in BUILT_IN if name not in ("llamacpp", "transformers")])
+def test_every_backend_gives_a_model_room_to_think(backend: str) -> None:
+    options: dict[str, Any] = {"digest": DIGEST} if backend == "ollama" else {}
+    room = options | {"max_completion_tokens": 4000}
+    assert identity(backend, "openai/m", room) == identity(backend, "openai/m", options)
+    assert deciding_options(backend, room) == {"max_completion_tokens": 4000}
+    assert deciding_options(backend, options) == {}
+    with pytest.raises(HarnessError, match="max_completion_tokens"):
+        identity(backend, "openai/m", {"max_completion_tokens": 0})
+
+
+@pytest.mark.parametrize("think", ["low", True, None])
+def test_ollama_is_told_how_long_to_think(think: str | bool | None, open_judge: Open) -> None:
+    listing = ollama("http://127.0.0.1:9")
+    message = {"role": "assistant", "content": "", "thinking": "Well,"}
+    thought = Said.of({"model": MODEL, "message": message, "done": True, "done_reason": "length", "eval_count": 8})
+    options: dict[str, Any] = {"max_completion_tokens": 8} | ({} if think is None else {"think": think})
+    with serve(lambda asked: listing(asked) if asked.path == "/api/tags" else thought) as server:
+        answer = open_judge("ollama", MODEL, {"host": server.address, **options}).answer(
+            request_of(RUBRIC, "Grade.", options, 0)
+        )
+    body = server.asked[-1].body
+    assert (body.get("think"), body["options"]["num_predict"]) == (think, 8)
+    outcome = parse(reply(answer.text, answer.finish_reason), RUBRIC)
+    assert outcome.kind == "unparsed"
+    assert outcome.reason == "cut off at max_tokens before any text"
 
 
 def test_a_schema_falls_back_to_json_and_then_to_words(openai_judge: Open) -> None:
