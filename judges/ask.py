@@ -52,6 +52,14 @@ class _Ended:
     heard: threading.Event = field(default_factory=threading.Event)
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """An answer, and the seconds that the backend took for it."""
+
+    answer: Answer
+    seconds: float
+
+
 def ask(  # noqa: PLR0913 - what is asked, of whom, and within which limits
     judge: Judge,
     requests: Iterable[PlannedRequest],
@@ -264,14 +272,9 @@ class _Crew:
             if number is None:
                 return None
             trouble, hold = False, None
-            started = time.perf_counter()
             try:
-                answer = self._answer(planned.request)
-                return (
-                    None
-                    if answer is None
-                    else _Ended(reply_row(planned, answer, attempt, time.perf_counter() - started))
-                )
+                heard = self._answer(planned.request)
+                return None if heard is None else _Ended(reply_row(planned, heard.answer, attempt, heard.seconds))
             except HarnessError:
                 raise
             except Exception as e:
@@ -286,7 +289,7 @@ class _Crew:
                 return None
             wait, attempt = wait * 2, attempt + 1
 
-    def _answer(self, request: Request) -> Answer | None:
+    def _answer(self, request: Request) -> _Heard | None:
         """As `_call`; a 403 ends the asking unless a harmless question gets through.
 
         No other answer could tell: some are still under way, and a key may be used up between two of them.
@@ -301,7 +304,7 @@ class _Crew:
                 raise e.of_all from None
             raise
 
-    def _call(self, request: Request) -> Answer | None:
+    def _call(self, request: Request) -> _Heard | None:
         """One call within pace and budget; None where the crew was stopped while it waited for its turn."""
         booked = prompt_tokens(request)
         waits = [pace.book(cost) for pace, cost in self._paces(booked + request.max_tokens)]
@@ -315,14 +318,16 @@ class _Crew:
         with self._counting:
             self.calls += 1
         cost = 0.0
+        started = time.perf_counter()
         try:
             answer = self._judge.answer(request)
+            seconds = time.perf_counter() - started
             cost = cost_of(self._price, answer.prompt_tokens, answer.completion_tokens)
         finally:
             self._budget.close_call(worst, cost)
         if self._tokens is not None:
             self._tokens.correct(answer.prompt_tokens + answer.completion_tokens - booked - request.max_tokens)
-        return answer
+        return _Heard(answer, seconds)
 
     def _paces(self, tokens: float) -> list[tuple[Pace, float]]:
         return [(pace, cost) for pace, cost in ((self._requests, 1.0), (self._tokens, tokens)) if pace is not None]

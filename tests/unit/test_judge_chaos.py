@@ -272,8 +272,10 @@ def test_requests_per_minute_are_spaced() -> None:
 def test_asking_keeps_to_requests_per_minute() -> None:
     judge = Programmed(lambda request, nth: "3", concurrency=8)
     started = time.perf_counter()
-    ask(judge, questions(11), on_reply=lambda row: None, limits=AskLimits(requests_per_minute=1200))
+    rows: list[Any] = []
+    ask(judge, questions(11), on_reply=rows.append, limits=AskLimits(requests_per_minute=1200))
     assert time.perf_counter() - started >= 10 * 60 / 1200
+    assert sum(row.seconds for row in rows) < 0.2, "the waiting is not the judge's"
 
 
 # ---------------------------------------------------------------- the window
