@@ -33,16 +33,17 @@ def published(run: MatrixRun, *, texts: bool) -> MatrixRun:
 
 
 def _file_names(plan: Plan) -> dict[str, str]:
-    """Path -> its last part, of rubrics, judges and models; one that another path has, too, gets a number."""
+    """Path -> its last part, of rubrics, judges and models; one that another has, too, gets a number."""
     judges = [text for judge in plan.judges for text in (judge.rubric, judge.model)]
     named = dict.fromkeys((*judges, *(each.variant.model for each in plan.variants)))
-    found: dict[str, str] = {}
-    for path in filter(_is_path, named):
-        name = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
-        while name in found.values():
-            name += "-2"
-        found[path] = name
-    return found
+    last = {path: re.split(r"[/\\]", path.rstrip("/\\"))[-1] for path in named if _is_path(path)}
+    found = {text: text for text in named if last.get(text, text) == text}
+    for path, name in last.items():
+        free = name
+        while path not in found and free in found.values():
+            free += "-2"
+        found.setdefault(path, free)
+    return {path: found[path] for path in last}
 
 
 def _is_path(text: str) -> bool:
@@ -52,10 +53,11 @@ def _is_path(text: str) -> bool:
 
 def _renamed(record: RecordT, names: Mapping[str, str]) -> RecordT:
     """Wherever a path stands: cells and signatures are made of them."""
-    text = record.model_dump_json()
-    for path in sorted(names, key=len, reverse=True):
-        text = text.replace(_quoted(path), _quoted(names[path]))
-    return type(record).model_validate_json(text)
+    quoted = {_quoted(path): _quoted(names[path]) for path in sorted(names, key=len, reverse=True)}
+    if not quoted:
+        return record
+    any_path = re.compile("|".join(map(re.escape, quoted)))
+    return type(record).model_validate_json(any_path.sub(lambda path: quoted[path[0]], record.model_dump_json()))
 
 
 def _quoted(text: str) -> str:

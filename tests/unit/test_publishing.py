@@ -23,6 +23,7 @@ from reports.bundle import bundle
 from reports.evaluation_card import cards, slug
 from reports.interchange import alpaca_eval, inspect_log, lm_eval
 from reports.model_card import model_card
+from reports.published import published
 from tests.ugly import CELLS, ITEMS, MEASURES, SCRIPT, TEST, all_values, result
 from tests.ugly_store import replies, ugly_store
 
@@ -252,9 +253,9 @@ def test_publish_leaves_weights_paths_and_other_matrices_behind(root: Path, tmp_
     names = {path.rsplit("/", 1)[-1] for path in files}
     assert not names & {"matrix.yaml", "index.jsonl", "model.safetensors", "starter-en.jsonl", "lock"}
     assert "torch" not in (tmp_path / "out" / "requirements.txt").read_text()
-    published = Store(tmp_path / "out" / "store")
-    assert published.matrices()[0].result == Store(root).matrices()[0].result
-    assert all(not problems for _, problems in published.verify() if not problems or "spec" not in problems[0])
+    copy = Store(tmp_path / "out" / "store")
+    assert copy.matrices()[0].result == Store(root).matrices()[0].result
+    assert all(not problems for _, problems in copy.verify() if not problems or "spec" not in problems[0])
 
 
 def test_publish_without_texts_holds_no_text(root: Path, tmp_path: Path) -> None:
@@ -275,8 +276,8 @@ def test_a_contest_s_replies_are_texts(run: MatrixRun, store: Store, tmp_path: P
         writer.finish()
     more = run.plan.model_copy(update={"stages": (*run.plan.stages, stage)})
     bundle(store, replace(run, plan=more), tmp_path / "out", texts=False)
-    published = Store(tmp_path / "out" / "store").folder(stage.key)
-    assert (published / "seal.json").exists() and not (published / "rows.jsonl").exists()
+    copy = Store(tmp_path / "out" / "store").folder(stage.key)
+    assert (copy / "seal.json").exists() and not (copy / "rows.jsonl").exists()
 
 
 @pytest.mark.parametrize(
@@ -295,6 +296,26 @@ def test_what_no_format_can_do_is_refused(
     assert main(["publish", "starter-ablation", "--store", str(root), "--to", "out", *options]) == 2
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "rubrics", [("strict/r.yaml", "r.yaml"), ("r.yaml", "strict/r.yaml"), ("/a/r.yaml", "/b/r.yaml")]
+)
+def test_two_files_of_one_name_stay_two(run: MatrixRun, rubrics: tuple[str, str]) -> None:
+    assert run.result is not None
+    judges = tuple(j.model_copy(update={"rubric": r}) for j, r in zip(run.plan.judges, rubrics, strict=True))
+    first, second = run.result.measures[:2]
+    signed = tuple(m.model_copy(update={"signature": r}) for m, r in zip((first, second), rubrics, strict=True))
+    told = replace(
+        run,
+        plan=run.plan.model_copy(update={"judges": judges}),
+        result=run.result.model_copy(update={"measures": (*signed, *run.result.measures[2:])}),
+    )
+    away = published(told, texts=True)
+    assert away.result is not None
+    names = [judge.rubric for judge in away.plan.judges]
+    assert sorted(names) == ["r.yaml", "r.yaml-2"] and names == [m.signature for m in away.result.measures[:2]]
+    assert "r.yaml" not in rubrics or names[rubrics.index("r.yaml")] == "r.yaml", "what was bare stays itself"
 
 
 @pytest.mark.parametrize("texts", [True, False])
