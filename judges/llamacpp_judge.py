@@ -67,6 +67,8 @@ class LlamaCppOptions(BackendOptions):
 class LlamaCppJudge:
     """One model, loaded. `model`: a packaged model's name or the path of a .gguf file (see harness.gguf)."""
 
+    transport = frozenset({"engines", "threads"})
+
     def __init__(self, model: str, options: Options) -> None:
         """Raises MissingExtra (xllamacpp or the model), ModelError (no such file), JudgeError (does not load)."""
         settings = read_options(LlamaCppOptions, options, "llamacpp")

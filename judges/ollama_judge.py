@@ -36,7 +36,9 @@ class OllamaOptions(BackendOptions):
         None, description="Let a thinking model think, or how long: low, medium, high; default: its own."
     )
     digest: str | None = Field(
-        None, description="sha256 of the model as `ollama list` shows it: planning then asks no server."
+        None,
+        pattern=r"^(sha256:)?[0-9a-f]{12,64}$",
+        description="sha256 of the model, as `ollama list` shows its beginning: planning then asks no server.",
     )
     timeout: float = Field(300.0, gt=0, description="Seconds that one call may take; the first loads the model.")
     concurrency: int = Field(4, ge=1, le=256, description="Most requests at once (see OLLAMA_NUM_PARALLEL).")

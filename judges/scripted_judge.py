@@ -43,6 +43,8 @@ class ScriptedOptions(BackendOptions):
 class ScriptedJudge:
     """Deterministic and instant. `model` means nothing here."""
 
+    transport = frozenset({"slots"})
+
     def __init__(self, model: str, options: Options) -> None:
         """Raises JudgeError for an unknown option."""
         self.options = read_options(ScriptedOptions, options, "scripted")

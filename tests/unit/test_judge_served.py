@@ -334,6 +334,9 @@ def test_options_of_the_connection_decide_no_reply() -> None:
     options = {"base_url": "http://h/v1", "timeout": 3.0, "seed": 4, "concurrency": 2, "json_output": "none"}
     assert deciding_options("openai", options) == {"seed": 4, "json_output": "none"}
     assert deciding_options("ollama", {"host": "h", "num_ctx": 512, "keep_alive": "1m"}) == {"num_ctx": 512}
+    layout = {"engines": 2, "threads": 1}
+    assert deciding_options("llamacpp", {**layout, "slots": 2, "context": 512}) == {"slots": 2, "context": 512}
+    assert deciding_options("scripted", {"slots": 8, "garbage": 3}) == {"garbage": 3}
 
 
 # ---------------------------------------------------------------- ollama
@@ -357,7 +360,11 @@ def test_a_missing_model_names_the_pull_line_before_and_while_asking() -> None:
                 call("ollama", "llama3.2", {"host": server.address})
             assert f"OLLAMA_HOST={server.address} ollama pull llama3.2" in str(caught.value)
         assert identity("ollama", MODEL, {"host": server.address}) == f"ollama:{DIGEST[:12]}"
-        assert identity("ollama", "x", {"host": "nowhere", "digest": "sha256:abc"}) == "ollama:abc"
+        for digest in (DIGEST, f"sha256:{DIGEST}", DIGEST[:12]):
+            assert identity("ollama", "x", {"host": "nowhere", "digest": digest}) == f"ollama:{DIGEST[:12]}"
+        for digest in (DIGEST[:11], "", "sha256:", DIGEST.upper()):
+            with pytest.raises(JudgeError, match="option 'digest'"):
+                identity("ollama", "x", {"host": "nowhere", "digest": digest})
 
 
 @pytest.mark.parametrize(
