@@ -64,8 +64,8 @@ def _components(measure: Measured, moments: Moments, runs: BoolArray) -> Compone
         cells=len(per_cell),
         items_per_unit=items / float(moments.units.mean()),
     )
-    pooled, interaction = (seeds.pooled, seeds.interaction) if seeds else (None, 0.0)
-    return components(float(moments.item_variance.mean()), design, pooled, interaction, noise)
+    between, interaction = (seeds.between, seeds.interaction) if seeds else (None, 0.0)
+    return components(float(moments.item_variance.mean()), design, between, interaction, noise)
 
 
 def _moments(measure: Measured, weights: FloatArray) -> Moments:

@@ -72,8 +72,8 @@ def _components(measure: Measured, pair: tuple[int, int], load: float) -> Compon
     noise, seeds = measure.aligned.noise, measure.seeds
     count, units = float(moments.items[0]), float(moments.units[0])
     design = Design(count, 2 / load, noise.repeats, noise.per_item, 2, items_per_unit=count / units)
-    pooled, interaction = (seeds.pooled, seeds.interaction) if seeds else (None, 0.0)
-    return components(float(moments.item_variance[0]), design, pooled, interaction, noise)
+    between, interaction = (seeds.between, seeds.interaction) if seeds else (None, 0.0)
+    return components(float(moments.item_variance[0]), design, between, interaction, noise)
 
 
 def _fewest(passes: Callable[[int], bool], low: int, high: int) -> int | None:

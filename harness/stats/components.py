@@ -127,24 +127,24 @@ class Components:
 
 
 def components(
-    item_variance: float, design: Design, seed_variance: float | None, interaction: float, noise: Replicates
+    item_variance: float, design: Design, seeds: float | None, interaction: float, noise: Replicates
 ) -> Components:
     """Take the sources apart. A variance that comes out negative is nil.
 
-    `item_variance`: mean T_item of the pairs; `seed_variance`, `interaction`: pooled, as in the crossed t, or None with
-    one seed everywhere, when what seeds do item by item cannot be told from the items.
+    `item_variance`: mean T_item of the pairs; `seeds`: variance between them without what items bring, None with one
+    seed everywhere, when what seeds do item by item cannot be told from the items; `interaction`: as in the crossed t.
     """
     judge = noise.judge
     of_judge = (judge or 0.0) / noise.repeats
     samples = None if noise.samples is None else max(noise.samples - of_judge, 0.0)
     response = ((samples or 0.0) + of_judge) / noise.per_item
     load = 2 / design.seeds
-    if seed_variance is None:
+    if seeds is None:
         items = max(item_variance * design.items - load * response, 0.0)
         return Components(items, None, None, samples, judge, design)
     return Components(
         items=max(item_variance * design.items - load * interaction, 0.0),
-        seeds=max(seed_variance - interaction / design.items, 0.0),
+        seeds=seeds,
         seeds_by_items=max(interaction - response, 0.0),
         samples=samples,
         judge=judge,

@@ -151,4 +151,4 @@ def _corpus_seed_variance(
         apart = own - own.mean(axis=1, keepdims=True)  # (B, seeds)
         # Per-item scores would give sum(var) = (S - 1) * MS_int / n, which is what this estimates.
         interaction_ss += float(apart.var(axis=0, ddof=1).sum()) * unbiased * panel.items
-    return pool_seed_variance(variances, dfs, interaction_ss, float(sum(dfs)))
+    return pool_seed_variance(variances, dfs, [1 / max(panel.items, 1)] * len(dfs), interaction_ss, float(sum(dfs)))

@@ -2,7 +2,8 @@
 
 V = max(T_item + T_seed - T_int, T_item), df by Satterthwaite (1946). T_item already holds the seed×item interaction,
 and so does T_seed; T_int takes it out once. The variance over seeds is pooled over the whole matrix, because a cell
-alone has too few seeds to estimate it. Each source by itself: Clark et al. 2011 ("Better hypothesis testing for
+alone has too few seeds to estimate it. T_int is the interaction over as many items as the seeds were compared over:
+fewer than the contrast's where scores are missing. Each source by itself: Clark et al. 2011 ("Better hypothesis testing for
 statistical machine translation: controlling for optimizer instability"), Miller 2024 (arXiv 2411.00640).
 """
 
@@ -15,7 +16,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import fdtrc, stdtr, stdtrit
 
-from harness.stats.panel import BoolArray, FloatArray, Moments, Panel
+from harness.stats.panel import RELATIVE_TOLERANCE, BoolArray, FloatArray, IntArray, Moments, Panel
 
 Scope = Literal["checkpoint", "recipe"]
 """checkpoint: other items might have been drawn; recipe: other items, and other training seeds."""
@@ -35,8 +36,15 @@ class SeedVariance:
     df: int
     interaction: float
     """Mean square of the seed×item residuals, pooled; points²."""
+    of_items: float
+    """What `pooled` owes to that interaction: over n items that all seeds have, interaction / n; points²."""
     by_cell: tuple[float | None, ...]
     df_by_cell: tuple[int, ...]
+
+    @property
+    def between(self) -> float:
+        """`pooled` without what it owes to the items."""
+        return max(self.pooled - self.of_items, 0.0)
 
     @property
     def ratio(self) -> float | None:
@@ -75,17 +83,22 @@ def _above_rest_p(variance: float, df: int, pooled: float, df_pooled: int) -> fl
 
 
 def pool_seed_variance(
-    variances: list[float | None], dfs: list[int], interaction_ss: float, interaction_df: float
+    variances: list[float | None], dfs: list[int], loads: list[float], interaction_ss: float, interaction_df: float
 ) -> SeedVariance | None:
-    """Pool the cells' variances over seeds, weighted by their df; None where no cell has two seeds."""
+    """Pool the cells' variances over seeds, weighted by their df; None where no cell has two seeds.
+
+    `loads`: what the interaction is multiplied with in each cell's variance, 1 / n over n items that all seeds have.
+    """
     df = sum(dfs)
     if df == 0:
         return None
     pooled = sum(v * f for v, f in zip(variances, dfs, strict=True) if v is not None) / df
+    interaction = interaction_ss / interaction_df if interaction_df > 0 else 0.0
     return SeedVariance(
         pooled=pooled,
         df=df,
-        interaction=interaction_ss / interaction_df if interaction_df > 0 else 0.0,
+        interaction=interaction,
+        of_items=interaction * sum(load * f for load, f in zip(loads, dfs, strict=True)) / df,
         by_cell=tuple(variances),
         df_by_cell=tuple(dfs),
     )
@@ -93,37 +106,78 @@ def pool_seed_variance(
 
 def declared_seed_variance(sd: float, cells: int) -> SeedVariance:
     """Seed variance that the user vouches for, where no cell has two seeds: known, so with as good as endless df."""
-    return SeedVariance(sd**2, 1_000_000, 0.0, (None,) * cells, (0,) * cells)
+    return SeedVariance(sd**2, 1_000_000, 0.0, 0.0, (None,) * cells, (0,) * cells)
 
 
 def seed_variance(panel: Panel) -> SeedVariance | None:
-    """Seed variance of a per-item measure, over items that all seeds of a cell have; None with one seed everywhere."""
+    """Seed variance of a per-item measure, over items that two seeds of a cell have; None with one seed each."""
     variances: list[float | None] = []
     dfs: list[int] = []
+    loads: list[float] = []
     interaction_ss = interaction_df = 0.0
+    nothing = (RELATIVE_TOLERANCE * panel.scale) ** 2
     for values, present, seeded in zip(panel.values, panel.present, panel.seeded, strict=True):
-        used = present.any(axis=1)
-        complete = present[used].all(axis=0)
-        scores = values[used][:, complete]  # (seeds, items)
-        seeds, items = scores.shape
-        if not seeded or seeds < 2 or items < 2:
+        found = _seed_effects(values, present) if seeded else None
+        if found is None:
             variances.append(None)
             dfs.append(0)
+            loads.append(0.0)
             continue
-        seed_means = scores.mean(axis=1)
-        variances.append(float(seed_means.var(ddof=1)))
-        dfs.append(seeds - 1)
-        residuals = scores - seed_means[:, None] - scores.mean(axis=0) + scores.mean()
-        membership = panel.membership
-        if membership is None:
-            interaction_ss += float((residuals**2).sum())
-            interaction_df += (seeds - 1) * (items - 1)
+        variance = float(found.effects.var(ddof=1))
+        variances.append(variance if variance > nothing else 0.0)
+        dfs.append(len(found.effects) - 1)
+        loads.append(found.load)
+        free = found.scores - found.residuals.shape[1]  # a mean an item
+        if panel.clusters is None:
+            interaction_ss += float((found.residuals**2).sum())
+            interaction_df += free - dfs[-1]
         else:  # the clusters' sums take the items' place, so that interaction / n is the CR1 variance again
-            sums = residuals @ membership[complete]
-            groups = int((membership[complete].sum(axis=0) > 0).sum())
+            sums = _by_cluster(found.residuals, panel.clusters[found.shared])
+            groups = sums.shape[1]
             interaction_ss += float((sums**2).sum()) * groups / max(groups - 1, 1)
-            interaction_df += (seeds - 1) * items
-    return pool_seed_variance(variances, dfs, interaction_ss, interaction_df)
+            interaction_df += free
+    return pool_seed_variance(variances, dfs, loads, interaction_ss, interaction_df)
+
+
+def _by_cluster(values: FloatArray, clusters: IntArray) -> FloatArray:
+    """(S, G'): sums of values (S, m) over the clusters that are there."""
+    order = np.argsort(clusters, kind="stable")
+    starts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
+    return np.asarray(np.add.reduceat(values[:, order], starts, axis=1), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _SeedEffects:
+    """One cell's scores as item + seed + rest, over the m items of `shared`. `load`: see `pool_seed_variance`."""
+
+    effects: FloatArray  # (S,)
+    residuals: FloatArray  # (S, m), 0 where there is no score
+    shared: BoolArray  # (n,)
+    scores: int
+    load: float
+
+
+def _seed_effects(values: FloatArray, present: BoolArray) -> _SeedEffects | None:
+    """By least squares, since a mean over what happens to be scored would hold the items' own differences.
+
+    With every score there, an effect is the seed's mean less the cell's. None with fewer than two seeds or items, and
+    where seeds have no item in common that would tie them.
+    """
+    used, shared = present.any(axis=1), present.sum(axis=0) >= 2
+    there, scores = present[used][:, shared], values[used][:, shared]  # (S, m)
+    seeds, items = there.shape
+    count = int(there.sum())
+    if seeds < 2 or items < 2 or count - items < seeds:
+        return None
+    shares = there / there.sum(axis=0)
+    centred = np.where(there, scores - (shares * scores).sum(axis=0), 0.0)
+    information = np.diag(there.sum(axis=1)) - there @ shares.T  # (S, S), its rows sum to nil
+    if np.linalg.eigvalsh(information)[1] < 1e-6:
+        return None
+    inverse = np.linalg.inv(information + items / seeds) - 1 / (items * seeds)
+    effects = inverse @ centred.sum(axis=1)
+    residuals = np.where(there, centred - effects[:, None] + effects @ shares, 0.0)
+    return _SeedEffects(effects, residuals, shared, count, float(np.trace(inverse)) / (seeds - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +230,7 @@ def variance_and_df(
         testable = (moments.units >= 2) & (item > 0) & (scope == "checkpoint")
         return item, item_df, testable
     seed, seed_spread = _seed_term(moments.seed_load, seeds)
-    interaction = moments.seed_load.sum(axis=1) * seeds.interaction / np.maximum(moments.items, 1)
+    interaction = moments.seed_load.sum(axis=1) * seeds.of_items
     variance = np.maximum(item + seed - interaction, item)
     spread = item**2 / item_df + seed_spread
     testable = (moments.units >= 2) & (variance > 0) & (spread > 0) & (moments.seed_load.sum(axis=1) > 0)

@@ -333,7 +333,7 @@ def test_components_are_recovered() -> None:
     weights = contrast_weights([[(c, c + 1)] for c in range(0, cells, 2)], cells)
     item_variance = float(item_contrasts(data, weights).moments.item_variance.mean())
     design = Design(items=items, seeds=seeds, repeats=2, samples=1, cells=cells)
-    found = components(item_variance, design, seeds_found.pooled, seeds_found.interaction, noise)
+    found = components(item_variance, design, seeds_found.between, seeds_found.interaction, noise)
     assert found.items == pytest.approx(2 * 64, rel=0.05)
     assert found.seeds == pytest.approx(2.25, rel=0.25)
     assert found.seeds_by_items == pytest.approx(25, rel=0.07)
@@ -358,7 +358,8 @@ def test_seed_variance_is_the_mixed_models() -> None:
     found = seed_variance(panel(scores))
     assert found is not None
     assert found.interaction == pytest.approx(fit.scale, rel=1e-3)
-    assert found.pooled - found.interaction / items == pytest.approx(by_name["seed"], rel=2e-3)
+    assert found.between == pytest.approx(found.pooled - found.interaction / items)
+    assert found.between == pytest.approx(by_name["seed"], rel=2e-3)
     assert seed_variance(panel(scores.T)).pooled - found.interaction / seeds == pytest.approx(by_name["item"], rel=2e-3)  # type: ignore[union-attr]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
+import statsmodels.api as sm
 from scipy import stats
 
 from harness.errors import HarnessError
@@ -160,6 +162,33 @@ def test_tipping_point_is_where_significance_ends() -> None:
     critical = stats.t.ppf(0.975, 9)
     assert test.estimate / (test.variance + 2 * tip**2) ** 0.5 == pytest.approx(critical)
     assert tipping_point(test, 2.0, alpha=0.01) is None
+
+
+def test_scores_that_are_missing_make_no_seed_variance() -> None:
+    """Half of the scores dropped: seed effects beside the items', as statsmodels has them; no false variance."""
+    draw = np.random.default_rng(12)
+    between, errors, deltas, wrong = [], [], [], []
+    for _ in range(300):
+        scores = draw.normal(50, 15, 200) + draw.normal(0, 12, (4, 3, 200))
+        present = draw.random(scores.shape) >= 0.5
+        data = panel(*np.where(present, scores, 0), present=present)
+        found, moments = seed_variance(data), item_contrasts(data, contrast_weights([[(0, 1)]], 4)).moments
+        assert found is not None
+        (test,) = crossed_t(moments, found, "recipe")
+        assert test is not None
+        between.append(found.pooled - found.of_items)
+        deltas.append(test.estimate)
+        errors.append(test.variance)
+        wrong.append(test.p <= 0.05)
+    assert np.mean(between) == pytest.approx(0, abs=0.2), "points²; 6 before, of seeds that do not vary"
+    assert np.mean(errors) ** 0.5 == pytest.approx(np.std(deltas), rel=0.2) and np.mean(wrong) < 0.07
+    cell, seeds, items = scores[0], *np.nonzero(present[0])
+    frame = pd.DataFrame({"y": cell[present[0]], "s": seeds, "i": items})
+    frame = frame[frame.groupby("i").s.transform("count") > 1]
+    fit = sm.OLS.from_formula("y ~ C(s) + C(i)", frame).fit()
+    effects = np.array([0, *(fit.params[f"C(s)[T.{s}]"] for s in (1, 2))])
+    assert seed_variance(panel(cell, present=present[:1])).by_cell[0] == pytest.approx(effects.var(ddof=1))  # type: ignore[union-attr]
+    assert seed_variance(panel(cell, present=present[:1])).interaction == pytest.approx(fit.mse_resid)  # type: ignore[union-attr]
 
 
 def test_unequal_seed_variance_is_noticed_and_not_pooled() -> None:
