@@ -3,7 +3,7 @@
 Of every reply that the rubric's JSON schema allows, the log-probability is summed over the reply's tokens, closing
 brace (or end of turn) included, so that `1` is not the beginning of `10`. The likeliest reply is the answer; all of
 them, scaled to sum 1, are its candidates, by which expected scores come out. Where a schema has several keys, one is
-settled after the other. A request whose replies cannot be spelled out is answered by greedy decoding.
+settled after the other. A request whose replies cannot be spelled out is answered in the model's own words.
 
 One request at a time and in batches of fixed size: the same question gets the same bits.
 """
@@ -164,16 +164,21 @@ class TransformersJudge:
         return found
 
     def _written(self, prompt: list[int], request: Request) -> Answer:
-        """Greedy decoding."""
-        ids = self._torch.tensor([prompt], device=self._device)
+        """Token by token: the likeliest one, or drawn by the request's seed where it has a temperature."""
+        torch = self._torch
+        ids = torch.tensor([prompt], device=self._device)
         end = self._tokenizer.eos_token_id
-        out = self._model.generate(
-            ids,
-            attention_mask=self._torch.ones_like(ids),
-            do_sample=False,
-            max_new_tokens=request.max_tokens,
-            pad_token_id=end if end is not None else 0,
-        )[0, len(prompt) :].tolist()
+        drawn = {"temperature": request.temperature, "top_k": 0, "top_p": 1.0} if request.temperature > 0 else {}
+        with torch.random.fork_rng([ids.device] if ids.is_cuda else []):
+            torch.manual_seed(request.seed)
+            out = self._model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=bool(drawn),
+                max_new_tokens=request.max_tokens,
+                pad_token_id=end if end is not None else 0,
+                **drawn,
+            )[0, len(prompt) :].tolist()
         stopped = end is not None and end in out
         text = self._tokenizer.decode(out, skip_special_tokens=True)
         return Answer(text, "stop" if stopped else "length", len(prompt), len(out))

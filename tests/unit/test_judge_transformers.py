@@ -76,12 +76,28 @@ def test_the_expected_score_is_the_mean_over_all_verdicts(judge: Judge) -> None:
     assert found.value == pytest.approx(math.fsum(weighed))
 
 
-def test_a_temperature_draws_by_seed(judge: Judge) -> None:
-    asked = question(rubric="correctness-100")
+@pytest.mark.parametrize("rubric", ["correctness-100", "book-100"])
+def test_a_temperature_draws_by_seed(judge: Judge, rubric: str) -> None:
+    """Whether the verdicts can be spelled out or not."""
+    asked = question(rubric=rubric)
+    before = torch.random.get_rng_state()
     draws = [judge.answer(Request(asked.system, asked.user, asked.schema, 8, 1.0, seed)).text for seed in range(8)]
     again = [judge.answer(Request(asked.system, asked.user, asked.schema, 8, 1.0, seed)).text for seed in range(8)]
     assert draws == again
     assert len(set(draws)) > 2
+    assert torch.equal(torch.random.get_rng_state(), before), "nobody else's draws are touched"
+
+
+def test_what_is_written_is_drawn_by_the_models_own_probabilities(judge: Judge, tiny_folder: Path) -> None:
+    """One token, many seeds, the likeliest one's share against a forward pass."""
+    ids: Any = AutoTokenizer.from_pretrained(tiny_folder)("Say.\n\n").input_ids
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        shares = (model(torch.tensor([ids])).logits[0, -1].double() / 0.1).softmax(-1)
+    likeliest = judge.answer(Request("", "Say.", None, 1)).text
+    draws = [judge.answer(Request("", "Say.", None, 1, 0.1, seed)).text for seed in range(400)]
+    share = float(shares.max())
+    assert draws.count(likeliest) / 400 == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 400))
 
 
 def test_a_question_beyond_the_context_fails_for_good(judge: Judge) -> None:
