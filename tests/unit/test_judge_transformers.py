@@ -93,9 +93,9 @@ def test_what_is_written_is_drawn_by_the_models_own_probabilities(judge: Judge, 
     ids: Any = AutoTokenizer.from_pretrained(tiny_folder)("Say.\n\n").input_ids
     model: Any = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
     with torch.inference_mode():
-        shares = (model(torch.tensor([ids])).logits[0, -1].double() / 0.1).softmax(-1)
+        shares = (model(torch.tensor([ids])).logits[0, -1].double() / 0.2).softmax(-1)
     likeliest = judge.answer(Request("", "Say.", None, 1)).text
-    draws = [judge.answer(Request("", "Say.", None, 1, 0.1, seed)).text for seed in range(400)]
+    draws = [judge.answer(Request("", "Say.", None, 1, 0.2, seed)).text for seed in range(400)]
     share = float(shares.max())
     assert draws.count(likeliest) / 400 == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 400))
 
