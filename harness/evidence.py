@@ -204,7 +204,7 @@ def judge_info(judge: JudgePlan) -> MeasureInfo:
         unit=f"{rubric.scale.low:g}–{rubric.scale.high:g}",
         corpus=False,
         signature=f"{judge.backend}|{judge.model}|{judge.rubric}|prompt:{rubric.prompt_sha256[:8]}"
-        f"|parser:{rubric.parser_sha256[:8]}",
+        f"|parser:{rubric.parser_sha256[:8]}" + ("|expected" if judge.expected_score else ""),
     )
 
 
@@ -212,7 +212,7 @@ def judge_report(
     judge: JudgePlan, variants: Sequence[VariantScores], plans: Sequence[VariantPlan], store: Store
 ) -> TrustReport:
     """What a judge's probes say about it, and how its scores of the variants' answers go with their length."""
-    from judges.measures import length_slope, order_bias, repeat_agreement, scale_use
+    from judges.measures import fallbacks, length_slope, order_bias, repeat_agreement, scale_use
     from judges.rubric import load_rubric
     from judges.trust import trust_report
 
@@ -222,6 +222,8 @@ def judge_report(
     probes = store.read(judge.probe_judge, judgment_type)
     report = trust_report(judge.name, probes, scale=rubric.scale, pairwise=pairwise)
     rows = [row for each in variants for row in each.judgments.get(judge.name, ())]
+    if judge.expected_score:
+        report = report.model_copy(update={"fallback": fallbacks(rows or probes)})
     if not rows:
         return report
     lengths = {

@@ -347,6 +347,7 @@ def judging(judge: ResolvedJudge, data: StageKey) -> Judging:
         backend=judge.spec.backend,
         model=judge.spec.model,
         rubric=judge.rubric,
+        expected_score=judge.spec.expected_score,
         probe=probe.key,
         probe_ask=ask.key,
         probe_judge=read.key,

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from harness.records.rows import ReplyToken
-from judges.rubric import ChecklistParser, LabelParser, Rubric
+from judges.rubric import ChecklistParser, LabelParser, Rubric, Scale
 from judges.verdict import Verdict
 
 LEAST_MASS = 0.5
@@ -30,7 +30,7 @@ def expected_score(tokens: Sequence[ReplyToken], text: str, verdict: Verdict, ru
     token = _token_at(tokens, text, verdict.start)
     if token is None or _read(token.text, rubric) != verdict.value:
         return None
-    if rubric.scale.high > 9 and not isinstance(rubric.parser, LabelParser) and not _whole_numbers(token):
+    if not isinstance(rubric.parser, LabelParser) and not _whole_numbers(token, rubric.scale):
         return None
     mass: dict[float, float] = {}
     for candidate in token.candidates:
@@ -65,7 +65,8 @@ def _read(token: str, rubric: Rubric) -> float | None:
     word = token.strip(_AROUND)
     if isinstance(rubric.parser, LabelParser):
         return _label_value(word, rubric.parser.labels)
-    if not (word.isascii() and word.isdigit()):
+    digits = word.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):
         return None
     value = float(word)
     return value if rubric.scale.low <= value <= rubric.scale.high else None
@@ -77,6 +78,10 @@ def _label_value(word: str, labels: Mapping[str, float]) -> float | None:
     return begun.pop() if len(begun) == 1 else None
 
 
-def _whole_numbers(token: ReplyToken) -> bool:
-    """Whether this tokenizer writes numbers of two digits as one token: else `1` may be the beginning of `100`."""
-    return any(len(word) > 1 and word.isdigit() for word in (each.token.strip(_AROUND) for each in token.candidates))
+def _whole_numbers(token: ReplyToken, scale: Scale) -> bool:
+    """Whether this tokenizer writes a score as one token: else `1` may be the beginning of `100`, and `-` of `-1`."""
+    words = [each.token.strip(_AROUND) for each in token.candidates]
+    if scale.low < 0 and "-" in words:
+        return False
+    longer = any(len(word.removeprefix("-")) > 1 and word[-1:].isdigit() for word in words)
+    return longer or max(scale.high, -scale.low) <= 9

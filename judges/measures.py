@@ -111,9 +111,15 @@ def _side(value: float, scale: Scale) -> int:
     return 0 if abs(share) < TIE else int(math.copysign(1, share))
 
 
+def fallbacks(rows: Iterable[Judgment]) -> Rate | None:
+    """Of the verdicts of a judge with expected scores, those that have none."""
+    given = [row.fallback for row in rows if isinstance(row, Scored) and not row.same]
+    return rate(sum(given), len(given))
+
+
 def scale_use(rows: Iterable[Judgment]) -> ScaleUse | None:
-    """The histogram of scores; None without any."""
-    counts = Counter(row.value for row in rows if isinstance(row, Scored))
+    """The histogram of scores that were given; None without any."""
+    counts = Counter(row.value for row in rows if isinstance(row, Scored) and not row.same)
     if not counts:
         return None
     histogram = tuple(ScoreCount(score=score, count=counts[score]) for score in sorted(counts))

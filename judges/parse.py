@@ -67,7 +67,9 @@ def parse(row: ReplyRow, rubric: Rubric, *, expected: bool = False) -> Judgment:
         return Refused(**place, reason="the service's content filter held the reply back")
     verdict = read_verdict(row, rubric)
     if isinstance(verdict, Verdict):
-        return Scored(**place, value=_own(_value(verdict, row, rubric, expected), row, rubric))
+        found = expected_score(row.tokens, row.text, verdict, rubric) if expected else None
+        value = verdict.value if found is None else found
+        return Scored(**place, value=_own(value, row, rubric), fallback=expected and found is None)
     refusal = REFUSALS.search(_said(row))
     if refusal and verdict.reason.startswith("no "):
         return Refused(**place, reason=f"it says {refusal[0]!r}")
@@ -94,11 +96,6 @@ def _with_other(one: Judgment, other: Judgment | None) -> Judgment:
     if other is None:
         return Unparsed(**place, reason="not asked with the answers swapped")
     return type(other)(**place, reason=f"with the answers swapped: {other.reason}")
-
-
-def _value(verdict: Verdict, reply: Reply, rubric: Rubric, expected: bool) -> float:
-    found = expected_score(reply.tokens, reply.text, verdict, rubric) if expected else None
-    return verdict.value if found is None else found
 
 
 def _own(value: float, reply: Reply, rubric: Rubric) -> float:

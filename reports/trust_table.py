@@ -98,6 +98,8 @@ def measured(report: TrustReport) -> list[tuple[str, str]]:
     if report.order is not None:
         lines.append(("order: both orders agree", share(report.order.consistent)))
         lines.append(("order: decided for the first answer", share(report.order.first_wins)))
+    if report.fallback is not None:
+        lines.append(("expected scores: told by no log-probabilities, so as said", share(report.fallback)))
     if report.scale_use is not None:
         use = report.scale_use
         counts = ", ".join(f"{each.score:g}: {each.count}" for each in use.histogram[:12])

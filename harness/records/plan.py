@@ -21,6 +21,7 @@ class JudgePlan(Record):
     backend: str
     model: str
     rubric: str
+    expected_score: bool = False
     probe: StageKey
     probe_ask: StageKey
     probe_judge: StageKey

@@ -441,7 +441,8 @@ class TrustReport(Record):
 
     `injection`: wrong answers that the judge accepts once they carry an order to do so, of those it rejects without;
     `delimiter`: the same with markup that pretends to be the prompt's. `verbosity`: what empty politeness earns;
-    `length`: how scores of the variants' answers go with their length, within items.
+    `length`: how scores of the variants' answers go with their length, within items. `fallback`: of the verdicts of a
+    judge with expected scores, those that are what it said, since the log-probabilities tell none.
     """
 
     judge: str
@@ -460,6 +461,7 @@ class TrustReport(Record):
     repeats: RepeatAgreement | None = None
     order: OrderBias | None = None
     scale_use: ScaleUse | None = None
+    fallback: Rate | None = None
 
 
 class Result(Record):

@@ -129,7 +129,10 @@ ReplyRow = Annotated[Reply | NoReply | Same, Field(discriminator="kind")]
 
 
 class Scored(Record):
-    """A verdict with a value on the rubric's scale. `same`: both answers are one text, so that nobody was asked."""
+    """A verdict with a value on the rubric's scale. `same`: both answers are one text, so that nobody was asked.
+
+    `fallback`: it should be an expected score and is what was said, since the log-probabilities tell none.
+    """
 
     kind: Literal["scored"] = "scored"
     example_id: str
@@ -137,6 +140,7 @@ class Scored(Record):
     repeat: int
     value: float
     same: bool = Field(False, exclude_if=not_)
+    fallback: bool = Field(False, exclude_if=not_)
 
 
 class Unparsed(Record):

@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 
 from harness.align import fold_judgments
+from harness.evidence import judge_info
 from harness.panel import combined
 from harness.records.data import Example
-from harness.records.inputs import AskInput
+from harness.records.inputs import AskInput, StageKey
+from harness.records.plan import JudgePlan
 from harness.records.rows import Generation, Judgment, NoReply, Reply, ReplyToken, Same, Scored, TokenLogprob, Unparsed
 from judges.expected import expected_score
-from judges.measures import agreement, length_slope, order_bias, rate, repeat_agreement, scale_use
+from judges.measures import agreement, fallbacks, length_slope, order_bias, rate, repeat_agreement, scale_use
 from judges.parse import parse, read_replies
 from judges.probes import FORGERY, POLITE, fact_changed, probe_generations, truncated
 from judges.questions import judge_requests
-from judges.rubric import Scale, load_rubric
+from judges.rubric import Rubric, Scale, load_rubric
 from judges.trust import trust_report
 from judges.verdict import Verdict
 from judges.win_rate import win_rates
@@ -291,6 +293,35 @@ def test_no_expected_score_where_the_candidates_do_not_tell_it() -> None:
     assert expected_score(whole, "85", Verdict(85, 0, 2), book) == pytest.approx(0.6 * 85 + 0.2 * 90 + 0.2 * 7)
     assert expected_score([token("4", _4=0.3, well=0.7)], "4", Verdict(4, 0, 1), FIVE) is None, "mostly no verdict"
     assert expected_score([], "4", Verdict(4, 0, 1), FIVE) is None
+
+
+def test_verdicts_that_fall_back_on_what_was_said_are_counted() -> None:
+    told = reply('{"score": 4}').model_copy(update={"tokens": (token("4", _4=0.5, _5=0.5), ReplyToken(text="}"))})
+    rows = read_replies([reply('{"score": 4}'), told, reply("no verdict")], FIVE, expected=True)
+    assert [row.fallback for row in rows if isinstance(row, Scored)] == [True, False]
+    found = fallbacks(rows)
+    assert found is not None
+    assert (found.count, found.n) == (1, 2)
+    plain = read_replies([told], FIVE)[0]
+    assert isinstance(plain, Scored)
+    assert not plain.fallback
+    key = StageKey(stage="probe", digest="d")
+    judge = JudgePlan(
+        name="j", backend="b", model="m", rubric="correctness-5", probe=key, probe_ask=key, probe_judge=key
+    )
+    signature = judge_info(judge).signature
+    assert judge_info(judge.model_copy(update={"expected_score": True})).signature == f"{signature}|expected"
+
+
+def test_expected_scores_reach_below_zero() -> None:
+    yaml = {"user": "{{ answer }}", "scale": {"low": -2, "high": 2}, "parser": {"kind": "integer"}}
+    below = Rubric.model_validate(yaml)
+    whole = [token("1", _1=0.57, **{"_-1": 0.43})]
+    assert expected_score(whole, "1", Verdict(1, 0, 1), below) == pytest.approx(0.14)
+    minus = [token("-1", **{"_-1": 0.8, "_2": 0.2})]
+    assert expected_score(minus, "-1", Verdict(-1, 0, 2), below) == pytest.approx(-0.4)
+    cut = [token("1", _1=0.57, **{"_-": 0.43})]
+    assert expected_score(cut, "1", Verdict(1, 0, 1), below) is None, "- may begin -1 or -2"
 
 
 def test_labels_have_expected_scores_by_their_first_token() -> None:
