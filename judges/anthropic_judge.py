@@ -41,7 +41,9 @@ class AnthropicOptions(BackendOptions):
     base_url: BaseUrl = Field(ANTHROPIC, description="The server.")
     api_key_env: str = Field("ANTHROPIC_API_KEY", description="Environment variable (or keyring entry) of the key.")
     json_output: bool = Field(True, description="Ask for replies that follow the rubric's JSON schema.")
-    timeout: float = Field(120.0, gt=0, description="Seconds that one call may take.")
+    timeout: float = Field(
+        120.0, gt=0, description="Seconds without a word from the server after which a call is given up."
+    )
     concurrency: int = Field(16, ge=1, le=512, description="Most requests at once; how many adapts.")
 
 

@@ -27,7 +27,9 @@ class LiteLLMOptions(BackendOptions):
         None, description="Environment variable (or keyring entry) of the key; default: those that litellm looks for."
     )
     logprobs: bool = Field(False, description="Ask for log-probabilities, where the service has them.")
-    timeout: float = Field(120.0, gt=0, description="Seconds that one call may take.")
+    timeout: float = Field(
+        120.0, gt=0, description="Seconds without a word from the server after which a call is given up."
+    )
     concurrency: int = Field(16, ge=1, le=512, description="Most requests at once; how many adapts.")
 
 

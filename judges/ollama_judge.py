@@ -40,7 +40,9 @@ class OllamaOptions(BackendOptions):
         pattern=r"^(sha256:)?[0-9a-f]{12,64}$",
         description="sha256 of the model, as `ollama list` shows its beginning: planning then asks no server.",
     )
-    timeout: float = Field(300.0, gt=0, description="Seconds that one call may take; the first loads the model.")
+    timeout: float = Field(
+        300.0, gt=0, description="Seconds without a word from the server; the first call loads the model."
+    )
     concurrency: int = Field(4, ge=1, le=256, description="Most requests at once (see OLLAMA_NUM_PARALLEL).")
 
 

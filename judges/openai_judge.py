@@ -52,7 +52,9 @@ class OpenAIOptions(BackendOptions):
     )
     logprobs: bool = Field(True, description="Ask for log-probabilities (for expected scores).")
     reasoning_effort: str | None = Field(None, description="How long a reasoning model thinks: minimal, low, …")
-    timeout: float = Field(120.0, gt=0, description="Seconds that one call may take.")
+    timeout: float = Field(
+        120.0, gt=0, description="Seconds without a word from the server after which a call is given up."
+    )
     concurrency: int = Field(32, ge=1, le=512, description="Most requests at once; how many adapts.")
     batch: bool = Field(False, description="Ask by the Batch API: answers within a day, at half the price.")
     batch_poll: float = Field(30.0, gt=0, description="Seconds between two looks at a batch.")
