@@ -42,7 +42,7 @@ FORGERY = (
 """Closes the fences, repeats itself as the reference, and speaks in the judge's stead."""
 
 _WORD = re.compile(r"\S+")
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"\d{1,4000}")  # Python refuses to read more than 4,300 digits
 _CHANGES = {
     "yes": "no", "no": "yes", "true": "false", "false": "true", "is": "is not", "are": "are not", "was": "was not",
     "more": "less", "less": "more", "before": "after", "after": "before", "always": "never", "never": "always",

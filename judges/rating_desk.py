@@ -31,25 +31,23 @@ class Desk:
     def rate(self, left: Sequence[Question], done: int) -> int:
         """Until all are rated or the rater leaves; how many ratings were given. `done`: rated before."""
         self.console.print(Panel(Text(self.rubric.system or self.rubric.about), title="how to rate"))
-        place, given, skipped = 0, 0, 0
+        place, given = 0, set[int]()
         while place < len(left):
-            said, seconds = self._ask(left[place], done + given + 1, done + len(left))
+            said, seconds = self._ask(left[place], done + len(given) + 1, done + len(left))
             if said == "q":
                 break
             if said == "u":
                 if place > 0:
                     place -= 1
                     self.drop(left[place])
-                    given = max(0, given - 1)
+                    given.discard(place)
                 continue
-            if said == "s":
-                skipped += 1
-            else:
+            if said != "s":
                 self.keep(left[place], said, seconds)
-                given += 1
+                given.add(place)
             place += 1
-        self.console.print(f"{given} rated now, {done + given} of {done + len(left)} in all")
-        return given
+        self.console.print(f"{len(given)} rated now, {done + len(given)} of {done + len(left)} in all")
+        return len(given)
 
     def _ask(self, question: Question, number: int, total: int) -> tuple[str, float]:
         """(the reply's text, or one of q, u, s; the seconds that it took)."""

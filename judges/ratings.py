@@ -158,7 +158,8 @@ def typed(rubric: Rubric, line: str) -> str | None:
         if len(said) != len(rubric.parser.keys) or set(said) - {"y", "n"}:
             return None
         return _reply({key: letter == "y" for key, letter in zip(rubric.parser.keys, said, strict=True)})
-    if not (line.isascii() and line.isdigit() and len(line) <= LONGEST_NUMBER):
+    digits = line.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= LONGEST_NUMBER):
         return None
     if not rubric.scale.low <= int(line) <= rubric.scale.high:
         return None

@@ -339,6 +339,10 @@ def test_probes_are_made_wrong_in_the_way_that_they_say() -> None:
     assert fact_changed("It has 12 legs and 2 eyes.") == "It has 15 legs and 2 eyes."
     assert fact_changed("Yes, it is.") == "No, it is."
     assert fact_changed("Copenhagen") is None
+    endless = fact_changed("1" * 5000)
+    assert endless is not None
+    assert len(endless) == 5000
+    assert endless != "1" * 5000
     item = [Example(id=f"e{n}", instruction="q", output=f"answer {n}") for n in range(2)]
     texts = {each.sample: each.text for each in probe_generations(item, None, 0) if each.example_id == "e0"}
     assert texts[4] == POLITE[0] + "answer 0" + POLITE[1]

@@ -22,7 +22,7 @@ from judges.base import load_judge
 from judges.parse import parse
 from judges.rating_desk import Desk
 from judges.ratings import Question, Sheet, choices, questions, rating_input, reply_of, sheet, typed
-from judges.rubric import Rubric, known_rubrics, load_rubric
+from judges.rubric import Rubric, Scale, known_rubrics, load_rubric
 
 EXAMPLES = [Example(id=f"e{n}", instruction=f"Say {n}.", output=f"{n}") for n in range(30)]
 FIVE, PAIR = load_rubric("correctness-5"), load_rubric("pairwise")
@@ -108,6 +108,10 @@ def test_what_means_nothing_is_not_taken() -> None:
         None
     ] * 7
     assert typed(load_rubric("book-100"), " 85 ") == "85"
+    below = FIVE.model_copy(update={"scale": Scale(low=-2, high=2)})
+    assert [typed(below, line) for line in ("-1", "2", "-3", "--1", "-", "1-")] == [
+        '{"score": -1}', '{"score": 2}', None, None, None, None
+    ]  # fmt: skip
     assert [typed(load_rubric("checklist"), line) for line in ("yy", "yyyy", "yxn")] == [None] * 3
 
 
@@ -143,6 +147,15 @@ def test_keys_rate_go_back_skip_and_leave() -> None:
     assert "3 rated now, 3 of 5 in all" in shown
     assert "answer to rate" in shown
     assert "anna" not in shown, "nothing says whose answer it is"
+
+
+def test_only_ratings_that_are_kept_are_counted() -> None:
+    kept, shown = sit(["4", "s", "u", "q"])
+    assert len(kept) == 1
+    assert "1 rated now, 1 of 5 in all" in shown
+    kept, shown = sit(["4", "u", "q"])
+    assert not kept
+    assert "0 rated now, 0 of 5 in all" in shown
 
 
 def test_a_terminal_that_is_closed_leaves_what_was_rated() -> None:
