@@ -17,6 +17,7 @@ from harness.records.inputs import (
     JudgeInput,
     ProbeInput,
     StageKey,
+    StageName,
     StopRule,
 )
 from harness.records.rows import Generation, Reply, ReplyRow
@@ -189,14 +190,14 @@ def taken_over(
 
 def sealed_questions(store: Store) -> Iterator[tuple[StageKey, AskInput | ContestInput]]:
     """Every sealed object of a judge's replies; one whose spec this version cannot read is left out."""
-    for path in sorted(store.root.glob("objects/*/*/spec.json")):
-        stage: Any = path.parent.parent.name
-        key = StageKey(stage=stage, digest=path.parent.name)
-        if stage not in ("ask", "contest") or not store.is_sealed(key):
-            continue
-        kind: type[AskInput | ContestInput] = AskInput if stage == "ask" else ContestInput
-        with suppress(ValidationError):
-            yield key, kind.model_validate_json(path.read_bytes())
+    kinds: dict[StageName, type[AskInput | ContestInput]] = {"ask": AskInput, "contest": ContestInput}
+    for stage, kind in kinds.items():
+        for path in sorted(store.root.glob(f"objects/{stage}/*/spec.json")):
+            key = StageKey(stage=stage, digest=path.parent.name)
+            with suppress(ValidationError):
+                asked = kind.model_validate_json(path.read_bytes())
+                if store.is_sealed(key):
+                    yield key, asked
 
 
 def earlier_replies(store: Store, ask: AskInput) -> dict[RequestKey, Reply]:
