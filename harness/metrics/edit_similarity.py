@@ -9,7 +9,7 @@ from harness.metrics.base import Item, ItemScore, MeanMetric, MetricOptions, Opt
 
 
 class EditSimilarity(MeanMetric):
-    """Characters as they are: case, punctuation and white space count. Fits any script."""
+    """Characters as they are: case, punctuation and white space count, but of nothing else. Fits any script."""
 
     name = "edit_similarity"
     label = "edit similarity"
@@ -19,16 +19,16 @@ class EditSimilarity(MeanMetric):
         self._references = references
 
     def signature(self) -> str:
-        """Distance, unit, and the package's version."""
-        return f"edit_similarity|{self._references.number}|levenshtein|characters|rapidfuzz-{version('rapidfuzz')}"
+        """Distance, unit, what a blank response has, and the package's version."""
+        package = f"rapidfuzz-{version('rapidfuzz')}"
+        return f"edit_similarity|{self._references.number}|levenshtein|characters|blank:0|{package}"
 
     def rows(self, items: Sequence[Item]) -> list[ItemScore]:
         """The similarity to the nearest reference."""
-        from rapidfuzz.distance import Levenshtein
+        return [ItemScore(100 * _similarity(item) if item.response.strip() else 0.0) for item in items]
 
-        return [
-            ItemScore(
-                100 * max(Levenshtein.normalized_similarity(item.response, reference) for reference in item.references)
-            )
-            for item in items
-        ]
+
+def _similarity(item: Item) -> float:
+    from rapidfuzz.distance import Levenshtein
+
+    return max(Levenshtein.normalized_similarity(item.response, reference) for reference in item.references)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 
 from harness.errors import HarnessError
 from harness.metrics.base import Item, ItemScore, MeanMetric, NoScore, Options, Outcome
@@ -17,10 +19,14 @@ class FunctionMetric(MeanMetric):
     unit = "points"
 
     def __init__(self, function: Score, place: str, source: str, options: Options) -> None:
-        """`place`: `module:attribute`; `source`: hash of the file that the function stands in."""
+        """`place`: `module:attribute`; `source`: hash of the file that the function stands in.
+
+        Raises HarnessError for an option that the function does not take.
+        """
         self.name = place
         self.label = place.split(":")[1]
         self._function, self._source, self._options = function, source, dict(options)
+        self._check_options()
 
     def signature(self) -> str:
         """Where it stands, the hash of its file, and the options."""
@@ -31,11 +37,22 @@ class FunctionMetric(MeanMetric):
         """What the function says to each. Raises HarnessError for anything but a finite number or None."""
         return [self._one(item) for item in items]
 
+    def _check_options(self) -> None:
+        try:
+            takes = inspect.signature(self._function)
+        except (TypeError, ValueError):  # one written in C need not tell
+            return
+        try:
+            takes.bind("", (), **self._options)
+        except TypeError as e:
+            hint = f"it is called with response, references and the options of the matrix, and takes {takes}"
+            raise HarnessError(f"metric {self.name}: {e}", hint=hint) from e
+
     def _one(self, item: Item) -> Outcome:
         found = self._function(item.response, item.references, **self._options)
         if found is None:
             return NoScore("the function gives None")
-        if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        if isinstance(found, bool) or not isinstance(found, Real) or not math.isfinite(found):
             raise HarnessError(
                 f"metric {self.name} gives {found!r} for a response", hint="give a finite number, or None for no score"
             )

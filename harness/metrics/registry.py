@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
+import sys
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
@@ -74,9 +75,9 @@ def _users(point: EntryPoint, references: References, options: Options) -> Metri
     if not isinstance(loaded, type):
         if not callable(loaded):
             raise HarnessError(f"{point.value} is neither a class nor a function", hint="docs/metrics.md shows both")
-        return FunctionMetric(loaded, point.value, _source(loaded), options)
+        return FunctionMetric(loaded, point.value, _source(loaded, point), options)
     try:
-        return _held_to_contract(loaded(references, options), point, _source(loaded))
+        return _held_to_contract(loaded(references, options), point, _source(loaded, point))
     except HarnessError:
         raise
     except Exception as e:  # a class of a user's own may raise anything
@@ -97,12 +98,22 @@ def _held_to_contract(metric: Any, point: EntryPoint, source: str) -> Metric:
     return cast(Metric, metric)
 
 
-def _source(of: Any) -> str:
-    """The first 12 hex digits of the sha256 of the file that defines it; `unknown` where there is none."""
+def _source(of: Any, point: EntryPoint) -> str:
+    """The first 12 hex digits of the sha256 of the files that define and name it; `unknown` where there are none."""
+    inner = inspect.unwrap(of.func if isinstance(of, partial) else of)
+    defined = inner if inspect.isroutine(inner) or inspect.isclass(inner) else type(inner)
+    places = (sys.modules[point.module], of, defined)
+    files = dict.fromkeys(path for place in places if (path := _file(place)) is not None)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12] if files else "unknown"
+
+
+def _file(of: Any) -> Path | None:
+    """Where a module, class or function stands; None for another thing, and for what has no file."""
     try:
-        return hashlib.sha256(Path(inspect.getfile(of)).read_bytes()).hexdigest()[:12]
+        path = Path(inspect.getfile(of))
     except (TypeError, OSError):
-        return "unknown"
+        return None
+    return path if path.is_file() else None
 
 
 def _imported(point: EntryPoint) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -374,6 +375,12 @@ def test_every_metric_is_at_its_ends(name: str) -> None:
     assert list(metric.rows([])) == []
 
 
+def test_blanks_resemble_nothing() -> None:
+    metric = load_metric("edit_similarity")
+    for blank in ("", " " * 10, "\n \n"):
+        assert metric.rows([Item(blank, ("The quick brown fox jumps.",))]) == [ItemScore(0.0)]
+
+
 @pytest.mark.parametrize("name", ["rouge1", "rougeLsum", "token_f1"])
 def test_a_reference_without_words_is_not_scored(name: str) -> None:
     found = score(load_metric(name), [Item("yes", ("!?",)), Item("yes", ("yes",)), Item(" ", ("no",))])
@@ -429,6 +436,8 @@ def test_wrong_options(name: str, options: dict[str, str | bool], said: str) -> 
 
 
 OWN = """
+import functools
+import numpy
 from harness.metrics import ItemScore
 
 def vowels(response, references, letters="aeiou"):
@@ -448,6 +457,15 @@ class Starts:
 class Half:
     name = "half"
     def __init__(self, references, options): pass
+
+kept = functools.lru_cache(vowels)
+fixed = functools.partial(vowels, letters="e")
+
+class Callable:
+    def __call__(self, response, references):
+        return numpy.float32(1.5) if response else numpy.int64(3)
+
+called = Callable()
 """
 
 
@@ -469,9 +487,50 @@ def test_a_users_own_function_and_class(own_module: Path) -> None:
     starts = load_metric("own_metrics_of_a_user:Starts")
     assert score(starts, [Item("ab", ("ax",)), Item("b", ("ax",))]).corpus == 50
     assert starts.signature().endswith("|starts|v1") and "letters:a" in vowels.signature()
-    before = vowels.signature()
-    own_module.write_text(OWN + "# edited\n")
-    assert load_metric("own_metrics_of_a_user:vowels", ENGLISH, {"letters": "a"}).signature() != before
+
+
+@pytest.mark.parametrize("attribute", ["vowels", "Starts", "kept", "fixed", "called", "wrapped", "elsewhere"])
+def test_an_edit_of_a_users_metric_changes_its_signature(
+    own_module: Path, attribute: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = own_module.with_name("own_decorator_of_a_user.py")
+    monkeypatch.delitem(sys.modules, other.stem, raising=False)
+    other.write_text(
+        "import functools\n"
+        "def deco(f):\n    @functools.wraps(f)\n    def inner(*a, **k):\n        return f(*a, **k)\n    return inner\n"
+        "class Other:\n    def __call__(self, response, references):\n        return 1.0\n"
+    )
+    more = "from own_decorator_of_a_user import Other, deco\nwrapped = deco(vowels)\nelsewhere = Other()\n"
+    signatures = set()
+    for text, edited in (("", ""), ("# edited\n", ""), ("", "# edited\n")):
+        own_module.write_text(OWN + more + text)
+        other.write_text(other.read_text() + edited)
+        signatures.add(load_metric(f"own_metrics_of_a_user:{attribute}").signature())
+    assert not any("unknown" in signature for signature in signatures)
+    assert len(signatures) == (3 if attribute in ("wrapped", "elsewhere") else 2)
+
+
+def test_a_plain_function_is_signed_by_its_file_alone(own_module: Path) -> None:
+    """Scores made before other files counted too stay what they are."""
+    whole = hashlib.sha256(own_module.read_bytes()).hexdigest()[:12]
+    assert f"|source:{whole}" in load_metric("own_metrics_of_a_user:vowels").signature()
+    assert f"|source:{whole}" in load_metric("own_metrics_of_a_user:Starts").signature()
+
+
+@pytest.mark.parametrize(
+    ("attribute", "options"),
+    [("vowels", {"leters": "a"}), ("kept", {"k": 1}), ("called", {"k": 1}), ("fixed", {"k": 1})],
+)
+def test_an_option_that_a_function_does_not_know_is_refused_at_once(
+    own_module: Path, attribute: str, options: dict[str, str | int]
+) -> None:
+    with pytest.raises(HarnessError, match=f"own_metrics_of_a_user:{attribute}: got an unexpected keyword argument"):
+        load_metric(f"own_metrics_of_a_user:{attribute}", ENGLISH, options)
+
+
+def test_numpy_numbers_are_numbers(own_module: Path) -> None:
+    called = load_metric("own_metrics_of_a_user:called")
+    assert called.rows([Item("a", ("b",)), Item("", ("b",))]) == [ItemScore(1.5), ItemScore(3.0)]
 
 
 @pytest.mark.parametrize(
