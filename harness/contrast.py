@@ -202,7 +202,8 @@ def contrast_weighted(
         return ()
     by_item = item_contrasts(measure.aligned.panel, weights)
     moments = measure.corpus.moments.contrasts(weights) if measure.corpus else by_item.moments
-    corpus, skewness, beside = measure.corpus, _skewness(by_item), not measure.testing.headline_only
+    corpus, beside = measure.corpus, not measure.testing.headline_only
+    skewness = _skewness(by_item) if corpus is None else _corpus_skewness(corpus.moments, weights)
     bootstrap = corpus is None and (beside or bool(_skewed(skewness, moments).any()))
     tested = _Tested(
         by_item,
@@ -346,7 +347,18 @@ def _skewness(by_item: ItemContrasts) -> FloatArray:
     centred = np.where(counted, values - by_item.moments.estimate[:, None], 0.0)
     square = (centred**2).sum(axis=1) / n
     cube = np.einsum("kg,kg,kg->k", centred, centred, centred) / n  # ** 3 takes far longer
-    spread = by_item.moments.item_variance > 0
+    return _standardised(cube, square, by_item.moments)
+
+
+def _corpus_skewness(corpus: CorpusMoments, weights: FloatArray) -> FloatArray:
+    """(K,): of what each unit does to the corpus figures' difference."""
+    moved = weights @ corpus.influence
+    cube = np.einsum("kg,kg,kg->k", moved, moved, moved) / max(moved.shape[1], 1)
+    return _standardised(cube, (moved**2).mean(axis=1), corpus.contrasts(weights))
+
+
+def _standardised(cube: FloatArray, square: FloatArray, moments: Moments) -> FloatArray:
+    spread = (moments.item_variance > 0) & (square > 0)
     return np.where(spread, cube / np.where(spread, square, 1.0) ** 1.5, 0.0)
 
 

@@ -138,7 +138,8 @@ def _t_note(measure: Measured, found: Contrast, headline: CrossedTest) -> str:
     if found.units < FEW_ITEMS:
         return _few_note(measure, found)
     if headline.method != "bootstrap-t":
-        return ""
+        doubt = _doubt(found, headline.method)
+        return f"differences are skewed ({found.skewness:+.1f}): the t test may be {doubt}" if doubt else ""
     note = f"differences are skewed ({found.skewness:+.1f}): p and interval are the bootstrap-t's"
     differing = found.wins + found.losses
     if differing >= FEW_DIFFERING:

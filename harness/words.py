@@ -159,6 +159,8 @@ def _best_sentences(result: Result, info: MeasureInfo) -> list[str]:
     scores = [(row.cell.name, _score(row.scores, info.name)) for row in result.rows]
     scored = [(name, score) for name, score in scores if score.mean is not None]
     if not scored:
+        if info.corpus:
+            return [f"No item has a score on {info.label} in every cell."]
         return [f"No response has a score on {info.label}."]
     name, best = scored[0]
     mean = 0.0 if best.mean is None else best.mean

@@ -57,6 +57,7 @@ class CorpusMoments:
     means: FloatArray  # (C,): mean over seeds
     item_covariance: FloatArray  # (C, C): of the means, over the choice of items
     draw_means: FloatArray  # (B, C): the means in each bootstrap resample
+    influence: FloatArray  # (C, units): by how much the mean would fall without that unit, less their average
     seeds: SeedVariance | None
     items: int
     units: int
@@ -87,11 +88,20 @@ def corpus_moments(
         means=means,
         item_covariance=covariance,
         draw_means=draw_means,
+        influence=_influence(panel, score),
         seeds=_corpus_seed_variance(panel, values, draws, unbiased),
         items=panel.items,
         units=units,
         load=panel.seeded / panel.seeds,
     )
+
+
+def _influence(panel: CorpusPanel, score: CorpusScore) -> FloatArray:
+    """By the jackknife: of a mean it is each unit's own value. An item's own figure says little of a corpus's."""
+    without = score(panel.counts.sum(axis=2, keepdims=True) - panel.counts)  # (C, S, units)
+    means = np.where(panel.used[:, :, None], without, 0.0).sum(axis=1) / panel.seeds[:, None]
+    centre = means.sum(axis=1, keepdims=True) / max(means.shape[1], 1)
+    return np.asarray(centre - means, dtype=np.float64)
 
 
 def _bootstrap(panel: CorpusPanel, score: CorpusScore, resamples: int, generator: np.random.Generator) -> FloatArray:

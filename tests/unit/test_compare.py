@@ -29,7 +29,7 @@ from harness.records.result import (
     Result,
     TrustReport,
 )
-from harness.records.rows import Failed, Judgment, MetricRow, Refused, Scored, Unparsed
+from harness.records.rows import Failed, Judgment, MetricRow, NoMetricRow, Refused, Scored, Unparsed
 from harness.records.variant import Cell, Masking, Method, Variant
 from harness.sequential import Sequential
 from harness.words import decimals, number, p_words
@@ -646,6 +646,35 @@ def test_corpus_measure() -> None:
     ] + ["percentile bootstrap"]
     assert found.tests[2].p == pytest.approx(1 / 2001)
     assert effect(result, "prompt_style", "bleu").comparison.delta == pytest.approx(found.delta)
+
+
+@pytest.mark.parametrize(("noise", "doubted"), [(0.25, False), (0.0, True)])
+def test_a_corpus_figures_t_is_doubted_for_the_corpus_own_skewness(noise: float, doubted: bool) -> None:
+    """One item in fifteen is lost: beside noise that skews sentence BLEU, and hardly the corpus figure; alone, both."""
+    draw = random.Random(4)
+    words = [f"w{i}" for i in range(40)]
+    references = [" ".join(draw.choices(words, k=draw.randint(8, 14))) for _ in range(120)]
+    sides = []
+    for style in ("alpaca", "phi"):
+        texts = [" ".join("x" if draw.random() < noise else word for word in text.split()) for text in references]
+        if style == "phi":
+            texts[::15] = ["x " * 9] * 8
+        sides.append(VariantScores(variant(style), {"bleu": bleu_rows(texts, references)}))
+    found = pair(compare(make_inputs(*sides, measures=(BLEU_INFO,))), "bleu")
+    assert found.method == "crossed t"
+    assert ("the t test may be too sure" in found.note) is doubted
+    assert all(test.holds is not doubted for test in found.tests)
+
+
+def test_no_common_item_is_not_no_scored_response() -> None:
+    texts = [f"a b c d {i}" for i in range(4)]
+    both = bleu_rows(texts, texts)
+    lost = [NoMetricRow(example_id=row.example_id, sample=0, reason="x") for row in both]
+    first = VariantScores(variant("alpaca"), {"bleu": [*both[:2], *lost[2:]]})
+    second = VariantScores(variant("phi"), {"bleu": [*lost[:2], *both[2:]]})
+    assert compare(make_inputs(first, second, measures=(BLEU_INFO,))).answer == (
+        "No item has a score on BLEU in every cell.",
+    )
 
 
 def test_identical_corpora() -> None:
