@@ -123,6 +123,25 @@ def test_a_batch_of_an_earlier_run_is_found_by_its_name_and_not_handed_in_again(
     assert len(server.batches) == 2
 
 
+def test_what_an_earlier_run_left_out_is_known_from_its_batches(open_judge: Open) -> None:
+    """Else a single bad question of a later batch would be taken for a parameter's refusal."""
+
+    def respond(body: dict[str, Any], nth: int) -> Any:
+        if "logprobs" in body or body["messages"][1]["content"] == "item 20":
+            return 400, {"error": {"message": "logprobs, temperature and seed are not allowed"}}
+        return GOOD
+
+    server = BatchServer(respond)
+    first, _ = run(server, open_judge)
+    assert len(server.batches) == 2
+    again, _ = run(server, open_judge, n=21, done=tuple(first[:5]), limits=AskLimits(retries=0))
+    assert len(again) == 21
+    assert [row.example_id for row in again if isinstance(row, NoReply)] == ["e20"]
+    assert [batch["metadata"].get(openai_batches.LEFT_OUT) for batch in server.batches.values()] == [
+        None, "logprobs", "logprobs",
+    ]  # fmt: skip
+
+
 def test_limits_of_calls_and_money_keep_the_rest_out(open_judge: Open) -> None:
     server = BatchServer(lambda body, nth: GOOD)
     with pytest.raises(BudgetSpent, match="limit of 8 calls"):
