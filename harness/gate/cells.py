@@ -43,7 +43,7 @@ class Sides:
     failed: tuple[str, ...]
     """Cells of the baseline whose candidate broke off in training, with the reason."""
     unmatched: tuple[str, ...]
-    """Cells of either side without a counterpart, in words."""
+    """Cells of either side without a counterpart, in words; untuned ones that both have are just not checked."""
 
     def aligned(self, info: MeasureInfo) -> tuple[Aligned, list[tuple[int, int]]]:
         """All trained and untuned cells of both sides on one measure, and the pairs as numbers of cells."""
@@ -100,11 +100,11 @@ def sides(baseline: Snapshot, candidate: Snapshot, wanted: Mapping[str, str]) ->
             hint=f"say which belong together (policy `cells:`). The matrix has {_listed(now)}; the baseline has "
             f"{_listed(before)}",
         )
-    alone = [f"{name} is new: the baseline has no such cell" for name in now if name not in names]
+    alone = [f"{name} is new: the baseline has no such cell" for name in now if name not in names | before]
     alone += [
         f"{name} of the baseline has no counterpart in the matrix"
         for name in before
-        if name not in names.values() and name not in broken
+        if name not in {*names.values(), *now, *broken}
     ]
     pairs = tuple(CellPair(name, other, now[name], before[other]) for name, other in names.items())
     return Sides(baseline, candidate, pairs, failed, tuple(alone))

@@ -22,6 +22,7 @@ from harness.records.baseline import Snapshot, SnapshotMeasure
 from harness.records.check import CheckReport, CheckResult
 from harness.records.policy import Budget, GoldenItem, MeasureCheck, Policy
 from harness.records.result import MeasureInfo
+from harness.records.variant import Variant
 from harness.stats.components import Replicates
 from harness.stats.panel import Panel
 from tests.snapshots import JUDGE, METRIC, TERMS, baseline, scores, snapshot, variant
@@ -458,3 +459,14 @@ def test_a_renamed_cell_is_held_against_the_only_trained_one() -> None:
     assert only(named).baseline_cell == "m/alpaca/lora/mask-prompt"
     with pytest.raises(HarnessError, match="fits 2 cells"):
         checked(now, two, cells={"phi": "alpaca"})
+
+
+def test_untuned_cells_of_both_sides_are_neither_new_nor_lost() -> None:
+    untuned = variant(1, {"rougeL": scores(5, 100)})
+    cell = Variant(model="m", prompt_style="alpaca", method="none", masking=None, seed=None)
+    untuned = untuned.model_copy(update={"variant": cell})
+    before = three_seeds()
+    both = before.model_copy(update={"variants": (*before.variants, untuned)})
+    assert [w for w in checked(both, both).warnings if "untuned" in w] == []
+    assert "m/alpaca/untuned is new: the baseline has no such cell" in checked(both, before).warnings
+    assert "m/alpaca/untuned of the baseline has no counterpart in the matrix" in checked(before, both).warnings
