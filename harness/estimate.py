@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.data.dataset import Dataset
 from harness.prompts import STYLES, render
-from harness.records.inputs import ContestInput, StageKey
+from harness.records.inputs import AskInput, ContestInput, StageKey
 from harness.records.plan import Plan
 from harness.records.settings import Price
 from harness.resolved import Resolved, ResolvedJudge, ResolvedServed
@@ -46,6 +47,12 @@ class CallsEstimate:
 
 FLOPS = 1e11
 """Assumed floating-point operations a second of two CPU cores in fp32; a GPU is far faster."""
+START_SECONDS = 8.0
+"""Until torch and transformers are imported."""
+CONVERTED = 8e6
+"""Parameters of a base model that are converted in a second."""
+LOADED = 25e6
+"""Parameters that are loaded, warmed up or saved in a second, for each training and each answering."""
 CALL_SECONDS = 0.6
 SERVED_TOKENS_SECOND = 30.0
 """Of a served model, for each call that is under way."""
@@ -60,8 +67,11 @@ MEASURED_ROWS = 20_000
 
 
 def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[StageKey]) -> Estimate:
-    """Time from floating-point operations: 6 a parameter and token for full training, 4 for LoRA, 2 for decoding."""
-    seconds: dict[str, float] = {}
+    """Time from floating-point operations: 6 a parameter and token for full training, 4 for LoRA, 2 for decoding.
+
+    Before that, models are converted and loaded, which is most of a small run.
+    """
+    seconds = preparation(plan, resolved, missing)
     tokens = mean_tokens(resolved)
     sampled = spec.stability.samples if spec.stability else 0
     for each in plan.variants:
@@ -73,15 +83,14 @@ def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[Stag
         if each.train in missing:
             rows = min(spec.train.epochs * n_train, (spec.train.max_steps or 10**9) * spec.train.batch_size)
             cost = (6 if each.variant.method == "full" else 4) * parameters * rows * tokens / FLOPS
-            seconds["train"] = seconds.get("train", 0) + cost
+            seconds["train"] = seconds.get("train", 0) + cost + parameters / LOADED
         for key, samples in ((each.generate, spec.generate.samples), (each.sampled, sampled)):
             if key not in missing:
                 continue
             decoded = n_test * samples * spec.generate.most_new_tokens * FILLED
-            seconds["generate"] = seconds.get("generate", 0) + 2 * parameters * (decoded + n_test * tokens) / FLOPS
-    judges = tuple(
-        judge_estimate(judge, plan, resolved.data, missing, spec.generate.samples) for judge in resolved.judges
-    )
+            cost = 2 * parameters * (decoded + n_test * tokens) / FLOPS
+            seconds["generate"] = seconds.get("generate", 0) + cost + parameters / LOADED
+    judges = tuple(judge_estimates(plan, resolved, missing, spec.generate.samples))
     calls = sum(judge.calls for judge in judges)
     if calls:
         seconds["judge"] = calls * CALL_SECONDS
@@ -89,6 +98,15 @@ def estimate(spec: MatrixSpec, plan: Plan, resolved: Resolved, missing: set[Stag
     if any(served.calls for served, _ in asked):
         seconds["served"] = sum(taken for _, taken in asked)
     return Estimate(seconds, judges, tuple(served for served, _ in asked))
+
+
+def preparation(plan: Plan, resolved: Resolved, missing: set[StageKey]) -> dict[str, float]:
+    """Seconds until the first model can be loaded; nothing where none is to be."""
+    local = [each for each in plan.variants if each.base is not None]
+    if not any({each.base, each.train, each.generate, each.sampled} & missing for each in local):
+        return {}
+    bases = {each.base: resolved.models[each.variant.model].parameters for each in local if each.base in missing}
+    return {"prepare": START_SECONDS + sum(bases.values()) / CONVERTED}
 
 
 def served_estimate(
@@ -122,6 +140,21 @@ def money(price: Price | None, prompt: int, reply: int) -> float | None:
     return None if price is None else (price.input * prompt + price.output * reply) / 1e6
 
 
+def judge_estimates(plan: Plan, resolved: Resolved, missing: set[StageKey], samples: int) -> Iterator[CallsEstimate]:
+    """What is left to ask each judge. Replies that several judges read are the first one's."""
+    left = missing - to_itself(plan)
+    for judge in resolved.judges:
+        yield judge_estimate(judge, plan, resolved.data, left, samples)
+        left -= {each.asks[judge.spec.column] for each in plan.variants}
+        left -= {each.probe_ask for each in plan.judges if each.name == judge.spec.column}
+
+
+def to_itself(plan: Plan) -> set[StageKey]:
+    """What is asked of the opponent's own answers: nothing."""
+    asked = ((stage.key, stage.input) for stage in plan.stages)
+    return {key for key, ask in asked if isinstance(ask, AskInput) and ask.against == ask.generations}
+
+
 def judge_estimate(
     judge: ResolvedJudge, plan: Plan, data: Dataset, missing: set[StageKey], samples: int = 1
 ) -> CallsEstimate:
@@ -133,7 +166,8 @@ def judge_estimate(
     left = {v.asks[name]: v.variant.fold for v in plan.variants if v.asks[name] in missing}
     answers = round(sum(items * data.count("test", fold) / max(1, n_test) for fold in left.values()))
     probes_left = sum(p.probe_ask in missing for p in plan.judges if p.name == name)
-    calls = turns * (samples * answers + PROBES_AN_ITEM * min(items, MOST_PROBED) * probes_left)
+    probes = PROBES_AN_ITEM - judge.pairwise  # nobody compares the reference with itself
+    calls = turns * (samples * answers + probes * min(items, MOST_PROBED) * probes_left)
     contests = {p.contest for p in plan.judges if p.name == name} & missing
     calls += sum(2 * s.input.games for s in plan.stages if s.key in contests and isinstance(s.input, ContestInput))
     prompt, reply = round(calls * judge.prompt_tokens), round(calls * judge.reply_tokens)

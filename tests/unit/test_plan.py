@@ -15,8 +15,9 @@ from rich.console import Console
 from harness.commands.parsing import prepared
 from harness.data.dataset import Dataset
 from harness.data.source import Source
+from harness.data.split import PARTS
 from harness.errors import SpecError
-from harness.estimate import CallsEstimate, Estimate
+from harness.estimate import CallsEstimate, Estimate, judge_estimates
 from harness.factors import adjusted_weights, matched_levels
 from harness.metrics.base import Recipe, References
 from harness.metrics.registry import load_metric
@@ -74,6 +75,28 @@ def plan_of(text: str = MATRIX, **facts: str) -> Plan:
 
 def keys(plan: Plan, stage: str) -> set[str]:
     return {each.key.digest for each in plan.stages if each.key.stage == stage}
+
+
+def calls_of(judges: str, **facts: bool) -> dict[str, int]:
+    """Calls that the plan tells of each judge, of 20 test items, with nothing sealed."""
+    spec = parse_spec(MATRIX.replace("[{backend: scripted, name: j}]", judges), "m.yaml")
+    found = resolved(spec)
+    data = replace(found.data, codes=bytes([PARTS.index("test")] * 20))
+    found = replace(found, data=data, judges=tuple(replace(judge, **facts) for judge in found.judges))
+    plan = expand(spec, found)
+    told = judge_estimates(plan, found, {stage.key for stage in plan.stages}, samples=1)
+    return {judge.name: judge.calls for judge in told}
+
+
+def test_replies_that_two_judges_read_are_asked_for_once() -> None:
+    alone = calls_of("[{backend: scripted, name: j}]")
+    both = calls_of("[{backend: scripted, name: j}, {backend: scripted, name: e, expected_score: true}]")
+    assert both == alone | {"e": 0} and alone["j"] == 20 * (2 + 2 * 2 * 2 + 8)
+
+
+def test_what_would_be_compared_with_itself_is_not_asked() -> None:
+    """Neither the baseline's answers, nor the reference among the probes, which stand against the reference."""
+    assert calls_of("[{backend: scripted, name: j}]", pairwise=True) == {"j": 2 * 20 * (1 + 2 * 2 * 2 + 7)}
 
 
 def test_names_in_the_table_of_the_plan_are_no_markup() -> None:
