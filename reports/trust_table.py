@@ -125,20 +125,21 @@ def _span(interval: Interval | None) -> str:
 
 
 def print_bill(plan: Plan, store: Store, console: Console) -> None:
-    """A line for each judge's probes and for each variant that it judged, and the sums."""
+    """A line for each judge's probes and for each variant that it judged, and the sums; what two judges read is one."""
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for name in ("judge", "about", "calls", "retries", "failed", "tokens in", "out", "seconds", "US$"):
         words = name in ("judge", "about")
         table.add_column(name, justify="left" if words else "right", no_wrap=not words, overflow="fold")
-    total: list[AskFacts] = []
+    readers: dict[tuple[str, StageKey], list[str]] = {}
     for judge in plan.judges:
         asked = [("probes", judge.probe_ask), *((v.variant.name, v.asks[judge.name]) for v in plan.variants)]
         asked += [("pairs", judge.contest)] if judge.contest is not None else []
-        for about, key in asked:
-            facts = _facts(store, key)
-            if facts is not None:
-                total.append(facts)
-                table.add_row(Text(judge.name), Text(about), *_figures([facts]))
+        for place in asked:
+            readers.setdefault(place, []).append(judge.name)
+    known = {place: facts for place in readers if (facts := _facts(store, place[1])) is not None}
+    for (about, key), facts in known.items():
+        table.add_row(Text(", ".join(readers[about, key])), Text(about), *_figures([facts]))
+    total = list({key: facts for (_, key), facts in known.items()}.values())
     if total:
         table.add_section()
         table.add_row("all", "", *_figures(total))

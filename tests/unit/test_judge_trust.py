@@ -14,7 +14,7 @@ from rich.console import Console
 
 import harness
 from harness.records.data import Example
-from harness.records.inputs import AskInput
+from harness.records.inputs import AskInput, StageKey
 from harness.records.result import TrustReport
 from harness.records.rows import Failed, Judgment, Scored, Unparsed
 from harness.records.seal import AskFacts
@@ -170,6 +170,24 @@ def test_a_judge_s_name_in_the_bill_is_no_markup() -> None:
     out = io.StringIO()
     print_bill(plan, store, Console(file=out, width=200))
     assert "[/INST]" in out.getvalue()
+
+
+def test_replies_that_two_judges_read_are_billed_once() -> None:
+    asked = AskFacts(calls=7, retries=0, prompt_tokens=1, completion_tokens=1, cost=0.02)
+    probes, answers = (StageKey(stage="ask", digest=digest) for digest in "pa")
+    plan: Any = SimpleNamespace(
+        judges=[SimpleNamespace(name=name, probe_ask=probes, contest=None) for name in ("plain", "expected")],
+        variants=[SimpleNamespace(variant=SimpleNamespace(name="v"), asks={"plain": answers, "expected": answers})],
+    )
+    store: Any = SimpleNamespace(sealed=lambda key: SimpleNamespace(facts=asked))
+    out = io.StringIO()
+    print_bill(plan, store, Console(file=out, width=200))
+    lines = [line.split() for line in out.getvalue().splitlines()]
+    assert [line[:4] for line in lines if line[:1] == ["plain,"]] == [
+        ["plain,", "expected", "probes", "7"],
+        ["plain,", "expected", "v", "7"],
+    ]
+    assert next(line for line in lines if line[:1] == ["all"])[1] == "14" and "0.0400" in out.getvalue()
 
 
 def test_nothing_judged_is_untrusted() -> None:
