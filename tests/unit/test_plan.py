@@ -17,7 +17,7 @@ from harness.data.dataset import Dataset
 from harness.data.source import Source
 from harness.data.split import PARTS
 from harness.errors import SpecError
-from harness.estimate import CallsEstimate, Estimate, judge_estimates
+from harness.estimate import CallsEstimate, Estimate, judge_estimates, preparation
 from harness.factors import adjusted_weights, matched_levels
 from harness.metrics.base import Recipe, References
 from harness.metrics.registry import load_metric
@@ -110,6 +110,17 @@ def test_names_in_the_table_of_the_plan_are_no_markup() -> None:
     out = io.StringIO()
     print_plan(plan, known, set(), cost, Console(file=out, width=200))
     assert all(text in out.getvalue() for text in ("judge [/INST]:", "score   [/INST]", "model [train]: [/MIT]"))
+
+
+def test_a_small_run_is_mostly_preparation() -> None:
+    spec = parse_spec(MATRIX, "m.yaml")
+    found = resolved(spec)
+    plan = expand(spec, found)
+    everything = {stage.key for stage in plan.stages}
+    converted = {key for key in everything if key.stage != "base"}
+    first, later = preparation(plan, found, everything), preparation(plan, found, converted)
+    assert first["prepare"] > later["prepare"] > 0
+    assert preparation(plan, found, {key for key in everything if key.stage == "judge"}) == {}
 
 
 ELSEWHERE = """\
