@@ -16,7 +16,7 @@ from harness.records.rows import Judgment, MetricRow, NoMetricRow, Scored, Score
 from harness.records.variant import Cell, Variant
 from harness.stats.components import Replicates
 from harness.stats.corpus import CorpusPanel
-from harness.stats.panel import BoolArray, FloatArray, IntArray, Panel
+from harness.stats.panel import BoolArray, FloatArray, IntArray, Panel, cluster_sums
 
 Reason = Literal["unscorable", "unparsed", "refused", "failed", "missing", "decided"]
 
@@ -244,8 +244,6 @@ def _corpus_panel(items: tuple[str, ...], folded: list[list[ItemValues]], panel:
     for c, s in zip(*np.nonzero(used), strict=True):
         scores = folded[c][s]
         counts[c, s] = np.array([scores[items[i]][1] for i in complete], dtype=np.float64).reshape(len(complete), k)
-    membership = panel.membership
-    if membership is not None:  # a cluster's counts are its items' sums
-        groups = membership[complete]
-        counts = np.einsum("csnk,ng->csgk", counts, groups[:, groups.any(axis=0)])
+    if panel.clusters is not None:  # a cluster's counts are its items' sums
+        counts = np.moveaxis(cluster_sums(np.moveaxis(counts, 2, 3), panel.clusters[complete]), 3, 2)
     return CorpusPanel(counts, used, panel.seeded, len(complete))

@@ -3,8 +3,8 @@
 V = max(T_item + T_seed - T_int, T_item), df by Satterthwaite (1946). T_item already holds the seed×item interaction,
 and so does T_seed; T_int takes it out once. The variance over seeds is pooled over the whole matrix, because a cell
 alone has too few seeds to estimate it. T_int is the interaction over as many items as the seeds were compared over:
-fewer than the contrast's where scores are missing. Each source by itself: Clark et al. 2011 ("Better hypothesis testing for
-statistical machine translation: controlling for optimizer instability"), Miller 2024 (arXiv 2411.00640).
+fewer than the contrast's where scores are missing. Each source by itself: Clark et al. 2011 ("Better hypothesis testing
+for statistical machine translation: controlling for optimizer instability"), Miller 2024 (arXiv 2411.00640).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import fdtrc, stdtr, stdtrit
 
-from harness.stats.panel import RELATIVE_TOLERANCE, BoolArray, FloatArray, IntArray, Moments, Panel
+from harness.stats.panel import RELATIVE_TOLERANCE, BoolArray, FloatArray, Moments, Panel, cluster_sums
 
 Scope = Literal["checkpoint", "recipe"]
 """checkpoint: other items might have been drawn; recipe: other items, and other training seeds."""
@@ -132,18 +132,11 @@ def seed_variance(panel: Panel) -> SeedVariance | None:
             interaction_ss += float((found.residuals**2).sum())
             interaction_df += free - dfs[-1]
         else:  # the clusters' sums take the items' place, so that interaction / n is the CR1 variance again
-            sums = _by_cluster(found.residuals, panel.clusters[found.shared])
+            sums = cluster_sums(found.residuals, panel.clusters[found.shared])
             groups = sums.shape[1]
             interaction_ss += float((sums**2).sum()) * groups / max(groups - 1, 1)
             interaction_df += free
     return pool_seed_variance(variances, dfs, loads, interaction_ss, interaction_df)
-
-
-def _by_cluster(values: FloatArray, clusters: IntArray) -> FloatArray:
-    """(S, G'): sums of values (S, m) over the clusters that are there."""
-    order = np.argsort(clusters, kind="stable")
-    starts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
-    return np.asarray(np.add.reduceat(values[:, order], starts, axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,6 @@ class Panel:
     """(n,): the cluster of each item, 0 … G - 1, where items come in groups that stand or fall together."""
 
     @property
-    def membership(self) -> FloatArray | None:
-        """(n, G): 1 where the item is in the cluster; None where every item stands for itself."""
-        if self.clusters is None:
-            return None
-        return np.eye(int(self.clusters.max(initial=-1)) + 1)[self.clusters]
-
-    @property
     def scale(self) -> float:
         """Largest absolute score, the yardstick for tolerances."""
         return float(np.abs(self.values).max(initial=0.0))
@@ -57,6 +50,15 @@ class ItemMeans:
     means: FloatArray  # (C, n), 0 where not scored
     scored: BoolArray  # (C, n)
     shares: FloatArray  # (C, S, n): the weight of each seed in the item's mean
+
+
+def cluster_sums(values: FloatArray, clusters: IntArray) -> FloatArray:
+    """(..., G): sums of values (..., n) over the clusters that are there, in the order of their numbers."""
+    if not clusters.size:
+        return values
+    order = np.argsort(clusters, kind="stable")
+    starts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
+    return np.asarray(np.add.reduceat(values[..., order], starts, axis=-1), dtype=np.float64)
 
 
 def item_means(panel: Panel) -> ItemMeans:
@@ -136,10 +138,9 @@ def item_contrasts(panel: Panel, weights: FloatArray) -> ItemContrasts:
 
 def _units(panel: Panel, items: Units, estimate: FloatArray) -> Units:
     """The items themselves, or their clusters."""
-    membership = panel.membership
-    if membership is None:
+    if panel.clusters is None:
         return items
-    sums, sizes = items.sums @ membership, items.counted.astype(np.float64) @ membership  # (K, G)
+    sums, sizes = (cluster_sums(each, panel.clusters) for each in (items.sums, items.counted.astype(np.float64)))
     sums[np.abs(sums) <= RELATIVE_TOLERANCE * panel.scale] = 0.0
     counted = sizes > 0
     share = counted.sum(axis=1) / np.maximum(sizes.sum(axis=1), 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -189,6 +191,21 @@ def test_scores_that_are_missing_make_no_seed_variance() -> None:
     effects = np.array([0, *(fit.params[f"C(s)[T.{s}]"] for s in (1, 2))])
     assert seed_variance(panel(cell, present=present[:1])).by_cell[0] == pytest.approx(effects.var(ddof=1))  # type: ignore[union-attr]
     assert seed_variance(panel(cell, present=present[:1])).interaction == pytest.approx(fit.mse_resid)  # type: ignore[union-attr]
+
+
+def test_clusters_cost_no_square_of_their_number() -> None:
+    """20,000 items in pairs: a table of items by clusters would take 1.6 GB."""
+    draw = np.random.default_rng(1)
+    scores = draw.normal(60, 10, (2, 2, 20_000))
+    data = replace(panel(*scores), clusters=np.arange(20_000) // 2)
+    tracemalloc.start()
+    found, contrasts = seed_variance(data), item_contrasts(data, PAIR)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e8 and found is not None
+    sums = contrasts.differences.reshape(-1, 2).sum(axis=1)
+    # CR1: clusters of one size
+    assert contrasts.moments.item_variance[0] == pytest.approx(sums.var(ddof=1) * 10_000 / 20_000**2)
 
 
 def test_unequal_seed_variance_is_noticed_and_not_pooled() -> None:
