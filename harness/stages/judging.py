@@ -201,13 +201,21 @@ def sealed_questions(store: Store) -> Iterator[tuple[StageKey, AskInput | Contes
 
 
 def earlier_replies(store: Store, ask: AskInput) -> dict[RequestKey, Reply]:
-    """By question, what was replied where the same was asked about other items, as often or not, or until decided."""
+    """By question, what was replied where the same was asked about other items, as often or not, or until decided.
+
+    Probes of other items count as well.
+    """
     from judges.questions import row_key
 
-    how_many = {"items": None, "repeats": 1, "stop": None}
+    def question(asked: AskInput) -> AskInput:
+        probes = store.is_sealed(StageKey(stage="probe", digest=asked.generations))
+        about = {"generations": "probes"} if probes else {}
+        return asked.model_copy(update={"items": None, "repeats": 1, "stop": None, **about})
+
+    wanted = question(ask)
     found: dict[RequestKey, Reply] = {}
     for key, other in sealed_questions(store):
-        if isinstance(other, AskInput) and other.model_copy(update=how_many) == ask.model_copy(update=how_many):
+        if isinstance(other, AskInput) and question(other) == wanted:
             row_type: Any = ReplyRow
             found |= {row_key(row): row for row in store.stream(key, row_type) if isinstance(row, Reply)}
     return found

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from harness.records.data import Example, SplitExample
-from harness.records.inputs import AskInput, ContestInput, DataInput, ImportedInput, JudgeInput, StopRule
+from harness.records.inputs import AskInput, ContestInput, DataInput, ImportedInput, JudgeInput, ProbeInput, StopRule
 from harness.records.rows import Generation, Reply, ReplyRow, Scored
 from harness.records.seal import AskFacts
 from harness.resolved import ResolvedJudge
 from harness.spec.judges import JudgeSpec
-from harness.stages.judging import asker, given_replies, make_replies, put_until_decided
+from harness.stages.judging import asker, given_replies, make_probe, make_replies, put_until_decided
 from harness.stages.stopping import ROUND, rounds
 from harness.stages.workshop import Workshop
 from harness.store import Store, planned
@@ -120,6 +120,23 @@ def test_of_more_items_or_repeats_only_what_is_new_is_asked(tmp_path: Path) -> N
     assert {row.request_digest: row.text for row in now if not row.attempts} == texts
     assert made(shop, ask.model_copy(update={"version": 1}))[0].calls == 3 * ROUND
     assert made(shop, ask)[0].calls == ROUND
+
+
+def test_probes_of_more_items_that_stayed_the_same_are_not_asked_again(tmp_path: Path) -> None:
+    shop, ask = answered(tmp_path)
+    calls, texts = [], set[str]()
+    for items in (ROUND, 2 * ROUND):
+        probe = ProbeInput(data=ask.data, items=items)
+        with shop.store.making(planned(probe)) as writer:
+            make_probe(shop, probe, writer)
+            writer.finish()
+        facts, rows = made(shop, ask.model_copy(update={"generations": planned(probe).key.digest}))
+        calls.append(facts.calls)
+        fresh = [row.request_digest for row in rows if row.attempts]
+        assert not texts & set(fresh)
+        texts |= set(fresh)
+    assert calls[0] > 5 * ROUND
+    assert calls[1] < 1.6 * calls[0], "other references are others among more items"
 
 
 def test_what_was_asked_before_decides_as_if_it_were_asked(tmp_path: Path) -> None:
