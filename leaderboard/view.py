@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from harness.records.data import AuditFinding, Example
+from harness.records.inputs import StageKey
 from harness.records.plan import VariantPlan
 from harness.records.result import BoardRow, CellScore, FactorEffect, Interval, MeasureInfo, Result
 from harness.records.rows import NoReply, Reply, ReplyRow, Same, Scored
@@ -296,29 +297,37 @@ def agreement(result: Result) -> pd.DataFrame:
 
 
 def judge_bill(run: MatrixRun, store: Store) -> pd.DataFrame:
-    """One row a judge, its probes included: calls, retries, failed, tokens_in, tokens_out, seconds, dollars."""
-    rows = []
+    """One row a judge, its probes included: calls, retries, failed, tokens_in, tokens_out, seconds, dollars.
+
+    Judges that read the same replies share a row, so that the rows add up.
+    """
+    readers: dict[StageKey, list[str]] = {}
     for judge in run.plan.judges:
         keys = {judge.probe_ask, *(plan.asks[judge.name] for plan in run.plan.variants if judge.name in plan.asks)}
         keys |= {judge.contest} if judge.contest is not None else set()
-        seals = [seal for key in keys if (seal := store.sealed(key)) is not None]
-        bills = [seal.facts for seal in seals if isinstance(seal.facts, AskFacts)]
-        costs = [bill.cost for bill in bills if bill.cost is not None]
-        if bills:
-            rows.append(
-                {
-                    "judge": judge.name,
-                    "calls": sum(b.calls for b in bills),
-                    "retries": sum(b.retries for b in bills),
-                    "failed": sum(b.failed for b in bills),
-                    "tokens_in": sum(b.prompt_tokens for b in bills),
-                    "tokens_out": sum(b.completion_tokens for b in bills),
-                    "seconds": sum(b.seconds for b in bills),
-                    "dollars": sum(costs) if costs else None,
-                }
-            )
+        for key in keys:
+            readers.setdefault(key, []).append(judge.name)
+    bills: dict[str, list[AskFacts]] = {}
+    for key, judges in readers.items():
+        seal = store.sealed(key)
+        if seal is not None and isinstance(seal.facts, AskFacts):
+            bills.setdefault(", ".join(judges), []).append(seal.facts)
     columns = ["judge", "calls", "retries", "failed", "tokens_in", "tokens_out", "seconds", "dollars"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame([_bill_record(judges, bill) for judges, bill in bills.items()], columns=columns)
+
+
+def _bill_record(judges: str, bill: Sequence[AskFacts]) -> dict[str, object]:
+    costs = [facts.cost for facts in bill if facts.cost is not None]
+    return {
+        "judge": judges,
+        "calls": sum(facts.calls for facts in bill),
+        "retries": sum(facts.retries for facts in bill),
+        "failed": sum(facts.failed for facts in bill),
+        "tokens_in": sum(facts.prompt_tokens for facts in bill),
+        "tokens_out": sum(facts.completion_tokens for facts in bill),
+        "seconds": sum(facts.seconds for facts in bill),
+        "dollars": sum(costs) if costs else None,
+    }
 
 
 def ledger_frame(rows: Sequence[LedgerRow]) -> pd.DataFrame:

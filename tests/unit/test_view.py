@@ -244,6 +244,20 @@ def test_trust_and_ledger_frames(run: MatrixRun, store: Store) -> None:
     assert LONG not in set(view.ledger_frame(ledger(run, store))["cell"])
 
 
+def test_judges_that_read_the_same_replies_share_a_bill(run: MatrixRun, store: Store) -> None:
+    plain = view.judge_bill(run, store).set_index("judge")
+    first = next(judge for judge in run.plan.judges if judge.name == "keyword-judge")
+    plans = tuple(
+        each.model_copy(update={"asks": each.asks | {"expected": each.asks[first.name]}}) if each.asks else each
+        for each in run.plan.variants
+    )
+    judges = (*run.plan.judges, first.model_copy(update={"name": "expected"}))
+    shared = replace(run, plan=run.plan.model_copy(update={"judges": judges, "variants": plans}))
+    found = view.judge_bill(shared, store).set_index("judge")
+    assert list(found.index) == ["smollm2-judge", "keyword-judge, expected"]
+    assert list(found["calls"]) == list(plain["calls"])
+
+
 def test_effects_name_the_better_level() -> None:
     frame = view.effects(result(), "rougeL").set_index("label")
     assert frame.loc["method: full − none", "verdict"] == "full better"
