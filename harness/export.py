@@ -67,7 +67,8 @@ def export(  # noqa: PLR0913 - what is exported, whereto, and how
             convert_folder(convert, merged, folder / GGUF_FILE, gguf)
     if gguf:
         (folder / "Modelfile").write_text(modelfile(style, GGUF_FILE), encoding="utf-8")
-    (folder / "README.md").write_text(model_card(run, variant, store.sealed(variant.train)), encoding="utf-8")
+    card = model_card(run, variant, store.sealed(variant.train), merged=form == "merged")
+    (folder / "README.md").write_text(card, encoding="utf-8")
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 

@@ -16,10 +16,10 @@ from reports.markdown_table import escape, table
 from reports.wording import count, duration, figure, fold_words, leak_badge, measure_label, places_in, span
 
 
-def model_card(run: MatrixRun, variant: VariantPlan, seal: Seal | None) -> str:
+def model_card(run: MatrixRun, variant: VariantPlan, seal: Seal | None, *, merged: bool = False) -> str:
     """README.md of an exported variant: metadata, training, figures of its cell with their intervals.
 
-    `seal`: of its training. A measure that may not rank is shown with the reason, and stands in no metadata, nor does
+    `seal`: of its training; `merged`: an adapter's weights were added to the base's. A measure that may not rank is shown with the reason, and stands in no metadata, nor does
     any measure beside a fold's checkpoint: it answered some of the items only.
     """
     stages = {stage.key: stage.input for stage in run.plan.stages}
@@ -27,7 +27,7 @@ def model_card(run: MatrixRun, variant: VariantPlan, seal: Seal | None) -> str:
     assert isinstance(base, BaseInput) and isinstance(train, TrainInput)  # noqa: S101 - a trained variant has both
     row = _row(run.result, variant)
     parts = [
-        f"---\n{_metadata(run, variant, base, row).to_yaml()}\n---",
+        f"---\n{_metadata(run, variant, base, row, merged).to_yaml()}\n---",
         f"# {escape(run.name)}: {escape(variant.variant.name)}",
         _training(variant, base, train, seal),
         _results(run.result, row, fold_words(variant.variant, run.plan))
@@ -41,7 +41,9 @@ def _row(result: Result | None, variant: VariantPlan) -> BoardRow | None:
     return next((row for row in result.rows if row.cell == variant.variant.cell), None) if result else None
 
 
-def _metadata(run: MatrixRun, variant: VariantPlan, base: BaseInput, row: BoardRow | None) -> ModelCardData:
+def _metadata(
+    run: MatrixRun, variant: VariantPlan, base: BaseInput, row: BoardRow | None, merged: bool
+) -> ModelCardData:
     packaged = PACKAGED.get(variant.variant.model)
     scores = [
         EvalResult(
@@ -61,7 +63,7 @@ def _metadata(run: MatrixRun, variant: VariantPlan, base: BaseInput, row: BoardR
     return ModelCardData(
         model_name=f"{run.name} {variant.variant.name}",
         base_model=variant.variant.model if base.kind == "hub" else None,
-        library_name="peft" if variant.variant.method in ("lora", "qlora") else "transformers",
+        library_name="peft" if variant.variant.method in ("lora", "qlora") and not merged else "transformers",
         license=packaged.licence.lower() if packaged and known_licence else None,
         license_name=packaged.licence if packaged and not known_licence else None,
         pipeline_tag="text-generation",

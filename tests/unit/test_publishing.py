@@ -127,6 +127,12 @@ def test_cards_hold_what_ranks(run: MatrixRun, store: Store) -> None:
     assert "(untrusted)" in text
 
 
+def test_an_adapter_and_what_it_was_merged_into_name_the_library_that_loads_them(run: MatrixRun) -> None:
+    plan = next(p for p in run.plan.variants if p.variant.method == "lora")
+    assert "library_name: peft\n" in model_card(run, plan, None)
+    assert "library_name: transformers\n" in model_card(run, plan, None, merged=True)
+
+
 def test_an_exported_readme_only_shows_foreign_text(run: MatrixRun) -> None:
     assert run.result is not None
     hostile = "a|<img src=x onerror=alert(1)>\nx"
