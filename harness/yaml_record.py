@@ -44,7 +44,10 @@ def parse_record(  # noqa: PLR0913 - how one kind of file is read and spoken of
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise SpecError([f"{where}{line}: not YAML: {getattr(e, 'problem', None) or e}"]) from e
+        said = getattr(e, "problem", None) or str(e)
+        if r"'\t'" in said:
+            said = "a tab, where only spaces may stand; write spaces"
+        raise SpecError([f"{where}{line}: not YAML: {said}"]) from e
     except ValueError as e:  # a date that is none
         raise SpecError([f"{where}: not YAML: {e}"]) from e
     if not isinstance(raw, dict):
@@ -92,7 +95,7 @@ def problem(error: ErrorDetails, root: Any, where: str, record: type[BaseModel],
     return line, f"{where}:{line}: {spoken(location)}: {said}" if location else f"{where}:{line}: {said}"
 
 
-def message(error: ErrorDetails, location: Location, record: type[BaseModel]) -> str:
+def message(error: ErrorDetails, location: Location, record: type[BaseModel]) -> str:  # noqa: PLR0911 - one a kind
     """What is wrong with a value, the value, and the nearest right one."""
     match error["type"]:
         case "extra_forbidden":
@@ -102,6 +105,14 @@ def message(error: ErrorDetails, location: Location, record: type[BaseModel]) ->
             return f"{error['input']!r} is not allowed{nearest(str(error['input']), allowed)}"
         case "too_short":
             return "no value; give at least one"
+        case "tuple_type":
+            return f"a list is expected, with a dash before each item: `- {first_of(error['input'])}`"
+        case "model_type":
+            key = keys_at(location, record)[0]
+            return f"a mapping with keys such as `{key}: …` is expected, not {error['input']!r}"
+        case "string_pattern_mismatch":
+            told = model_at(location[:-1], record).model_fields[str(location[-1])].description
+            return f"{error['input']!r} does not fit. {told}"
         case kind if kind not in PYDANTIC_ERRORS:
             return error["msg"]
         case _:
@@ -114,13 +125,29 @@ def nearest(given: str, known: list[str]) -> str:
     return (f"; did you mean '{near[0]}'?" if near else ";") + f" known: {', '.join(known)}"
 
 
+def first_of(value: Any) -> str:
+    """How an item begins that was written where a list should stand."""
+    match value:
+        case dict() if value:
+            return f"{next(iter(value))}: …"
+        case None | dict():
+            return "…"
+        case _:
+            return str(value)
+
+
 def keys_at(location: Location, record: type[BaseModel]) -> list[str]:
     """Keys that the record knows at a place of its file."""
-    model: Any = record
+    return list(model_at(location, record).model_fields)
+
+
+def model_at(location: Location, record: type[BaseModel]) -> type[BaseModel]:
+    """The model of what stands at a place of a record's file."""
+    model = record
     for part in location:
         if isinstance(part, str) and part in model.model_fields:
             model = innermost_model(model.model_fields[part].annotation) or model
-    return list(model.model_fields)
+    return model
 
 
 def innermost_model(annotation: Any) -> type[BaseModel] | None:

@@ -12,17 +12,9 @@ from harness.data import catalog, formats, tables
 from harness.data.formats import RawRow
 from harness.errors import DataError
 from harness.records.data import SplitName
-from harness.records.inputs import DataFormat, SourceInput
-from harness.spec.data import DataSpec
+from harness.records.inputs import SourceInput
+from harness.spec.data import FORMATS, DataSpec
 
-FORMATS: dict[str, DataFormat] = {
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-}
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 

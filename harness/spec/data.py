@@ -9,9 +9,20 @@ from pydantic_core import PydanticCustomError
 
 from harness.records.base import Settings
 from harness.records.data import SplitName
+from harness.records.inputs import DataFormat
 from harness.records.settings import (
     FieldMap,
 )
+
+FORMATS: dict[str, DataFormat] = {
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+"""Endings of data files."""
 
 
 class GivenParts(Settings):

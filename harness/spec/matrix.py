@@ -27,7 +27,10 @@ from harness.spec.training import TrainSpec
 class MatrixSpec(Record):
     """A matrix of fine-tuning variants, and how to measure them. `harness run FILE` does all of it."""
 
-    name: str = Field(pattern=r"^[\w][\w.-]{0,63}$", description="Short name: letters, digits, dot, dash, underscore.")
+    name: str = Field(
+        pattern=r"^[\w][\w.-]{0,63}$",
+        description="Short name: up to 64 letters, digits, underscores, dots and dashes; no dot or dash comes first.",
+    )
     data: Annotated[DataSpec, BeforeValidator(short_data, json_schema_input_type=str | DataSpec)] = Field(
         description="Name or path of the data set, or a mapping that says more about it."
     )
@@ -60,7 +63,7 @@ class MatrixSpec(Record):
     language: str = Field(
         "auto",
         pattern="^(auto|[a-z]{2,3})$",
-        description="Of the reference answers (ISO 639 code), for metrics that count words; auto: each item's own.",
+        description="Of the reference answers (ISO 639: en, zh, …), for metrics that count words; auto: each item's own.",
     )
     judges: tuple[JudgeSpec, ...] = Field((), description="LLM judges.")
     panels: tuple[PanelSpec, ...] = Field((), description="Measures made of several judges.")

@@ -15,7 +15,9 @@ class MetricSpec(Settings):
 
     metric: MetricName = Field(description="Its name, or module:attribute of a class or function of your own.")
     name: str | None = Field(
-        None, pattern=r"^[\w][\w.+-]{0,63}$", description="What its column is called; default: as the metric."
+        None,
+        pattern=r"^[\w][\w.+-]{0,63}$",
+        description="What its column is called, in up to 64 letters, digits, _ . + -; default: as the metric.",
     )
     options: dict[str, Option] = Field(
         default_factory=dict, description="Its settings, e.g. tokenizer: flores200 (docs/metrics.md)."

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.credentials import found_in
 from harness.errors import SpecError
+from harness.spec.data import FORMATS
 from harness.spec.matrix import MatrixSpec
 from harness.yaml_record import parse_record
 
@@ -19,10 +20,27 @@ def load_spec(path: Path) -> MatrixSpec:
 def read_text(path: Path) -> str:
     """What stands in a matrix file. Raises SpecError."""
     try:
+        if holds_data(path):
+            raise SpecError(
+                [f"{path}: this looks like data, not like a matrix file"],
+                hint=f"name it in a matrix, `data: {path.name}`; examples/ has some",
+            )
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
         reason = "no such file" if isinstance(e, FileNotFoundError) else f"cannot be read ({e})"
         raise SpecError([f"{path}: {reason}"], hint="give the path of a matrix file; examples/ has some") from e
+
+
+def holds_data(path: Path) -> bool:
+    """Whether a file is data by its ending; of JSON, which a matrix may be too, whether it is a list."""
+    match FORMATS.get(path.suffix.lower()):
+        case None:
+            return False
+        case "json":
+            with path.open("rb") as f:
+                return f.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+        case _:
+            return path.is_file()
 
 
 def parse_spec(text: str, where: str) -> MatrixSpec:

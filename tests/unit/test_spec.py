@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,60 @@ def test_broken_yaml_names_the_line() -> None:
 )
 def test_what_yaml_itself_trips_over_is_a_problem_of_the_file(text: str, said: str) -> None:
     assert said in "\n".join(problems(text))
+
+
+@pytest.mark.parametrize("text", ["axes:\n\tmodel: x\n", "axes: {\tmodel: x}\n"])
+def test_a_tab_is_to_be_spaces(text: str) -> None:
+    line = text.count("\n", 0, text.index("\t")) + 1
+    assert problems(text) == [f"m.yaml:{line}: not YAML: a tab, where only spaces may stand; write spaces"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("judges: {backend: scripted}", "judges: a list is expected, with a dash before each item: `- backend: …`"),
+        ("metrics: bleu", "metrics: a list is expected, with a dash before each item: `- bleu`"),
+        ("judges:", "judges: a list is expected, with a dash before each item: `- …`"),
+        ("judges: [scripted]", "judges[0]: a mapping with keys such as `backend: …` is expected, not 'scripted'"),
+        ("split: 5", "split: a mapping with keys such as `train: …` is expected, not 5"),
+        ("metrics: [{metric: bleu, name: a b}]", "metrics[0].name: 'a b' does not fit. "),
+        ("language: English", "language: 'English' does not fit. "),
+    ],
+)
+def test_messages_speak_of_the_file_not_of_the_program(line: str, said: str) -> None:
+    [found] = problems(f"{GOOD}{line}\n")
+    assert found.startswith(f"m.yaml:4: {said}")
+
+
+@pytest.mark.parametrize("name", ["my run", ".run", "a/b", "n" * 65])
+def test_a_name_that_does_not_fit_is_told_what_does(name: str) -> None:
+    [found] = problems(GOOD.replace("small", name))
+    assert found.startswith(f"m.yaml:1: name: {name!r} does not fit. ")
+    assert all(word in found for word in ("64", "letters", "digits", "underscores", "dots", "dashes"))
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("a.jsonl", '{"instruction": "a", "output": "b"}\n{"instruction": "c", "output": "d"}\n'),
+        ("a.jsonl", '{"instruction": "a", "output": "b"}\n'),
+        ("a.json", '[{"instruction": "a", "output": "b"}]'),
+        ("a.CSV", "instruction,output\na,b\n"),
+        ("a.parquet", "PAR1\udcff"),
+    ],
+)
+def test_data_is_told_from_a_matrix(file: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / file
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(SpecError, match=re.escape(f"{path}: this looks like data, not like a matrix file")) as caught:
+        load_spec(path)
+    assert f"data: {file}" in str(caught.value)
+
+
+def test_a_matrix_may_be_json(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    path.write_text('{"name": "small", "data": "starter-en", "axes": {"model": "smollm2-135m"}}')
+    assert load_spec(path) == parse_spec(GOOD, "m.yaml")
 
 
 def test_an_adapter_is_put_somewhere() -> None:
