@@ -63,7 +63,7 @@ class MatrixSpec(Record):
     language: str = Field(
         "auto",
         pattern="^(auto|[a-z]{2,3})$",
-        description="Of the reference answers (ISO 639: en, zh, …), for metrics that count words; auto: each item's own.",
+        description="Of the reference answers (ISO 639, e.g. en), for metrics that count words; auto: each item's own.",
     )
     judges: tuple[JudgeSpec, ...] = Field((), description="LLM judges.")
     panels: tuple[PanelSpec, ...] = Field((), description="Measures made of several judges.")
