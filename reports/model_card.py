@@ -19,8 +19,9 @@ from reports.wording import count, duration, figure, fold_words, leak_badge, mea
 def model_card(run: MatrixRun, variant: VariantPlan, seal: Seal | None, *, merged: bool = False) -> str:
     """README.md of an exported variant: metadata, training, figures of its cell with their intervals.
 
-    `seal`: of its training; `merged`: an adapter's weights were added to the base's. A measure that may not rank is shown with the reason, and stands in no metadata, nor does
-    any measure beside a fold's checkpoint: it answered some of the items only.
+    `seal`: of its training; `merged`: an adapter's weights were added to the base's. A measure that may not rank is
+    shown with the reason, and stands in no metadata, nor does any measure beside a fold's checkpoint: it answered some
+    of the items only.
     """
     stages = {stage.key: stage.input for stage in run.plan.stages}
     base, train = (stages.get(key) if key is not None else None for key in (variant.base, variant.train))
