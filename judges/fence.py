@@ -8,7 +8,10 @@ FENCE_VERSION = 1
 """Part of every prompt's identity; raised when the same text would be fenced differently."""
 
 _OPENS = re.compile(r"<(?=\s*[/|｜!]|[A-Za-z_])|\[(?=/?INST\])")
-"""Whatever could open a tag or a chat template's control token: `<tag`, `</tag`, `<|token|>`, `[INST]`; not `a < b`."""
+"""Whatever could open a tag or a chat template's control token: `<tag`, `</tag`, `<|token|>`, `[INST]`; not `a < b`.
+
+Of Mistral's tokens in brackets only this one: `[TOOL_CALLS]` and its like stay until FENCE_VERSION is raised anyway.
+"""
 
 _ESCAPES = {"<": "&lt;", "[": "&#91;"}
 
