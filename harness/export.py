@@ -13,7 +13,7 @@ from harness.prompts import PromptStyle, frozen_style
 from harness.prompts.modelfile import modelfile
 from harness.records.inputs import BaseInput, StageKey
 from harness.records.plan import VariantPlan
-from harness.store import MatrixRun, Store
+from harness.store import MatrixRun, Store, translated_disk_errors
 
 Form = Literal["merged", "adapter"]
 
@@ -46,9 +46,11 @@ def export(  # noqa: PLR0913 - what is exported, whereto, and how
     from reports.model_card import model_card
     from trainers.export import GGUF_FILE, export_adapter, export_gguf, export_merged, merged_folder
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        what = "is not empty" if folder.is_dir() else "is a file"
-        raise HarnessError(what, where=str(folder), hint="name a new folder: nothing is overwritten")
+    elsewhere = "name another folder with --to"
+    with translated_disk_errors(folder, elsewhere):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            what = "is not empty" if folder.is_dir() else "is a file"
+            raise HarnessError(what, where=str(folder), hint="name a new folder: nothing is overwritten")
     assert variant.train is not None and variant.base is not None  # noqa: S101 - `pick` gives trained variants only
     for key in (variant.train, variant.base):
         if store.sealed(key) is None:
@@ -59,16 +61,17 @@ def export(  # noqa: PLR0913 - what is exported, whereto, and how
     original = (base_file or _base_file(variant.variant.model, stage)) if gguf and not converter else None
     convert = find_converter(converter) if gguf and original is None else None
     write = export_adapter if form == "adapter" else export_merged
-    write(folder, weights, base, style, trust_remote_code=stage.trust_remote_code)
-    if original is not None:
-        export_gguf(folder, weights, base, original, style, f"{run.name} {variant.variant.name}", gguf)
-    if convert is not None:
-        with merged_folder(folder, weights, base, style, trust_remote_code=stage.trust_remote_code) as merged:
-            convert_folder(convert, merged, folder / GGUF_FILE, gguf)
-    if gguf:
-        (folder / "Modelfile").write_text(modelfile(style, GGUF_FILE), encoding="utf-8")
-    card = model_card(run, variant, store.sealed(variant.train), merged=form == "merged")
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    with translated_disk_errors(folder, elsewhere):
+        write(folder, weights, base, style, trust_remote_code=stage.trust_remote_code)
+        if original is not None:
+            export_gguf(folder, weights, base, original, style, f"{run.name} {variant.variant.name}", gguf)
+        if convert is not None:
+            with merged_folder(folder, weights, base, style, trust_remote_code=stage.trust_remote_code) as merged:
+                convert_folder(convert, merged, folder / GGUF_FILE, gguf)
+        if gguf:
+            (folder / "Modelfile").write_text(modelfile(style, GGUF_FILE), encoding="utf-8")
+        card = model_card(run, variant, store.sealed(variant.train), merged=form == "merged")
+        (folder / "README.md").write_text(card, encoding="utf-8")
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 

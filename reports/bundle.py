@@ -82,10 +82,10 @@ def bundle(store: Store, run: MatrixRun, folder: Path, *, texts: bool = True) ->
         StoreError: the disk refuses.
 
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise HarnessError(f"{folder} holds something already", where="--to", hint="name a new or an empty folder")
-    run = published(run, texts=texts)
-    with translated_disk_errors(folder):
+    with translated_disk_errors(folder, "name another folder with --to"):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise HarnessError(f"{folder} holds something already", where="--to", hint="name a new or an empty folder")
+        run = published(run, texts=texts)
         folder.mkdir(parents=True, exist_ok=True)
         _copy_sources(folder)
         _copy_run(store, run, folder / "store", texts=texts)

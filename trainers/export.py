@@ -29,6 +29,7 @@ def export_merged(
 
     `AutoModelForCausalLM.from_pretrained(folder)` and vLLM load the folder, and put a conversation as training did.
     """
+    _make(folder)
     merged = load_variant(weights, base, trust_remote_code=trust_remote_code)
     with quiet():
         merged.model.to(torch.bfloat16).save_pretrained(folder)
@@ -41,7 +42,7 @@ def export_adapter(
     """Copy a LoRA adapter in peft's layout, with the tokenizer. Raises ModelError for fully trained weights."""
     if not (weights / "adapter_config.json").is_file():
         raise ModelError("this variant was trained in full and has no adapter", hint="export it without --adapter")
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         shutil.copyfile(weights / name, folder / name)
     tokenizer, _ = load_tokenizer(base, trust_remote_code=trust_remote_code)
@@ -88,6 +89,12 @@ def chat_template(style: PromptStyle, tokenizer: Any) -> str | None:
         return own
     opens = encoder_of(tokenizer).opening is not None
     return as_chat_template(style, eos=tokenizer.eos_token, opens_with_bos=opens)
+
+
+def _make(folder: Path) -> None:
+    """Raises OSError for a folder that takes no files, before weights are read for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 def _save_tokenizer(tokenizer: Any, style: PromptStyle, folder: Path) -> None:

@@ -185,7 +185,7 @@ def write_outputs(report: CheckReport, *, junit: Path | None, markdown: Path | N
 
     for path, write in ((junit, junit_xml), (markdown, check_markdown), (json, report_json)):
         if path is not None:
-            with translated_disk_errors(path):
+            with translated_disk_errors(path, "name another file"):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(write(report), encoding="utf-8")
     if os.environ.get("GITHUB_ACTIONS") == "true":
@@ -194,7 +194,10 @@ def write_outputs(report: CheckReport, *, junit: Path | None, markdown: Path | N
             print(line)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
-        with translated_disk_errors(Path(summary)), Path(summary).open("a", encoding="utf-8") as f:
+        with (
+            translated_disk_errors(Path(summary), "set GITHUB_STEP_SUMMARY to another file"),
+            Path(summary).open("a", encoding="utf-8") as f,
+        ):
             f.write(check_markdown(report))
 
 

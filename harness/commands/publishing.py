@@ -94,7 +94,7 @@ def _write(arguments: argparse.Namespace, store: Store, run: MatrixRun) -> int:
             written = interchange.FORMATS[name](run, store)
     if not written:
         raise HarnessError(f"this run holds nothing to write as {arguments.form}", where=str(run.folder))
-    with translated_disk_errors(folder):
+    with translated_disk_errors(folder, "name another folder with --to"):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in written.items():
             (folder / name).write_text(text, encoding="utf-8")

@@ -14,6 +14,8 @@ from harness.gate.drift import drift, recipe_changes
 from harness.records.baseline import Baseline, HistoryEntry, Snapshot
 from harness.store import translated_disk_errors, write_atomically
 
+ELSEWHERE = "name another file with --file"
+
 
 def load(path: Path) -> Baseline:
     """Read a baseline. Raises HarnessError for a file that is none."""
@@ -35,12 +37,13 @@ def load(path: Path) -> Baseline:
 
 def save(path: Path, name: str, snapshot: Snapshot, now: str) -> Baseline:
     """Write a first baseline. Raises HarnessError where one is there, or where a variant failed."""
-    if path.exists():
-        raise HarnessError(
-            "there is a baseline already",
-            where=str(path),
-            hint=f"`harness baseline update RUN --as {name} --reason '…'` replaces it and keeps its history",
-        )
+    with translated_disk_errors(path, ELSEWHERE):
+        if path.exists():
+            raise HarnessError(
+                "there is a baseline already",
+                where=str(path),
+                hint=f"`harness baseline update RUN --as {name} --reason '…'` replaces it and keeps its history",
+            )
     entry = HistoryEntry(saved=now, reason="first saved", matrix_digest=snapshot.matrix_digest)
     return _write(path, Baseline(name=name, history=(entry,), snapshot=snapshot))
 
@@ -65,7 +68,7 @@ def _write(path: Path, baseline: Baseline) -> Baseline:
             f"variant {failed.variant} failed in {failed.stage}: {failed.reason}",
             hint="a baseline needs every variant; mend or exclude it and run again",
         )
-    with translated_disk_errors(path):
+    with translated_disk_errors(path, ELSEWHERE):
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {"version": baseline.version, **baseline.model_dump(mode="json", exclude_defaults=True)}
         write_atomically(path, "".join(_pieces(content, 0)) + "\n")

@@ -68,27 +68,32 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-DISK_HINTS = {
+DISK_FULL = {
     errno.ENOSPC: (
         "the disk is full",
         "free some space (`harness store forget RUN`, then `harness store gc`) and run again",
     ),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run again; finished work is kept"),
-    errno.EROFS: ("the file system is read-only", "give another --store"),
-    errno.EACCES: ("no permission to write here", "give another --store"),
-    errno.ENOTDIR: ("not a folder", "give another --store"),
-    errno.EISDIR: ("a folder stands where a file is needed", "give another path"),
-    errno.EEXIST: ("a file stands where a folder is needed", "give another --store"),
+}
+REFUSALS = {
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ENOTDIR: "not a folder",
+    errno.EISDIR: "a folder stands where a file is needed",
+    errno.EEXIST: "a file stands where a folder is needed",
+    errno.ENOENT: "is not there and cannot be made",
+    errno.ENAMETOOLONG: "the name is too long",
 }
 
 
 @contextlib.contextmanager
-def translated_disk_errors(where: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into StoreErrors that say what to do."""
+def translated_disk_errors(where: Path, elsewhere: str = "give another --store") -> Iterator[None]:
+    """Turn the operating system's refusals into StoreErrors; `elsewhere` is what to do where it refuses a place."""
     try:
         yield
     except OSError as e:
-        if e.errno not in DISK_HINTS:
+        if e.errno not in DISK_FULL | REFUSALS:
             raise
-        what, hint = DISK_HINTS[e.errno]
+        what, hint = DISK_FULL.get(e.errno) or (REFUSALS[e.errno], elsewhere)
         raise StoreError(what, where=str(e.filename or where), hint=hint) from e

@@ -73,11 +73,14 @@ class Store:
     def __init__(self, root: Path) -> None:
         """`root` need not exist. Raises StoreError where it is a file, or a newer version of this program wrote it."""
         self.root = root
-        if root.exists() and not root.is_dir():
-            raise StoreError("a file stands where the store should be", where=str(root), hint="give another --store")
-        marker = root / "store.json"
-        if marker.exists():
-            self._check_version(marker)
+        with translated_disk_errors(root):
+            if root.exists() and not root.is_dir():
+                raise StoreError(
+                    "a file stands where the store should be", where=str(root), hint="give another --store"
+                )
+            marker = root / "store.json"
+            if marker.exists():
+                self._check_version(marker)
 
     def _check_version(self, marker: Path) -> None:
         try:

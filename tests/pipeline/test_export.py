@@ -91,6 +91,7 @@ def test_refusals_say_what_to_do(place: Place, tmp_path: Path) -> None:
     for arguments, said in (
         (("--variant", "phi/full", "--to", str(tmp_path / "full")), "is not empty"),
         (("--variant", "phi/full", "--to", str(tmp_path / "full" / "mine.txt")), "is a file"),
+        (("--variant", "phi/full", "--to", str(tmp_path / "full" / "mine.txt" / "x")), "another folder with --to"),
         (("--variant", "phi/none", "--to", str(tmp_path / "x")), "trained variants:"),
         (("--to", str(tmp_path / "x")), "choose one with --variant"),
         (("--variant", "phi/full", "--adapter", "--to", str(tmp_path / "x")), "without --adapter"),

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from harness.align import Aligned
-from harness.errors import HarnessError, SpecError
+from harness.errors import HarnessError, SpecError, StoreError
 from harness.gate.baseline_file import load, save, update
 from harness.gate.decision import Rule, Weighed, decide, weigh
 from harness.gate.drift import drift
@@ -421,6 +421,13 @@ def test_saving_updating_and_reading_a_baseline(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------- policies and cells
+
+
+def test_a_place_that_takes_no_baseline_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(StoreError, match="a file stands where a folder is needed") as caught:
+        save(tmp_path / "mine.txt" / "main.json", "main", three_seeds(), "2026-01-01T00:00:00+00:00")
+    assert caught.value.hint == "name another file with --file"
 
 
 def test_a_baseline_of_a_matrix_that_no_longer_parses_can_still_be_checked_against() -> None:

@@ -360,6 +360,16 @@ def test_publish_overwrites_nothing(root: Path, tmp_path: Path, capsys: pytest.C
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize("form", ["app", "tables"])
+def test_a_place_that_cannot_be_published_to_is_told(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    where = tmp_path / "mine.txt" / "x"
+    assert main(["publish", "starter-ablation", "--store", str(root), "--to", str(where), "--as", form]) == 2
+    assert f"error: {where}: not a folder\n  hint: name another folder with --to" in capsys.readouterr().err
+
+
 def test_a_space_needs_a_token(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     assert main(["publish", "starter-ablation", "--store", str(root), "--to", "hf:a/b"]) == 2

@@ -236,6 +236,20 @@ def test_a_folder_in_a_files_place_is_told(tmp_path: Path) -> None:
         tmp_path.write_text("")
 
 
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [("/proc/nope", "is not there and cannot be made"), ("mine.txt/runs", "not a folder"), ("n" * 300, "too long")],
+)
+def test_a_store_that_cannot_be_made_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(StoreError, match=said) as caught:
+        Store(Path(store)).create()
+    assert caught.value.hint == "give another --store"
+
+
 @pytest.mark.parametrize("action", ["ls", "verify", "gc"])
 def test_a_store_that_is_not_there_is_not_called_sound(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str
