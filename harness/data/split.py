@@ -36,7 +36,8 @@ def sizes(n: int, settings: SplitSettings) -> dict[SplitName, int]:
     if train + test + validation > n or validation < 0:
         raise DataError(
             f"the split asks for {train} train + {test} test + {max(validation, 0)} validation rows; the data has {n}",
-            hint="lower the numbers under split",
+            hint=("numbers above 1 count rows; a share is 0.8, not 80; " if counts else "")
+            + "lower the numbers under split",
         )
     return {"train": train, "test": test, "validation": validation}
 

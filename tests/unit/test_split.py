@@ -54,8 +54,11 @@ def test_empty_test_part_is_refused() -> None:
 
 
 def test_more_rows_asked_than_there_are() -> None:
-    with pytest.raises(DataError, match="the data has 10"):
-        parts(10, [], train=8, test=3)
+    with pytest.raises(DataError, match="the data has 10") as caught:
+        parts(10, [], train=80, test=20)
+    assert "numbers above 1 count rows; a share is 0.8, not 80" in str(caught.value)
+    with pytest.raises(DataError, match="hint: lower the numbers under split$"):
+        parts(10, [], train=0.8, test=0.3)
 
 
 def test_a_shuffle_depends_on_its_seed_alone() -> None:
