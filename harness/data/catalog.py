@@ -79,7 +79,8 @@ def fetch(name: str, remote: Remote) -> Path:
         return checked(Path(given) / file_name, name, remote)
     cached = cache_folder() / f"{name}-{remote.sha256[:12]}-{file_name}"
     if not cached.is_file():
-        download(name, remote, cached)
+        absent = f"; HARNESS_DATA_DIR is {given}; no {file_name} there" if given else ""
+        download(name, remote, cached, absent)
     return checked(cached, name, remote)
 
 
@@ -100,14 +101,14 @@ def checked(path: Path, name: str, remote: Remote) -> Path:
     return path
 
 
-def download(name: str, remote: Remote, to: Path) -> None:
-    """Fetch over HTTPS and move into place once it is whole."""
+def download(name: str, remote: Remote, to: Path, absent: str) -> None:
+    """Fetch over HTTPS and move into place once it is whole. `absent`: where else it is not, for the message."""
     try:
         with urllib.request.urlopen(remote.url, timeout=60) as response:  # noqa: S310 - https, from the catalog
             content = response.read()
     except (urllib.error.URLError, TimeoutError) as e:
         raise DataError(
-            f"{name}: cannot be downloaded ({e})",
+            f"{name}: cannot be downloaded ({e}){absent}",
             hint=f"fetch {remote.url} elsewhere and set HARNESS_DATA_DIR to the folder that it lies in",
         ) from e
     to.parent.mkdir(parents=True, exist_ok=True)

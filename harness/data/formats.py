@@ -17,6 +17,7 @@ from harness.errors import DataError
 CHUNK = 1 << 20
 """Characters read at once from a JSON array."""
 BLANK = re.compile(r"[ \t\r\n]*")
+QUOTED = re.compile(r'"[^"]*("|$)')
 AFTER_VALUE = frozenset(", \t\r\n]")
 
 
@@ -152,15 +153,20 @@ class JsonBuffer:
         return DataError(f"not JSON: {message}", where=f"{self._path}:{line}", hint="mend the file at this line")
 
 
-def csv_rows(path: Path, delimiter: str = ",") -> Iterator[RawRow]:
+def csv_rows(path: Path, delimiter: str | None = None) -> Iterator[RawRow]:
     """Rows under a header line, as dicts; a cell that is missing at a row's end is left out.
+
+    `delimiter`: None where the header tells.
 
     Raises DataError for a header that names a column twice, and where quoting breaks: the rows after it cannot be told.
     """
     csv.field_size_limit(1 << 30)  # its default of 128 KiB is shorter than some answers
     with path.open(encoding="utf-8-sig", newline="") as f:
-        reader = csv.reader(f, delimiter=delimiter, strict=True)
+        began = 1
         try:
+            delimiter = delimiter or delimiter_of(f.readline())
+            f.seek(0)
+            reader = csv.reader(f, delimiter=delimiter, strict=True)
             header = next(reader, [])
             repeated = {name for name in header if header.count(name) > 1}
             if repeated:
@@ -181,6 +187,12 @@ def csv_rows(path: Path, delimiter: str = ",") -> Iterator[RawRow]:
             raise DataError(f"not CSV: {e}", where=f"{path}:{began}", hint="mend the file at this line") from e
         except UnicodeDecodeError as e:
             raise not_utf8(path) from e
+
+
+def delimiter_of(header: str) -> str:
+    """The comma, unless only semicolons or tabs part the header: Excel writes those where a comma is a decimal sign."""
+    bare = QUOTED.sub("", header)
+    return next((each for each in ",;\t" if each in bare), ",")
 
 
 def not_utf8(path: Path) -> DataError:

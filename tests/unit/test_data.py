@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -63,6 +64,22 @@ def test_formats_agree(tmp_path: Path) -> None:
     expected = [Example(id=e.id, **entry) for e, entry in zip(entries_of(tmp_path / "a.json"), entries, strict=True)]
     for name in ("a.json", "b.json", "a.jsonl", "a.csv", "a.tsv", "a.parquet"):
         assert entries_of(tmp_path / name) == expected, name
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("quoted", [False, True], ids=["plain", "quoted"])
+def test_the_header_tells_what_parts_the_cells_of_a_csv_file(tmp_path: Path, delimiter: str, quoted: bool) -> None:
+    path = tmp_path / "a.csv"
+    written = [["instruction", "output", "of, by; or\tin"], ["Add 2, 3; 4\t5", "a\nb", "x"], ["p", "q", ""]]
+    with path.open("w", encoding="utf-8-sig", newline="") as f:
+        csv.writer(f, delimiter=delimiter, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL).writerows(written)
+    assert [(e.instruction, e.output) for e in entries_of(path)] == [("Add 2, 3; 4\t5", "a\nb"), ("p", "q")]
+
+
+def test_a_semicolon_parts_no_cells_where_the_header_has_commas(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("instruction,output,a;b\nOne; two,3;4,5;6\n")
+    [found] = entries_of(tmp_path / "a.csv")
+    assert (found.instruction, found.output, found.meta) == ("One; two", "3;4", {"a;b": "5;6"})
 
 
 def test_a_json_array_is_read_through_a_small_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,6 +243,11 @@ def test_repeated_rows_have_ids_of_their_own(tmp_path: Path) -> None:
         ("a.csv", "x,y\na,b\n", "no key `instruction`; the row has: x, y"),
         ("a.csv", "output,output\na,b\n", "names 'output' twice"),
         ("a.csv", 'instruction,output\n"a,b\n', r"a\.csv:2: not CSV"),
+        ("a.csv", '"instruction"x,output\na,b\n', r"a\.csv:1: not CSV"),
+        ("a.csv", '"instruction;output\na;b\n', r"a\.csv:1: not CSV"),
+        ("a.csv", "instruction;output\na;b;c\n", r"a\.csv:2: more cells"),
+        ("a.csv", "instruction\na,b\n", r"a\.csv:2: more cells"),
+        ("a.csv", "", "no rows"),
         ("a.parquet", "x", r"a\.parquet: not a Parquet file"),
         ("a.txt", "x", r"cannot read \.txt"),
     ],
@@ -321,7 +343,11 @@ def test_unreachable_remote_set_says_what_to_do(tmp_path: Path, monkeypatch: pyt
     for proxy in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # nobody listens on the discard port
     monkeypatch.delenv("no_proxy", raising=False)
-    with pytest.raises(DataError, match="HARNESS_DATA_DIR"):
+    with pytest.raises(DataError, match="set HARNESS_DATA_DIR to the folder"):
+        catalog.find("llms-from-scratch", tmp_path)
+    wrong = tmp_path / "wrong"
+    monkeypatch.setenv("HARNESS_DATA_DIR", str(wrong))
+    with pytest.raises(DataError, match=f"HARNESS_DATA_DIR is {wrong}; no instruction-data.json there"):
         catalog.find("llms-from-scratch", tmp_path)
 
 
