@@ -44,8 +44,12 @@ def examination(
     known = field_map(fields)
     try:
         data, uncut = scan(found, known, SplitSettings(), drop_bad=True), False
-    except DataError:  # of so few rows that a part is empty; any other comes again
+    except DataError as e:  # of so few rows that a part is empty; any other comes again
         data, uncut = whole(found, known), True
+        if data.bad_rows and not data.codes:
+            raise DataError(e.what, hint="name the fields: --fields instruction=NAME output=NAME") from e
+        if not data.codes:
+            raise
     chosen = Examination(data, AuditSettings(), max_length=max_length, uncut=uncut)
     return replace(chosen, models=(model,), styles=(load_style(style),)) if model else chosen
 

@@ -232,12 +232,46 @@ def test_the_command_takes_a_matrix_and_a_field_map(
         said = capsys.readouterr().out
         assert "1 entry held out from training stands in train" in said
         assert (f"train 1 (row 1): {length} tokens of {limit} ({tiny_folder.name}, phi)" in said) == longer
-    assert main(["data", "audit", str(tmp_path / "a.jsonl"), "--fields", "instruction=output", "output"]) == 2
-    assert "not FIELD=NAME" in capsys.readouterr().err
     assert (
         main(["data", "audit", str(tmp_path / "a.jsonl"), "--fields", "instruction=output", "output=instruction"]) == 0
     )
     assert "too few entries" in capsys.readouterr().out
+
+
+def test_the_command_refuses_a_file_without_an_entry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("问题,答案\na,b\nc,d\n")
+    for flags in ([], ["--json"]):
+        assert main(["data", "audit", str(path), *flags]) == 2
+        said = capsys.readouterr()
+        assert not said.out
+        assert f"{path}:2: no key `instruction`" in said.err
+        assert "--fields" in said.err
+    assert main(["data", "audit", str(path), "--fields", "instruction=问题", "output=答案"]) == 0
+    (tmp_path / "m.yaml").write_text("name: m\ndata: a.csv\naxes: {model: [smollm2-135m]}\n")
+    assert main(["data", "audit", str(tmp_path / "m.yaml")]) == 2
+    assert "`data.fields` names its fields" in capsys.readouterr().err
+    path.write_text("")
+    assert main(["data", "audit", str(path)]) == 2
+    assert "no rows" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["FILE", "--fields", "instruction=output", "output"], "'output' is not FIELD=NAME"),
+        (["--fields", "instruction=output", "output=instruction", "FILE"], "put the file before --fields"),
+    ],
+)
+def test_the_command_says_where_a_field_map_stands(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "a.jsonl", [entry("x")])
+    with pytest.raises(SystemExit, match="2"):
+        main(["data", "audit", *(str(path) if each == "FILE" else each for each in arguments)])
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.startswith("usage: harness data audit FILE [--fields FIELD=NAME")
 
 
 def test_a_prompt_in_two_folds_is_a_leak_and_dropping_keeps_the_first() -> None:
