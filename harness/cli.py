@@ -26,7 +26,7 @@ from harness.commands import (
     running,
     significance,
 )
-from harness.commands.parsing import Commands
+from harness.commands.parsing import Commands, Parser, helping
 
 INTERRUPTED, UNHEARD = 130, 141
 """As a shell counts them: 128 and the number of the signal, SIGINT or SIGPIPE."""
@@ -100,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     """All commands with their help."""
     from harness import __version__
 
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="harness",
         description="Fine-tune every variant of a matrix, and learn which choice is better, by how much, "
         "and whether to believe it.",
@@ -112,7 +112,8 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--debug", action="store_true", help="show tracebacks")
     stored = argparse.ArgumentParser(add_help=False, parents=[common])
     stored.add_argument("--store", type=Path, default=Path("runs"), metavar="DIR", help="the store (default: ./runs)")
-    commands = Commands(top.add_subparsers(required=True, metavar="COMMAND"), common, stored)
+    top.set_defaults(command=helping(top))
+    commands = Commands(top.add_subparsers(metavar="COMMAND"), common, stored)
     subjects = (
         running, significance, boarding, checking, bisecting, prompting, judging, rating, auditing, exporting,
         publishing, generating, housekeeping,

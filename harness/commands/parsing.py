@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 Command = Callable[[argparse.Namespace], int]
 
 
+class Parser(argparse.ArgumentParser):
+    """Answers a word that it does not know with the nearest one; so do the parsers of its commands."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            from harness.yaml_record import nearest
+
+            raise argparse.ArgumentError(action, f"unknown {value!r}{nearest(str(value), [*map(str, action.choices)])}")
+
+
 @dataclass(frozen=True, slots=True)
 class Commands:
     """Where commands are added. `common`, `stored`: parents with the options of all, and of those on a store."""
@@ -39,7 +49,18 @@ class Commands:
     def group(self, name: str, about: str) -> Commands:
         """Commands below a command, as `harness judges trust`."""
         top = self.actions.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
-        return Commands(top.add_subparsers(required=True, metavar="ACTION"), self.common, self.stored)
+        top.set_defaults(command=helping(top))
+        return Commands(top.add_subparsers(metavar="ACTION"), self.common, self.stored)
+
+
+def helping(parser: argparse.ArgumentParser) -> Command:
+    """What a parser does whose command is missing: show its help, and report that nothing was done."""
+
+    def show(_: argparse.Namespace) -> int:
+        parser.print_help()
+        return 2
+
+    return show
 
 
 def add_matrix(sub: argparse.ArgumentParser) -> None:
