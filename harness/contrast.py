@@ -162,6 +162,8 @@ class Contrast:
     identical: bool
     furthest: float = np.inf
     """How far apart the sides can lie on the measure's scale, points."""
+    arms: FloatArray | None = None
+    """Of bootstrap-t's interval the longer one at each of `stats.bootstrap.ALPHAS`, points."""
     fixed_half_width: float | None = None
     """Half of the t interval, had a judge that stopped when it was decided been asked about a fixed number of items."""
 
@@ -297,6 +299,7 @@ def _contrast(measure: Measured, all_: _Tested, k: int) -> Contrast:
         ties=int(all_.by_item.included[k].sum()) - wins - losses,
         losses=losses,
         identical=identical,
+        arms=None if all_.bootstrap is None else all_.bootstrap.arms[k],
     )
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
 from harness.contrast import FEW_ITEMS, MANY_ITEMS, SKEWED, Contrast, Measured
 from harness.records.result import Comparison, Interval, TestResult, UntilDecided, Verdict
+from harness.stats.bootstrap import ALPHAS
 from harness.stats.crossed import CrossedTest, tipping_point
 from harness.stats.families import benjamini_hochberg, holm, max_t
 from harness.stats.means import unseen_reach
@@ -55,7 +57,7 @@ def record(measure: Measured, sides: Sides, found: Contrast) -> Comparison:
         wins=found.wins,
         ties=found.ties,
         losses=found.losses,
-        mde=smallest_detectable_difference(t.variance, t.df, testing.alpha) if t else None,
+        mde=_detectable(measure, found, testing.alpha),
         tipping_point=tipping_point(t, found.seed_load, testing.alpha) if t and measure.seeds is None else None,
         verdict="not shown",
         tests=_tests(measure, found),
@@ -70,9 +72,30 @@ def record(measure: Measured, sides: Sides, found: Contrast) -> Comparison:
 
 
 def _deciding_t(found: Contrast) -> CrossedTest | None:
-    """The headline where it is a t test that decides alone: of no other is it known here what it would find."""
+    """The headline where it is a t test that decides alone."""
     test = found.headline
     return test if test is not None and test.method == "crossed t" and found.units >= FEW_ITEMS else None
+
+
+def _detectable(measure: Measured, found: Contrast, alpha: float) -> float | None:
+    """Smallest true difference (points) that the deciding test finds four times in five at `alpha`; None: none, or not
+    known.
+
+    Where bootstrap-t decides, the longer arm of its interval takes the place of the t's. Of few items the interval has
+    to leave out nil after it was widened, too.
+    """
+    test, level = found.headline, measure.testing.level
+    if test is None or test.method == "betting":
+        return None
+    seen = smallest_detectable_difference(test.variance, test.df, alpha)
+    if test.method == "bootstrap-t":
+        at_alpha = np.interp(-ndtri(alpha / 2), -ndtri(ALPHAS / 2), found.arms)
+        arm = max(at_alpha, test.interval[1] - found.delta, found.delta - test.interval[0])
+        seen += max(float(arm - stdtrit(test.df, 1 - alpha / 2) * np.sqrt(test.variance)), 0.0)
+    if found.units < FEW_ITEMS:
+        at_level = smallest_detectable_difference(test.variance, test.df, 1 - level)
+        seen = max(seen, at_level + _reach(measure, found))
+    return seen if np.isfinite(seen) and seen <= found.furthest else None
 
 
 def _until_decided(measure: Measured, found: Contrast) -> UntilDecided:
@@ -284,14 +307,11 @@ def _foreseen(
 ) -> dict[str, float | None]:
     """What depends on the level that the family leaves: alpha / `size`, or what this very p had to keep to."""
     test, alpha, p = _deciding_t(found), measure.testing.alpha, comparison.p
-    if test is None or p is None or not adjusted:
-        return {}
-    kept_to = max(alpha / size, alpha * p / adjusted)
-    tips = comparison.tipping_point is not None
-    return {
-        "mde": smallest_detectable_difference(test.variance, test.df, alpha / size),
-        "tipping_point": tipping_point(test, found.seed_load, kept_to) if tips else None,
-    }
+    foreseen: dict[str, float | None] = {"mde": _detectable(measure, found, alpha / max(size, 1))}
+    if test is not None and p is not None and adjusted and comparison.tipping_point is not None:
+        kept_to = max(alpha / size, alpha * p / adjusted)
+        foreseen["tipping_point"] = tipping_point(test, found.seed_load, kept_to)
+    return foreseen
 
 
 def _correction(measure: Measured, root: FloatArray | None) -> str:

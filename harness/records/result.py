@@ -153,12 +153,12 @@ class Comparison(Record):
     mde: float | None
     """Smallest difference that this design finds with 80 % power at alpha over the family's size, two-sided, points.
 
-    None where another test than the t decides, or of few items a wider interval: what those find is not known.
+    None where none can be shown, and where a judge stopped when it was decided.
     """
     tipping_point: float | None
     """One seed everywhere: the claim about the recipe holds unless seeds vary by more than this (points).
 
-    None where `mde` is, for the same reason.
+    None where another test than the t decides, or of few items a wider interval.
     """
     verdict: Verdict
     tests: tuple[TestResult, ...]

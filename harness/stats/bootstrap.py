@@ -21,6 +21,10 @@ _LEAST_VARIANCE = 1e-6
 """Share of the sample's variance below which a resample's does not fall: one item drawn throughout has none."""
 
 
+ALPHAS = np.array([0.05, 0.02, 0.01, 0.005, 0.002, 0.001])
+"""Levels of two-sided tests for which the arms of bootstrap-t's interval are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class SeedNoise:
     """What the choice of training seeds adds to each contrast: variance (K,) and its degrees of freedom (K,)."""
@@ -33,7 +37,8 @@ class SeedNoise:
 class Bootstrap:
     """Bootstrap of K contrasts. Intervals are (K, 2), equal-tailed; `p` two-sided, never below 2 / (resamples + 1).
 
-    `above`, `below`: one-sided p-values of "not above -margin" and "not below +margin" (K,), by bootstrap-t.
+    `above`, `below`: one-sided p-values of "not above -margin" and "not below +margin" (K,), by bootstrap-t. `arms`
+    (K, levels): the longer arm of bootstrap-t's interval that leaves out each of `ALPHAS`.
     """
 
     percentile: FloatArray
@@ -42,6 +47,7 @@ class Bootstrap:
     p: FloatArray
     above: FloatArray
     below: FloatArray
+    arms: FloatArray
 
 
 def paired_bootstrap(
@@ -66,7 +72,11 @@ def paired_bootstrap(
         cells = units.factors[1] - units.factors[1].mean(axis=1, keepdims=True)
         sums = cells.astype(np.float32) @ weights
     normal = generator.standard_normal(resamples).astype(np.float32)
-    found = Bootstrap(*(np.full((rows, 2), np.nan) for _ in range(3)), *(np.full(rows, np.nan) for _ in range(3)))
+    found = Bootstrap(
+        *(np.full((rows, 2), np.nan) for _ in range(3)),
+        *(np.full(rows, np.nan) for _ in range(3)),
+        np.full((rows, len(ALPHAS)), np.nan),
+    )
     counts = units.counted.sum(axis=1)
     generators = generator.spawn(-(-rows // _BLOCK))  # one a block, so that threads cannot change the digits
 
@@ -149,6 +159,8 @@ def _fill(found: Bootstrap, at: IntArray, piece: _Piece, resamples: _Resamples, 
     found.t[at] = centre - _order_statistics(t, both)[:, ::-1] * error[:, None]
     found.percentile[at] = centre + scale * _order_statistics(means, both)
     found.bca[at] = centre + scale * _order_statistics(means, _bca_levels(piece, means, tails))
+    ends = [np.broadcast_to(level, (len(at), len(ALPHAS))) for level in (ALPHAS / 2, 1 - ALPHAS / 2)]
+    found.arms[at] = np.maximum(-_order_statistics(t, ends[0]), _order_statistics(t, ends[1])) * error[:, None]
     upper, lower = _tails(t, piece.estimate / error)
     found.p[at] = np.minimum(1.0, 2 * np.minimum(upper, lower))
     found.above[at] = _tails(t, (piece.estimate + margin) / error)[0]
@@ -165,7 +177,7 @@ def _weights(resamples: int, units: int, generator: np.random.Generator) -> Real
 
 
 def _order_statistics(values: Reals, levels: FloatArray) -> FloatArray:
-    """(J, 2): quantiles of sorted rows (J, B) at each row's levels, as order statistics of B + 1 gaps."""
+    """(J, L): quantiles of sorted rows (J, B) at each row's levels, as order statistics of B + 1 gaps."""
     count = values.shape[1]
     place = np.clip(np.round(levels * (count + 1)).astype(np.int64) - 1, 0, count - 1)
     return np.take_along_axis(values, place, axis=1).astype(np.float64)
