@@ -88,7 +88,7 @@ def _detectable(measure: Measured, found: Contrast, alpha: float) -> float | Non
     if test is None or test.method == "betting":
         return None
     seen = smallest_detectable_difference(test.variance, test.df, alpha)
-    if test.method == "bootstrap-t":
+    if test.method == "bootstrap-t" and found.arms is not None:
         at_alpha = np.interp(-ndtri(alpha / 2), -ndtri(ALPHAS / 2), found.arms)
         arm = max(at_alpha, test.interval[1] - found.delta, found.delta - test.interval[0])
         seen += max(float(arm - stdtrit(test.df, 1 - alpha / 2) * np.sqrt(test.variance)), 0.0)
