@@ -5,15 +5,15 @@ from __future__ import annotations
 import errno
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.errors import BudgetSpent, DataError, HarnessError, MissingExtra, StoreError, TrainingFailed, spoken_error
+from harness.lineage import reads, stage_labels
 from harness.progress import BAR_OF, Watcher
 from harness.records.inputs import DataInput, StageKey
-from harness.records.plan import FailedVariant, Plan, PlannedStage, VariantPlan
+from harness.records.plan import FailedVariant, Plan, PlannedStage
 from harness.records.result import Result
 from harness.resolved import Resolved
 from harness.spec.matrix import MatrixSpec
@@ -136,7 +136,8 @@ def make_sealed(workshop: Workshop, stage: PlannedStage, watcher: Watcher) -> in
 
     Raises HarnessError, for whatever a package or a user's own code raises, too; BrokenPipeError as it is.
     """
-    with workshop.store.making(stage, announce=watcher.say) as writer:
+    label = workshop.labels.get(stage.key, "")
+    with workshop.store.making(stage, announce=watcher.say, label=label) as writer:
         if writer.seal is not None:
             return 0
         try:
@@ -147,7 +148,7 @@ def make_sealed(workshop: Workshop, stage: PlannedStage, watcher: Watcher) -> in
             raise_if_disk_full(e, writer.folder)
             raise HarnessError(
                 f"stage {stage.key.stage} broke off: {spoken_error(e)}",
-                where=workshop.labels.get(stage.key, stage.key.stage),
+                where=label or stage.key.stage,
                 hint="the same command with --debug shows the traceback",
             ) from e
         writer.finish(facts=facts)
@@ -163,27 +164,6 @@ def raise_if_disk_full(error: Exception, where: Path) -> None:
             where=str(where),
             hint="free some space (`harness store gc` removes unused objects) and run again; finished work is kept",
         ) from error
-
-
-def stage_labels(plan: Plan) -> dict[StageKey, str]:
-    """Whom a stage works for, by the first variant that needs it."""
-    labels: dict[StageKey, str] = {}
-    for judge in plan.judges:
-        for key in (judge.probe, judge.probe_ask, judge.probe_judge):
-            labels.setdefault(key, f"{judge.name}: probes")
-        if judge.contest is not None:
-            labels[judge.contest] = f"{judge.name}: pairs"
-    for each in plan.variants:
-        for key in keys_of(each):
-            labels.setdefault(key, each.variant.name)
-    return labels
-
-
-def keys_of(each: VariantPlan) -> list[StageKey]:
-    """A variant's own stages, in order."""
-    own = [each.generate, *each.scores.values(), *each.asks.values(), *each.judgments.values()]
-    own += [*([each.sampled] if each.sampled else []), *each.sampled_scores.values()]
-    return [each.train, *own] if each.train else own
 
 
 def ends_the_run(error: HarnessError, key: StageKey, plan: Plan) -> bool:
@@ -207,28 +187,19 @@ def without_locals(error: HarnessError) -> HarnessError:
     return error
 
 
-def reads(value: Any) -> Iterator[str]:
-    """Every text in a dumped stage input: the digests of the objects that it reads are among them."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from reads(each)
-    elif isinstance(value, Sequence):
-        for each in value:
-            yield from reads(each)
-
-
 def measure_judges(plan: Plan, resolved: Resolved, store: Store, watcher: Watcher, budget: Any = None) -> None:
     """Make what the judges' trust is told by, and nothing else: no model is trained. Raises HarnessError."""
     wanted = {key for judge in plan.judges for key in (judge.probe, judge.probe_ask, judge.probe_judge)}
     wanted |= stages_of_data(plan)
     bar = BAR_OF["ask"]
-    workshop = Workshop(store, resolved, advance=lambda count: watcher.advance(bar, count), budget=budget)
+    labels = stage_labels(plan)
+    workshop = Workshop(
+        store, resolved, advance=lambda count: watcher.advance(bar, count), labels=labels, budget=budget
+    )
     try:
         for stage in missing(plan, store):
             if stage.key in wanted:
-                label, asks = stage_labels(plan).get(stage.key, ""), stage.key.stage == "ask"
+                label, asks = labels.get(stage.key, ""), stage.key.stage == "ask"
                 if asks:
                     watcher.begin(bar, label, units(workshop, stage))
                 make_sealed(workshop, stage, watcher)

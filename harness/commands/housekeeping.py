@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands.parsing import Commands, warn_of_foreign_packages
+
+if TYPE_CHECKING:
+    from harness.records.inputs import StageKey
+    from harness.store import Store
 
 
 def add(commands: Commands) -> None:
@@ -19,7 +25,7 @@ def add(commands: Commands) -> None:
     store.add_argument(
         "action",
         choices=["ls", "verify", "forget", "gc"],
-        help="list objects; check every file; remove a run's report and plan; remove objects that no run uses",
+        help="list runs and objects; check every file; remove a run's report and plan; remove objects that no run uses",
     )
     store.add_argument("run", nargs="?", metavar="RUN", help="forget: the run, by the name of its folder in matrices/")
     store.add_argument("--dry-run", action="store_true", help="gc: only say what would go")
@@ -63,20 +69,10 @@ def keep_store(arguments: argparse.Namespace) -> int:
         raise StoreError("there is no store", where=str(store.root), hint="name the store with --store")
     match arguments.action:
         case "ls":
-            for item in store.ls():
-                rows = f"{item.rows} rows" if item.rows is not None else "weights" if item.state == "sealed" else ""
-                print(
-                    f"{item.key.stage:<9} {item.key.digest[:12]}  {item.state:<11} {item.bytes / 1e6:>9.2f} MB  {rows}"
-                )
+            list_objects(store)
             return 0
         case "verify":
-            damaged = 0
-            for key, problems in store.verify():
-                damaged += bool(problems)
-                for text in problems:
-                    print(f"{key.stage} {key.digest[:12]}: {text}")
-            print(f"{damaged} damaged" if damaged else "every sealed object is sound")
-            return 2 if damaged else 0
+            return verify(store)
         case "forget":
             store.forget(arguments.run)
             print(f"forgot {arguments.run}; `harness store gc` removes what no other run uses")
@@ -88,3 +84,53 @@ def keep_store(arguments: argparse.Namespace) -> int:
                 sizes.append(item.bytes)
             print(f"{len(sizes)} objects, {sum(sizes) / 1e6:.1f} MB")
             return 0
+
+
+def list_objects(store: Store) -> None:
+    """Runs by the names of their folders, then objects with whom they are for."""
+    from harness.lineage import owners
+
+    for folder in store.matrix_folders():
+        run = store.planned_matrix(folder)
+        keys = {stage.key for stage in run.plan.stages} if run else set()
+        there = f"{sum(map(store.is_sealed, keys))} of {len(keys)} objects" if run else "plan.json cannot be read"
+        print(f"{folder.name}  {there}")
+    owned = owners(store)
+    for item in store.ls():
+        rows = f"{item.rows} rows" if item.rows is not None else "weights" if item.state == "sealed" else ""
+        line = f"{item.key.stage:<9} {item.key.digest[:12]}  {item.state:<11} {item.bytes / 1e6:>9.2f} MB  {rows:<10}"
+        print(f"{line}  {owned.get(item.key) or unowned(store, item.key)}")
+
+
+def unowned(store: Store, key: StageKey) -> str:
+    """What an object is that no plan names."""
+    return "people's ratings" if store.by_people(key) else "no run uses it"
+
+
+def verify(store: Store) -> int:
+    """Say what is damaged or missing, of which run it is, and what to do."""
+    from harness.lineage import lost, owners
+
+    owned = owners(store)
+    bad: dict[StageKey, list[str]] = {key: problems for key, problems in store.verify() if problems}
+    damaged = list(bad)
+    for run in store.matrices():
+        bad |= {stage.key: ["is missing"] for stage in lost(run, store)}
+    for key, problems in bad.items():
+        who = owned.get(key) or unowned(store, key)
+        for text in problems:
+            print(f"{key.stage} {key.digest[:12]} ({who}): {text}")
+    if not bad:
+        print("every sealed object is sound")
+        return 0
+    print(f"{len(damaged)} damaged, {len(bad) - len(damaged)} missing")
+    people = [key for key in damaged if store.by_people(key)]
+    for key in people:
+        print(f"nothing makes people's ratings again: take {store.folder(key)} from a backup")
+    if len(bad) > len(people):
+        first = "; first delete what is damaged:" if len(damaged) > len(people) else ""
+        print(f"`harness run` with the run's matrix makes again what is missing{first}")
+    for key in damaged:
+        if key not in people:
+            print(f"  rm -r {shlex.quote(str(store.folder(key)))}")
+    return 2

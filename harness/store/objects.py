@@ -148,10 +148,11 @@ class Store:
         return stream_rows(self.folder(key) / "rows.jsonl", row_type)
 
     @contextlib.contextmanager
-    def making(self, planned: PlannedStage, *, announce: Any = None) -> Iterator[ObjectWriter]:
+    def making(self, planned: PlannedStage, *, announce: Any = None, label: str = "") -> Iterator[ObjectWriter]:
         """Hold the object's lock and yield its writer; another process's lock is waited for.
 
-        `announce(text)` is called once when the wait begins. After a wait the object may be sealed: see `writer.seal`.
+        `announce(text)` is called once when the wait begins, and says for whom: `label`, else the digest.
+        After a wait the object may be sealed: see `writer.seal`.
         """
         self.create()
         folder = self.folder(planned.key)
@@ -162,7 +163,8 @@ class Store:
             lock.acquire(timeout=0)
         except Timeout:
             if announce is not None:
-                announce(f"{planned.key.stage} {planned.key.digest[:12]} is {lock_owner(folder)}; waiting for it")
+                who = label or planned.key.digest[:12]
+                announce(f"{planned.key.stage} {who} is {lock_owner(folder)}; waiting for it")
             lock.acquire()
         try:
             owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": utc_now()}
@@ -276,7 +278,7 @@ class Store:
             if summary.state == "sealed":
                 yield summary.key, self._damage(summary.key)
             elif summary.state == "damaged":
-                yield summary.key, ["seal.json cannot be read; delete the object's folder, and it will be made again"]
+                yield summary.key, ["seal.json cannot be read"]
 
     def _damage(self, key: StageKey) -> list[str]:
         folder, seal = self.folder(key), self.sealed(key)
@@ -300,7 +302,7 @@ class Store:
         """
         used = self._used()
         free = (s for s in self.ls() if s.key not in used and s.state != "in progress")
-        return [s for s in free if not (s.key.stage == "ask" and self._by_people(s.key))]
+        return [s for s in free if not self.by_people(s.key)]
 
     def collect(self) -> Iterator[ObjectSummary]:
         """Remove the garbage; plans and locks are looked at again before each object, since a run may have begun."""
@@ -331,9 +333,15 @@ class Store:
             found |= {stage.key for stage in run.plan.stages}
         return found
 
-    def _by_people(self, key: StageKey) -> bool:
+    def by_people(self, key: StageKey) -> bool:
+        """Whether it holds people's ratings, as far as its spec can be read."""
         spec = self.folder(key) / "spec.json"
-        return spec.exists() and json.loads(spec.read_bytes()).get("backend") == PEOPLE
+        if key.stage != "ask" or not spec.exists():
+            return False
+        try:
+            return bool(json.loads(spec.read_bytes())["backend"] == PEOPLE)
+        except (ValueError, KeyError, TypeError):
+            return True  # nobody knows: what nothing can make again must not be lost
 
     def remove(self, key: StageKey) -> None:
         """Delete one object."""

@@ -15,11 +15,12 @@ from harness import store as store_module
 from harness.cli import main
 from harness.errors import HarnessError, StoreError
 from harness.finished import find_matrix
-from harness.records.inputs import DataInput, SourceInput
+from harness.records.inputs import AskInput, DataInput, SourceInput
 from harness.records.plan import Plan, PlannedStage
 from harness.records.rows import Generation, LossRow
 from harness.records.settings import SplitSettings
-from harness.store import Store, planned, translated_disk_errors, write_atomically
+from harness.store import PEOPLE, Store, planned, translated_disk_errors, write_atomically
+from tests.ugly_store import ugly_store
 
 
 def stage(seed: str = "a") -> PlannedStage:
@@ -236,6 +237,49 @@ def test_a_folder_in_a_files_place_is_told(tmp_path: Path) -> None:
         tmp_path.write_text("")
 
 
+def test_what_is_damaged_or_gone_is_told_with_its_run_and_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ugly_store(tmp_path / "my runs")
+    assert main(["store", "verify", "--store", str(store.root)]) == 0, "what failed never was"
+    [run] = store.matrices()
+    first, second, *_ = (each for each in run.plan.variants if each.train)
+    with (store.folder(first.generate) / "rows.jsonl").open("a") as f:
+        f.write("{}\n")
+    assert second.train is not None
+    store.remove(second.train)
+    people = planned(AskInput(generations="g", data="d", backend=PEOPLE, model_identity="m", prompt_sha256="p"))
+    with store.making(people) as writer:
+        writer.append([row(1)])
+        writer.finish()
+    (store.folder(people.key) / "rows.jsonl").unlink()
+    capsys.readouterr()
+    assert main(["store", "verify", "--store", str(store.root)]) == 2
+    told = capsys.readouterr().out
+    assert f"({run.folder.name}: {first.variant.name}): rows.jsonl is not what was sealed" in told
+    assert f"({run.folder.name}: {second.variant.name}): is missing" in told
+    assert "2 damaged, 1 missing" in told and "`harness run` with the run's matrix" in told
+    assert f"  rm -r '{store.folder(first.generate)}'\n" in told
+    assert f"rm -r '{store.folder(people.key)}'" not in told and "backup" in told
+
+
+def test_ls_names_runs_and_whom_objects_are_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = ugly_store(tmp_path / "runs")
+    with store.making(stage()) as writer:
+        writer.finish()
+    [run] = store.matrices()
+    assert main(["store", "ls", "--store", str(store.root)]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    objects = len(run.plan.stages)
+    assert head == f"{run.folder.name}  {objects} of {objects} objects"
+    trained = next(each for each in run.plan.variants if each.train)
+    assert trained.train is not None
+    [told] = [line for line in lines if trained.train.digest[:12] in line]
+    assert told.endswith(f"  {run.folder.name}: {trained.variant.name}")
+    [told] = [line for line in lines if stage().key.digest[:12] in line]
+    assert told.endswith("no run uses it")
+
+
 @pytest.mark.parametrize(
     ("store", "said"),
     [("/proc/nope", "is not there and cannot be made"), ("mine.txt/runs", "not a folder"), ("n" * 300, "too long")],
@@ -305,10 +349,10 @@ def test_a_living_owner_is_waited_for_and_named(tmp_path: Path) -> None:
         said.append(text)
         process.kill()
 
-    with Store(tmp_path).making(stage(), announce=announce):
+    with Store(tmp_path).making(stage(), announce=announce, label="model/phi#1"):
         pass
     process.wait()
-    assert f"process {process.pid}" in said[0]
+    assert said[0].startswith(f"data model/phi#1 is being made by process {process.pid}")
 
 
 def test_atomic_write_leaves_old_text_when_it_fails(tmp_path: Path) -> None:
