@@ -72,11 +72,8 @@ def paired_bootstrap(
         cells = units.factors[1] - units.factors[1].mean(axis=1, keepdims=True)
         sums = cells.astype(np.float32) @ weights
     normal = generator.standard_normal(resamples).astype(np.float32)
-    found = Bootstrap(
-        *(np.full((rows, 2), np.nan) for _ in range(3)),
-        *(np.full(rows, np.nan) for _ in range(3)),
-        np.full((rows, len(ALPHAS)), np.nan),
-    )
+    shapes = (*[(rows, 2)] * 3, *[(rows,)] * 3, (rows, len(ALPHAS)))
+    found = Bootstrap(*(np.full(shape, np.nan) for shape in shapes))
     counts = units.counted.sum(axis=1)
     generators = generator.spawn(-(-rows // _BLOCK))  # one a block, so that threads cannot change the digits
 
