@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,6 +13,8 @@ from pathlib import Path
 from harness.compare import CompareInputs, compare, marked_measures, wanted_primary
 from harness.errors import HarnessError
 from harness.evidence import gather
+from harness.records.inputs import StageKey
+from harness.records.plan import Plan
 from harness.records.result import Comparison, Interval, Result, TestResult, Verdict
 from harness.spec.matrix import MatrixSpec
 from harness.spec.reading import load_spec
@@ -50,8 +53,23 @@ def find_run(store: Store, wanted: str) -> MatrixRun:
     """The newest run of that matrix. Raises HarnessError if there is none, or if it is not finished."""
     found = find_matrix(store, wanted)
     if found.result is None:
-        raise HarnessError(f"matrix {found.name!r} is not finished", hint="`harness run` goes on where it stopped")
+        raise HarnessError(
+            f"matrix {found.name!r} is not finished; missing: {unsealed(found.plan, store) or 'the comparison'}",
+            hint="`harness run` goes on where it stopped",
+        )
     return found
+
+
+def unsealed(plan: Plan, store: Store) -> str:
+    """`train (1 object), judge openai (3 objects)`: how many objects are not sealed, by stage or judge."""
+    asked: dict[StageKey, str] = {}
+    for judge in plan.judges:
+        own = [judge.probe, judge.probe_ask, judge.probe_judge, judge.contest]
+        own += [keys[judge.name] for each in plan.variants for keys in (each.asks, each.judgments)]
+        asked |= {key: f"judge {judge.name}" for key in own if key is not None}
+    missing = (stage.key for stage in plan.stages if not store.is_sealed(stage.key))
+    counts = Counter(asked.get(key, key.stage) for key in missing)
+    return ", ".join(f"{what} ({n} object{'s' if n > 1 else ''})" for what, n in counts.items())
 
 
 def gathered(run: MatrixRun, store: Store, measure: str | None = None, margin: float | None = None) -> CompareInputs:
