@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
@@ -83,7 +84,7 @@ def nothing_yet(root: Path, folders: list[Path]) -> None:
         st.text(f"The store {root} holds a matrix without a finished comparison: {planned}. To go on with it:")
     else:
         st.text(f"The store {root} holds no matrix. To fill it, run one:")
-    st.code(f"harness run matrix.yaml --store {root}", language="bash")
+    st.code(f"harness run matrix.yaml --store {shlex.quote(str(root))}", language="bash")
     st.text("Then reload this page.")
     st.stop()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.commands.parsing import Commands, quiet_libraries
+from harness.commands.parsing import Commands, command_line, quiet_libraries
 
 
 def add(commands: Commands) -> None:
@@ -58,5 +58,5 @@ def export_variant(arguments: argparse.Namespace) -> int:
     for path in written:
         print(f"  {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if arguments.gguf:
-        print(f"ollama create my-model -f {arguments.to / 'Modelfile'}")
+        print(command_line("ollama", "create", "my-model", "-f", arguments.to / "Modelfile"))
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.commands.parsing import Commands, add_matrix, positive, prepared, quiet_libraries
+from harness.commands.parsing import Commands, add_matrix, command_line, positive, prepared, quiet_libraries
 
 
 def add(commands: Commands) -> None:
@@ -29,7 +29,8 @@ def check_batch(arguments: argparse.Namespace) -> int:
     ready = [each for each in local if (key := each.train or each.base) is not None and store.sealed(key) is not None]
     if not ready:
         raise HarnessError(
-            "no variant's weights are in the store yet", hint=f"harness run {arguments.matrix}, then check again"
+            "no variant's weights are in the store yet",
+            hint=f"{command_line('harness', 'run', arguments.matrix)}, then check again",
         )
     quiet_libraries()
     from harness.generators.invariance import check_batches

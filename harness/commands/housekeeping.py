@@ -36,6 +36,7 @@ def open_leaderboard(arguments: argparse.Namespace) -> int:
     from leaderboard.launch import launch
 
     warn_of_foreign_packages()
+    opened(arguments.store, hint="name the store: `harness leaderboard STORE`; `harness run` makes one")
     return launch(arguments.store, arguments.port)
 
 
@@ -61,12 +62,7 @@ def examine(_: argparse.Namespace) -> int:
 
 def keep_store(arguments: argparse.Namespace) -> int:
     """`harness store`."""
-    from harness.errors import StoreError
-    from harness.store import Store
-
-    store = Store(arguments.store)
-    if not store.made:
-        raise StoreError("there is no store", where=str(store.root), hint="name the store with --store")
+    store = opened(arguments.store, hint="name the store with --store")
     match arguments.action:
         case "ls":
             list_objects(store)
@@ -84,6 +80,17 @@ def keep_store(arguments: argparse.Namespace) -> int:
                 sizes.append(item.bytes)
             print(f"{len(sizes)} objects, {sum(sizes) / 1e6:.1f} MB")
             return 0
+
+
+def opened(root: Path, hint: str) -> Store:
+    """The store that lies there. Raises StoreError where none does."""
+    from harness.errors import StoreError
+    from harness.store import Store
+
+    store = Store(root)
+    if not store.made:
+        raise StoreError("there is no store", where=str(root), hint=hint)
+    return store
 
 
 def list_objects(store: Store) -> None:

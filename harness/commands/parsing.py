@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
+import shutil
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +83,15 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
     return number
+
+
+def command_line(program: str, *arguments: str | Path) -> str:
+    """What to type for a program installed beside this one: by its path, where the shell would not find it by name."""
+    called = Path(sys.argv[0])
+    folder = os.path.dirname(sys.argv[0]) if called.stem == "harness" else sysconfig.get_path("scripts")
+    here, found = os.path.join(folder, program), shutil.which(program)
+    known = not os.path.isfile(here) or (found is not None and os.path.samefile(found, here))
+    return shlex.join([program if known else here, *map(str, arguments)])
 
 
 def prepared(matrix: Path) -> tuple[MatrixSpec, Plan, Resolved, str]:

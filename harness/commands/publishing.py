@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.parsing import Commands
+from harness.commands.parsing import Commands, command_line
 
 if TYPE_CHECKING:
     from harness.store import MatrixRun, Store
@@ -55,7 +55,7 @@ def publish_run(arguments: argparse.Namespace) -> int:
         return 0
     folder = Path(arguments.to)
     bundle(store, run, folder, texts=texts)
-    print(f"Leaderboard  streamlit run {folder / 'app.py'}")
+    print(f"Leaderboard  {command_line('streamlit', 'run', folder / 'app.py')}")
     print(f"Static site  {folder / 'site' / 'index.html'}")
     return 0
 

@@ -9,6 +9,7 @@ from harness.commands.parsing import (
     Commands,
     add_limits,
     add_matrix,
+    command_line,
     prepared,
     quiet_libraries,
     warn_of_foreign_packages,
@@ -69,11 +70,11 @@ def show_result(result, folder: Path, store: Path) -> None:  # type: ignore[no-u
 
     console = Console()
     print_result(result, console)
-    where = "" if store == Path("runs") else f" {store}"
+    where = () if store == Path("runs") else (store,)
     console.print()
     console.print(Text(f"Report       {folder / 'report.html'}"), soft_wrap=True)
     console.print(Text(f"Markdown     {folder / 'report.md'}"), soft_wrap=True)
-    console.print(Text(f"Leaderboard  harness leaderboard{where}"), soft_wrap=True)
+    console.print(Text(f"Leaderboard  {command_line('harness', 'leaderboard', *where)}"), soft_wrap=True)
 
 
 def show_plan(arguments: argparse.Namespace) -> int:

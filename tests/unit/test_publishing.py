@@ -264,9 +264,10 @@ def test_publish_leaves_weights_paths_and_other_matrices_behind(root: Path, tmp_
     assert all(not problems for _, problems in copy.verify() if not problems or "spec" not in problems[0])
 
 
-def test_publish_without_texts_holds_no_text(root: Path, tmp_path: Path) -> None:
-    where = tmp_path / "out"
+def test_publish_without_texts_holds_no_text(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = tmp_path / "out put"
     assert main(["publish", "starter-ablation", "--store", str(root), "--to", str(where), "--without-texts"]) == 0
+    assert f"streamlit run '{where / 'app.py'}'\n" in capsys.readouterr().out
     told = [path.read_text(errors="replace") for part in ("store", "site") for path in (where / part).rglob("*.*")]
     for text in (ITEMS[5][0], ITEMS[3][2], SCRIPT, "Good enough.", "a.jsonl"):
         assert not any(text in each for each in told), text

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -301,7 +302,26 @@ def test_where_to_look_further_is_no_markup(capsys: pytest.CaptureFixture[str]) 
     show_result(result(), Path("[runs]/m"), Path("[runs]"))
     shown = capsys.readouterr().out
     assert "Report       [runs]/m/report.html\n" in shown
-    assert "harness leaderboard [runs]\n" in shown
+    assert "harness leaderboard '[runs]'\n" in shown
+
+
+def test_printed_commands_work_where_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my env" / "bin").mkdir(parents=True)
+    script = tmp_path / "my env" / "bin" / "harness"
+    script.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    script.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["my env/bin/harness", "run", "m.yaml"])
+    for path in ("/usr/bin:/bin", f"{script.parent}:/usr/bin:/bin"):
+        monkeypatch.setenv("PATH", path)
+        show_result(result(), Path("my runs/m"), Path("my runs"))
+        [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Leaderboard  ")]
+        pasted = line.removeprefix("Leaderboard  ")
+        assert pasted.startswith("harness ") == (str(tmp_path) in path)
+        done = subprocess.run(["sh", "-c", pasted], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines() == ["leaderboard", "my runs"]
 
 
 def test_fit_keeps_the_primary_and_drops_the_untrusted_first() -> None:

@@ -294,11 +294,14 @@ def test_a_store_that_cannot_be_made_is_told(
     assert caught.value.hint == "give another --store"
 
 
-@pytest.mark.parametrize("action", ["ls", "verify", "gc"])
+@pytest.mark.parametrize(
+    "command",
+    [("store", "ls", "--store"), ("store", "verify", "--store"), ("store", "gc", "--store"), ("leaderboard",)],
+)
 def test_a_store_that_is_not_there_is_not_called_sound(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
 ) -> None:
-    assert main(["store", action, "--store", str(tmp_path)]) == 2
+    assert main([*command, str(tmp_path)]) == 2
     assert f"{tmp_path}: there is no store" in capsys.readouterr().err
 
 
