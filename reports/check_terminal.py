@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,8 +28,9 @@ def print_check(report: CheckReport, console: Console) -> None:
     for check in report.checks:
         table.add_row(*_row(check))
     console.print(table)
-    for check in report.checks:
-        console.print(Text(f"  {visible(check.name)}: {visible(check.reason)}", style="dim" if not check.fails else ""))
+    for (reason, fails), names in _by_reason(report.checks).items():
+        told = names[0] if len(names) == 1 else f"{len(names)} checks"
+        console.print(Text(f"  {visible(told)}: {visible(reason)}", style="" if fails else "dim"))
     _print_lines(console, "Changed", report.changed)
     _print_lines(console, "Beware", report.warnings)
     for item in report.worst:
@@ -35,6 +38,14 @@ def print_check(report: CheckReport, console: Console) -> None:
     command = update_command(report)
     if command is not None:
         console.print(Text(f"To take this run for the new baseline: {command}"), soft_wrap=True)
+
+
+def _by_reason(checks: Sequence[CheckResult]) -> dict[tuple[str, bool], list[str]]:
+    """(reason, whether it fails the build) to the names of the checks."""
+    found: dict[tuple[str, bool], list[str]] = {}
+    for check in checks:
+        found.setdefault((check.reason, check.fails), []).append(check.name)
+    return found
 
 
 def _row(check: CheckResult) -> tuple[Text, Text, Text, Text, Text, Text]:

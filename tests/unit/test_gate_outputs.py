@@ -70,6 +70,13 @@ def test_terminal_says_the_same(report: CheckReport) -> None:
     assert "\x1b[31m" not in out.getvalue()
 
 
+def test_a_reason_that_many_checks_share_is_said_once(report: CheckReport) -> None:
+    same = tuple(check.model_copy(update={"reason": "nothing changed", "fails": False}) for check in report.checks * 2)
+    out = io.StringIO()
+    print_check(report.model_copy(update={"checks": same}), Console(file=out, width=140))
+    assert out.getvalue().count("nothing changed") == 1 and f"{len(same)} checks: nothing" in out.getvalue()
+
+
 def test_refusals_offer_an_update(report: CheckReport) -> None:
     refused = report.checks[0].model_copy(update={"outcome": "error", "cause": "input", "reason": "stemmer on → off"})
     text = check_markdown(report.model_copy(update={"checks": (refused,), "worst": ()}))
