@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,12 +14,16 @@ from pathlib import Path
 from harness.compare import CompareInputs, compare, marked_measures, wanted_primary
 from harness.errors import HarnessError
 from harness.evidence import gather
-from harness.records.inputs import StageKey
+from harness.lineage import lost
+from harness.records.inputs import StageKey, StageName
 from harness.records.plan import Plan
 from harness.records.result import Comparison, Interval, Result, TestResult, Verdict
 from harness.spec.matrix import MatrixSpec
 from harness.spec.reading import load_spec
 from harness.store import MatrixRun, Store
+
+NOT_COMPARED: frozenset[StageName] = frozenset({"base", "tokens", "train"})
+"""Stages without which a run can still be compared again: their weights may have been deleted to save space."""
 
 
 def find_matrix(store: Store, wanted: str) -> MatrixRun:
@@ -37,7 +42,7 @@ def find_matrix(store: Store, wanted: str) -> MatrixRun:
         folders = ", ".join(run.folder.name for run in named)
         raise HarnessError(
             f"{wanted} was not run as it stands now",
-            hint=f"`harness run {wanted}`, or say which run of that name: {folders}",
+            hint=f"`harness run {shlex.quote(wanted)}`, or say which run of that name: {folders}",
         )
     return found
 
@@ -49,26 +54,36 @@ def _spec_of(run: MatrixRun) -> MatrixSpec | None:
     return None
 
 
-def find_run(store: Store, wanted: str) -> MatrixRun:
-    """The newest run of that matrix. Raises HarnessError if there is none, or if it is not finished."""
+def find_run(store: Store, wanted: str, *, unread: frozenset[StageName] = NOT_COMPARED) -> MatrixRun:
+    """The newest run of that matrix; of stages that are `unread` nothing need be there.
+
+    Raises HarnessError if there is none, if it is not finished, or if what was made is gone from the store.
+    """
     found = find_matrix(store, wanted)
     if found.result is None:
+        undone = [stage.key for stage in found.plan.stages if not store.is_sealed(stage.key)]
         raise HarnessError(
-            f"matrix {found.name!r} is not finished; missing: {unsealed(found.plan, store) or 'the comparison'}",
+            f"matrix {found.name!r} is not finished; missing: {counted(undone, found.plan) or 'the comparison'}",
             hint="`harness run` goes on where it stopped",
+        )
+    gone = [stage.key for stage in lost(found, store) if stage.key.stage not in unread]
+    if gone:
+        raise HarnessError(
+            f"results of matrix {found.name!r} are missing from the store: {counted(gone, found.plan)}",
+            where=str(store.root),
+            hint="`harness run` with its matrix makes them again",
         )
     return found
 
 
-def unsealed(plan: Plan, store: Store) -> str:
-    """`train (1 object), judge openai (3 objects)`: how many objects are not sealed, by stage or judge."""
+def counted(keys: Sequence[StageKey], plan: Plan) -> str:
+    """`train (1 object), judge openai (3 objects)`: how many objects these are, by stage or judge."""
     asked: dict[StageKey, str] = {}
     for judge in plan.judges:
         own = [judge.probe, judge.probe_ask, judge.probe_judge, judge.contest]
-        own += [keys[judge.name] for each in plan.variants for keys in (each.asks, each.judgments)]
+        own += [keys.get(judge.name) for each in plan.variants for keys in (each.asks, each.judgments)]
         asked |= {key: f"judge {judge.name}" for key in own if key is not None}
-    missing = (stage.key for stage in plan.stages if not store.is_sealed(stage.key))
-    counts = Counter(asked.get(key, key.stage) for key in missing)
+    counts = Counter(asked.get(key, key.stage) for key in keys)
     return ", ".join(f"{what} ({n} object{'s' if n > 1 else ''})" for what, n in counts.items())
 
 

@@ -107,4 +107,4 @@ def _found(arguments: argparse.Namespace) -> tuple[Store, MatrixRun]:
     from harness.store import Store
 
     store = Store(arguments.store)
-    return store, find_run(store, arguments.matrix)
+    return store, find_run(store, arguments.matrix, unread=frozenset({"base", "tokens"}))

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from harness.cli import main
+from harness.finished import find_run
 from harness.records.inputs import ContestInput, ServedInput
 from harness.records.people import Estimate, PeopleReport, RaterAgreement
 from harness.store import MatrixRun, Store, planned
@@ -359,6 +361,24 @@ def test_publish_overwrites_nothing(root: Path, tmp_path: Path, capsys: pytest.C
     assert main(["publish", "starter-ablation", "--store", str(root), "--to", str(tmp_path)]) == 2
     assert "holds something already" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_run_whose_results_are_gone_is_neither_published_nor_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ugly_store(tmp_path / "runs")
+    [run] = store.matrices()
+    publish = ("publish", run.name, "--as", "tables", "--store", str(store.root), "--to", str(tmp_path / "out"))
+    trained = next(each.train for each in run.plan.variants if each.train)
+    store.remove(trained)
+    assert find_run(store, run.name) == run, "curves are not compared"
+    assert main([*publish]) == 2
+    assert "are missing from the store: train (1 object)\n  hint: `harness run`" in capsys.readouterr().err
+    shutil.rmtree(store.root / "objects")
+    for command in (publish, ("compare", run.name, "--store", str(store.root))):
+        assert main([*command]) == 2
+        assert f"results of matrix '{run.name}' are missing" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("form", ["app", "tables"])
