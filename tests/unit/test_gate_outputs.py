@@ -71,10 +71,10 @@ def test_terminal_says_the_same(report: CheckReport) -> None:
 
 
 def test_a_reason_that_many_checks_share_is_said_once(report: CheckReport) -> None:
-    same = tuple(check.model_copy(update={"reason": "nothing changed", "fails": False}) for check in report.checks * 2)
+    same = (report.checks[0].model_copy(update={"reason": "nothing changed"}),) * 4
     out = io.StringIO()
     print_check(report.model_copy(update={"checks": same}), Console(file=out, width=140))
-    assert out.getvalue().count("nothing changed") == 1 and f"{len(same)} checks: nothing" in out.getvalue()
+    assert out.getvalue().count("nothing changed") == 1 and "4 checks: nothing changed" in out.getvalue()
 
 
 def test_refusals_offer_an_update(report: CheckReport) -> None:
