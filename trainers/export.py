@@ -94,7 +94,11 @@ def chat_template(style: PromptStyle, tokenizer: Any) -> str | None:
 def _make(folder: Path) -> None:
     """Raises OSError for a folder that takes no files, before weights are read for it."""
     folder.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=folder).close()
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as e:
+        e.filename = str(folder)  # nobody asked for the file that was tried
+        raise
 
 
 def _save_tokenizer(tokenizer: Any, style: PromptStyle, folder: Path) -> None:

@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
         choices=["ls", "verify", "forget", "gc"],
         help="list runs and objects; check every file; remove a run's report and plan; remove objects that no run uses",
     )
-    store.add_argument("run", nargs="?", metavar="RUN", help="forget: the run, by the name of its folder in matrices/")
+    store.add_argument("run", nargs="?", metavar="RUN", help="forget: the run, by the name that ls gives it")
     store.add_argument("--dry-run", action="store_true", help="gc: only say what would go")
 
 

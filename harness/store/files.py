@@ -50,6 +50,9 @@ def write_atomically(path: Path, text: str | Iterable[str]) -> None:
             f.flush()
             os.fsync(f.fileno())
         temporary.replace(path)
+    except OSError as e:
+        e.filename = str(path)  # nobody knows the temporary file
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -232,6 +232,14 @@ def test_really_full_disk(tmp_path: Path) -> None:
         Path("/dev/full").write_text("x")
 
 
+def test_a_refused_write_names_the_file_that_was_wanted(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StoreError, match=f"^{tmp_path / 'no' / 'a.json'}: is not there"),
+        translated_disk_errors(tmp_path),
+    ):
+        write_atomically(tmp_path / "no" / "a.json", "")
+
+
 def test_a_folder_in_a_files_place_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="a folder stands where a file is needed"), translated_disk_errors(tmp_path):
         tmp_path.write_text("")
