@@ -115,9 +115,16 @@ def unowned(store: Store, key: StageKey) -> str:
 
 
 def verify(store: Store) -> int:
-    """Say what is damaged or missing, of which run it is, and what to do."""
+    """Say what is damaged or missing, of which run it is, and what to do. Raises HarnessError for a published copy."""
+    from harness.errors import HarnessError
     from harness.lineage import lost, owners
 
+    if copies := [run.name for run in store.matrices() if not (run.folder / "matrix.yaml").exists()]:
+        raise HarnessError(
+            f"holds a published copy of {', '.join(copies)}: rows without weights and without what decided them",
+            where=str(store.root),
+            hint="verify the store that it was published from",
+        )
     owned = owners(store)
     bad: dict[StageKey, list[str]] = {key: problems for key, problems in store.verify() if problems}
     damaged = list(bad)

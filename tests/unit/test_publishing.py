@@ -253,7 +253,9 @@ def test_the_tools_themselves_read_what_is_written_for_them(root: Path, tmp_path
     assert len(judged) == len(TEST)
 
 
-def test_publish_leaves_weights_paths_and_other_matrices_behind(root: Path, tmp_path: Path) -> None:
+def test_publish_leaves_weights_paths_and_other_matrices_behind(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["publish", "starter-ablation", "--store", str(root), "--to", str(tmp_path / "out")]) == 0
     files = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert {"app.py", "requirements.txt", "Dockerfile", "README.md", ".streamlit/config.toml"} <= files
@@ -264,6 +266,9 @@ def test_publish_leaves_weights_paths_and_other_matrices_behind(root: Path, tmp_
     copy = Store(tmp_path / "out" / "store")
     assert copy.matrices()[0].result == Store(root).matrices()[0].result
     assert all(not problems for _, problems in copy.verify() if not problems or "spec" not in problems[0])
+    assert main(["store", "verify", "--store", str(copy.root)]) == 2
+    told = capsys.readouterr()
+    assert "holds a published copy of starter-ablation" in told.err and "rm -r" not in told.out
 
 
 def test_publish_without_texts_holds_no_text(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
