@@ -7,6 +7,7 @@ against its record, and their cell means are kept under a name made of the objec
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import pandas as pd
 from pydantic_core import from_json
@@ -22,6 +23,14 @@ def spread_of(means: pd.DataFrame) -> dict[str, float]:
     """Example id -> largest minus smallest of the cells' means (of `cell_means`); unscored items are absent."""
     wide = means.max(axis=1) - means.min(axis=1)
     return {str(item): float(value) for item, value in wide.dropna().items()}
+
+
+def spread_among(items: pd.DataFrame, means: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
+    """The items (view.ITEM_COLUMNS) with the spread of these cells only; of all where fewer than two are scored."""
+    chosen = means[[cell for cell in cells if cell in means]]
+    if chosen.shape[1] < 2:
+        return items
+    return items.assign(spread=items["example_id"].map(spread_of(chosen)))
 
 
 def cell_means(run: MatrixRun, store: Store, measure: str) -> pd.DataFrame:

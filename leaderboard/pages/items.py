@@ -25,6 +25,7 @@ from leaderboard.session import (
     unmarked,
     verbatim,
 )
+from leaderboard.spread import spread_among
 from reports.wording import LONGEST_SHOWN, figure, labels, measure_label, places_in, shorten, visible
 
 ORDERS = ("cells differ most first", "as in the data")
@@ -55,6 +56,8 @@ def _items(run: MatrixRun, store: Store, result: Result, measure: MeasureInfo) -
     with right:
         seed = _choose_seed(result)
     cells = _choose_cells(result)
+    means = means_of(run, store, measure.name, stamp(run.folder))
+    found = spread_among(found, means, cells)
     item = _choose_item(found, places_in(result, measure), search or "", order)
     if item is None:
         st.info("No test item matches the search.")
@@ -66,7 +69,7 @@ def _items(run: MatrixRun, store: Store, result: Result, measure: MeasureInfo) -
     plans = {plan.variant.name: plan for plan in run.plan.variants}
     replies = {variant: view.replies(plans[variant], store, item["example_id"]) for variant in answers["variant"]}
     _answers(result, answers, values[values["example_id"] == item["example_id"]], cells, replies)
-    _all_cells(result, means_of(run, store, measure.name, stamp(run.folder)), item["example_id"], measure)
+    _all_cells(result, means, item["example_id"], measure)
     st.caption("Download the responses of the chosen cells to all items:")
     offer(f"{result.matrix}-responses", lambda: texts.merge(found.drop(columns=["spread", "meta"]), on="example_id"))
 

@@ -21,7 +21,7 @@ from leaderboard import cache, view
 from leaderboard.launch import ADDRESS, command, require_free
 from leaderboard.pages.items import ending_words
 from leaderboard.pairs import sentence
-from leaderboard.spread import cell_means, spread_of
+from leaderboard.spread import cell_means, spread_among, spread_of
 from reports.interchange import inspect_log
 from reports.ledger import ledger
 from reports.samples import samples
@@ -213,6 +213,16 @@ def test_items_spread_is_the_range_of_cell_means(run: MatrixRun, store: Store, v
     means = [cell.mean(0) for cell in all_values()["rougeL"].values()]
     expected = [max(m[i] for m in means) - min(m[i] for m in means) for i in range(len(TEST))]
     assert list(frame["spread"]) == pytest.approx(expected)
+
+
+def test_the_spread_of_chosen_cells_is_theirs_alone(run: MatrixRun, store: Store) -> None:
+    means = cell_means(run, store, "rougeL")
+    frame = view.items(TEST, spread_of(means))
+    two = list(means.columns[:2])
+    apart = (means[two[0]] - means[two[1]]).abs()
+    assert list(spread_among(frame, means, two)["spread"]) == pytest.approx([apart[e] for e in frame["example_id"]])
+    for too_few in ([], two[:1], [two[0], "no such cell"]):
+        assert spread_among(frame, means, too_few) is frame
 
 
 def test_items_of_an_unscored_measure_have_no_spread(run: MatrixRun, store: Store) -> None:
