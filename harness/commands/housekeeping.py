@@ -119,16 +119,17 @@ def verify(store: Store) -> int:
     from harness.errors import HarnessError
     from harness.lineage import lost, owners
 
-    if copies := [run.name for run in store.matrices() if not (run.folder / "matrix.yaml").exists()]:
+    runs = store.matrices()
+    if runs and not any((run.folder / "matrix.yaml").exists() for run in runs):
         raise HarnessError(
-            f"holds a published copy of {', '.join(copies)}: rows without weights and without what decided them",
+            f"holds a published copy of {runs[0].name}: rows without weights and without what decided them",
             where=str(store.root),
             hint="verify the store that it was published from",
         )
     owned = owners(store)
     bad: dict[StageKey, list[str]] = {key: problems for key, problems in store.verify() if problems}
     damaged = list(bad)
-    for run in store.matrices():
+    for run in runs:
         bad |= {stage.key: ["is missing"] for stage in lost(run, store)}
     for key, problems in bad.items():
         who = owned.get(key) or unowned(store, key)

@@ -89,6 +89,21 @@ def test_trusting_code_changes_no_model_that_has_none(tmp_path: Path) -> None:
     assert not locate(str(own)).trust_remote_code
 
 
+def test_trusting_code_looks_into_a_hub_models_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    for name, config in (("plain", {}), ("own", {"auto_map": {"AutoModelForCausalLM": "modeling.Own"}})):
+        cached, commit = tmp_path / f"models--some--{name}", "a" * 40
+        (cached / "refs").mkdir(parents=True)
+        (cached / "refs" / "main").write_text(commit)
+        (cached / "snapshots" / commit).mkdir(parents=True)
+        (cached / "snapshots" / commit / "config.json").write_text(json.dumps(config))
+        assert locate(f"some/{name}", trust_remote_code=True).trust_remote_code is (name == "own")
+        assert not locate(f"some/{name}").trust_remote_code
+
+
 def test_converting_a_folder_keeps_weights_and_tokenizer(tmp_path: Path) -> None:
     origin = save_tiny_folder(tmp_path / "origin", "gpt2")
     convert(locate(str(origin)), tmp_path / "base")

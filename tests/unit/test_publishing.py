@@ -269,6 +269,9 @@ def test_publish_leaves_weights_paths_and_other_matrices_behind(
     assert main(["store", "verify", "--store", str(copy.root)]) == 2
     told = capsys.readouterr()
     assert "holds a published copy of starter-ablation" in told.err and "rm -r" not in told.out
+    (copy.matrices()[0].folder / "matrix.yaml").write_text("name: whole\n")
+    assert main(["store", "verify", "--store", str(copy.root)]) == 2
+    assert "published copy" not in capsys.readouterr().err, "one recipe that is there makes it a store"
 
 
 def test_publish_without_texts_holds_no_text(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
