@@ -62,7 +62,9 @@ def press(page: Page, *keys: str) -> None:
 
 
 def rated(page: Page, n: int) -> None:
+    """Wait until a turn is drawn: before that, what is left of the last one (its focused field, too) takes the keys."""
     expect(page.get_by_text(re.compile(rf"^{n} of \d+ rated$"))).to_be_visible(timeout=30_000)
+    settle(page)
 
 
 def test_keys_alone_rate_undo_and_skip_and_a_reload_goes_on(
@@ -137,7 +139,6 @@ def test_pairs_and_typed_scores(root: Path, serve: Serve, light: BrowserContext,
     expect(line).to_be_empty()
     page.keyboard.type("u")
     rated(page, 0)
-    settle(page)
     page.get_by_text("How to rate").click()  # and typing goes on from anywhere on the page
     page.keyboard.type("100\n")
     rated(page, 1)
