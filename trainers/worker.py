@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from torch import distributed
 
 from harness.errors import HarnessError
@@ -22,7 +24,16 @@ PATIENCE = timedelta(hours=2)
 
 
 def main(path: Path) -> int:
-    """Train what the job file says. Every process computes its share; rank 0 alone writes."""
+    """Train what the job file says. Every process computes its share; rank 0 alone writes.
+
+    And not before that of an earlier start has ended, whose harness was killed and is gone already.
+    """
+    first = os.environ["RANK"] == "0"
+    with FileLock(path.with_name("lock"), timeout=PATIENCE.total_seconds()) if first else nullcontext():
+        return _share(path)
+
+
+def _share(path: Path) -> int:
     job = TrainJob.model_validate_json(path.read_bytes())
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

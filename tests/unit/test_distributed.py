@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock, Timeout
 from safetensors.torch import load_file
 
 from harness.errors import HarnessError, TrainingFailed
@@ -19,6 +21,7 @@ from harness.records.inputs import TrainInput
 from harness.records.job import Launch, TrainJob
 from harness.records.rows import LossRow
 from tests.unit.test_sft import fit_in, settings, split_examples, weights, write_tokens
+from trainers import worker
 from trainers.checkpoints import load_variant
 from trainers.launch import train_together
 from trainers.sft import train_variant
@@ -181,6 +184,18 @@ def test_launched_processes_end_with_a_killed_harness(tmp_path: Path) -> None:
             return
         time.sleep(0.05)
     pytest.fail("it lives on")
+
+
+def test_a_process_waits_for_those_of_a_killed_harness(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_in(tmp_path / "one", tiny_folder)
+    (tmp_path / "job.json").write_text(job.model_dump_json())
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(worker, "PATIENCE", timedelta())
+    with FileLock(tmp_path / "lock"), pytest.raises(Timeout):
+        worker.main(tmp_path / "job.json")
+    assert not job.progress.exists()
 
 
 def test_an_error_in_launched_processes_is_the_user_s_to_read(tiny_folder: Path, tmp_path: Path) -> None:
