@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -16,12 +17,14 @@ from reports.markdown_table import escape, table
 from reports.wording import count, duration, figure, fold_words, leak_badge, measure_label, places_in, span
 
 
-def model_card(run: MatrixRun, variant: VariantPlan, seal: Seal | None, *, merged: bool = False) -> str:
+def model_card(
+    run: MatrixRun, variant: VariantPlan, seal: Seal | None, *, merged: bool = False, notes: Sequence[str] = ()
+) -> str:
     """README.md of an exported variant: metadata, training, figures of its cell with their intervals.
 
-    `seal`: of its training; `merged`: an adapter's weights were added to the base's. A measure that may not rank is
-    shown with the reason, and stands in no metadata, nor does any measure beside a fold's checkpoint: it answered some
-    of the items only.
+    `seal`: of its training; `merged`: an adapter's weights were added to the base's; `notes`: what is to be known of
+    the files beside it. A measure that may not rank is shown with the reason, and stands in no metadata, nor does any
+    measure beside a fold's checkpoint: it answered some of the items only.
     """
     stages = {stage.key: stage.input for stage in run.plan.stages}
     base, train = (stages.get(key) if key is not None else None for key in (variant.base, variant.train))
@@ -31,6 +34,7 @@ def model_card(run: MatrixRun, variant: VariantPlan, seal: Seal | None, *, merge
         f"---\n{_metadata(run, variant, base, row, merged).to_yaml()}\n---",
         f"# {escape(run.name)}: {escape(variant.variant.name)}",
         _training(variant, base, train, seal),
+        *(["## Files\n\n" + "\n".join(f"- {escape(note)}" for note in notes)] if notes else []),
         _results(run.result, row, fold_words(variant.variant, run.plan))
         if run.result and row
         else "## Results\n\nThe matrix is not finished: no figures yet.",

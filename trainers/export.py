@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -20,31 +21,39 @@ from trainers.models import load, load_tokenizer, quiet
 from trainers.tokens import encoder_of
 
 GGUF_FILE = "model.gguf"
+CONFIG = "adapter_config.json"
+Dtype = Literal["float32", "bfloat16"]
 
 
 def export_merged(
-    folder: Path, weights: Path, base: Path, style: PromptStyle, *, trust_remote_code: bool = False
+    folder: Path, weights: Path, base: Path, style: PromptStyle, *, dtype: Dtype, trust_remote_code: bool = False
 ) -> None:
-    """Write weights (bfloat16, an adapter merged in float32 first) and tokenizer.
+    """Write weights (an adapter merged in float32 first) and tokenizer.
 
     `AutoModelForCausalLM.from_pretrained(folder)` and vLLM load the folder, and put a conversation as training did.
     """
     _make(folder)
     merged = load_variant(weights, base, trust_remote_code=trust_remote_code)
     with quiet():
-        merged.model.to(torch.bfloat16).save_pretrained(folder)
+        merged.model.to(getattr(torch, dtype)).save_pretrained(folder)
     _save_tokenizer(merged.tokenizer, style, folder)
 
 
-def export_adapter(
-    folder: Path, weights: Path, base: Path, style: PromptStyle, *, trust_remote_code: bool = False
-) -> None:
-    """Copy a LoRA adapter in peft's layout, with the tokenizer. Raises ModelError for fully trained weights."""
-    if not (weights / "adapter_config.json").is_file():
+def export_adapter(  # noqa: PLR0913 - what a folder is made of
+    folder: Path, weights: Path, base: Path, style: PromptStyle, *, base_name: str, revision: str | None,
+    trust_remote_code: bool = False,
+) -> None:  # fmt: skip
+    """Write a LoRA adapter in peft's layout, with the tokenizer.
+
+    `base_name`, `revision`: where peft finds the base. Raises ModelError for fully trained weights.
+    """
+    if not (weights / CONFIG).is_file():
         raise ModelError("this variant was trained in full and has no adapter", hint="export it without --adapter")
     _make(folder)
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        shutil.copyfile(weights / name, folder / name)
+    shutil.copyfile(weights / "adapter_model.safetensors", folder / "adapter_model.safetensors")
+    config = json.loads((weights / CONFIG).read_text(encoding="utf-8"))
+    config |= {"base_model_name_or_path": base_name, "revision": revision}
+    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     tokenizer, _ = load_tokenizer(base, trust_remote_code=trust_remote_code)
     _save_tokenizer(tokenizer, style, folder)
 
@@ -54,11 +63,11 @@ def merged_folder(
     folder: Path, weights: Path, base: Path, style: PromptStyle, *, trust_remote_code: bool = False
 ) -> Iterator[Path]:
     """The exported folder if it holds merged weights, else one that does, for as long as the context lasts."""
-    if not (folder / "adapter_config.json").is_file():
+    if not (folder / CONFIG).is_file():
         yield folder
         return
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        export_merged(Path(temporary), weights, base, style, trust_remote_code=trust_remote_code)
+        export_merged(Path(temporary), weights, base, style, dtype="float32", trust_remote_code=trust_remote_code)
         yield Path(temporary)
 
 

@@ -18,6 +18,11 @@ def add(commands: Commands) -> None:
     sub.add_argument("--variant", metavar="NAME", help="a trained variant or cell (default: the only one)")
     sub.add_argument("--adapter", action="store_true", help="the LoRA adapter, not merged into its base")
     sub.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16"],
+        help="of merged weights (default: that in which the variant answered)",
+    )
+    sub.add_argument(
         "--gguf",
         choices=["f32", "f16", "bf16", "q8_0"],
         help="write model.gguf and an Ollama Modelfile too, with this type of weights",
@@ -44,19 +49,23 @@ def export_variant(arguments: argparse.Namespace) -> int:
     run = find_matrix(store, arguments.run)
     variant = pick(run, arguments.variant)
     quiet_libraries()
-    written = export(
+    exported = export(
         run,
         store,
         variant,
         arguments.to,
         form="adapter" if arguments.adapter else "merged",
+        dtype=arguments.dtype,
+        beside=Path(arguments.run).parent if arguments.run.endswith((".yaml", ".yml")) else Path(),
         gguf=arguments.gguf,
         base_file=arguments.base_gguf,
         converter=arguments.converter,
     )
     print(f"{variant.variant.name}:")
-    for path in written:
+    for path in exported.files:
         print(f"  {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    for note in exported.notes:
+        print(f"note: {note}")
     if arguments.gguf:
         print(command_line("ollama", "create", "my-model", "-f", arguments.to / "Modelfile"))
     return 0

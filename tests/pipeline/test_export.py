@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,14 +10,16 @@ import pytest
 import torch
 import yaml
 from gguf import GGUFReader
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.errors import ModelError
+from harness.export import AdapterBase, adapter_base
 from harness.finished import find_matrix
 from harness.gguf_converter import convert_folder, find_converter
 from harness.prompts import STYLES, inference_prompt, render
 from harness.records.data import Example
+from harness.records.inputs import BaseInput
 from harness.store import Store
 from tests.pipeline.matrix import Place, make_place
 from tests.servers.engine import needs_engine
@@ -24,6 +27,7 @@ from tests.tiny import tiny_model
 from trainers.checkpoints import load_variant
 from trainers.gguf_file import write_gguf
 from trainers.models import convert, load, locate
+from trainers.precision import resolve
 
 pytestmark = pytest.mark.slow
 ASKED = Example(id="e", instruction="Name a pet.", output="")
@@ -57,8 +61,20 @@ def test_a_merged_variant_is_what_was_trained(place: Place, tmp_path: Path) -> N
         trained = load_variant(store.weights(train), store.weights(base)).model.state_dict()
         exported = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
         assert exported.keys() == trained.keys()
+        answered_low = resolve("auto") == "bf16"
         for key, weight in trained.items():
-            assert torch.equal(exported[key], weight.bfloat16().float()), key
+            assert torch.equal(exported[key], weight.bfloat16().float() if answered_low else weight), key
+        assert "note:" not in done.stdout
+
+
+def test_another_dtype_is_asked_for_and_told_in_card_and_output(place: Place, tmp_path: Path) -> None:
+    answered, other = ("bfloat16", "float32") if resolve("auto") == "bf16" else ("float32", "bfloat16")
+    done = place.harness("export", "tiny", "--variant", "phi/lora", "--dtype", other, "--to", str(tmp_path / "e"))
+    assert done.returncode == 0, done.stderr
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "e").dtype == getattr(torch, other)
+    told = f"holds {other}; the variant answered in {answered}"
+    assert told in done.stdout
+    assert told in (tmp_path / "e" / "README.md").read_text()
 
 
 def test_the_card_tells_hub_and_reader_what_was_measured(place: Place, tmp_path: Path) -> None:
@@ -83,6 +99,23 @@ def test_an_adapter_stays_one(place: Place, tmp_path: Path) -> None:
     before = base(ids).logits
     after = PeftModel.from_pretrained(base, folder)(ids).logits
     assert not torch.equal(before, after)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(place.folder / "model")
+    for loaded in (AutoModelForCausalLM, AutoPeftModelForCausalLM):
+        assert torch.equal(loaded.from_pretrained(folder, dtype=torch.float32)(ids).logits, after)
+    assert "note:" not in done.stdout
+
+
+def test_an_adapter_names_a_hub_model_at_its_commit_and_what_else_it_needs(tmp_path: Path) -> None:
+    commit = "0123456789" * 4
+    hub = BaseInput(kind="hub", identity=f"org/name@{commit}")
+    assert adapter_base("org/name", hub, tmp_path, tmp_path) == AdapterBase("org/name", commit)
+    found = adapter_base("smollm2-135m", BaseInput(kind="gguf", identity="0" * 64), tmp_path / "base", tmp_path)
+    assert (found.name, found.revision) == (str(tmp_path / "base"), None)
+    assert "smollm2-135m came as a GGUF file" in found.note
+    moved = adapter_base("gone", BaseInput(kind="folder", identity="0" * 64), tmp_path / "base", tmp_path)
+    assert moved.name == str(tmp_path / "base")
+    assert "no longer where" in moved.note
 
 
 def test_refusals_say_what_to_do(place: Place, tmp_path: Path) -> None:
@@ -95,6 +128,10 @@ def test_refusals_say_what_to_do(place: Place, tmp_path: Path) -> None:
         (("--variant", "phi/none", "--to", str(tmp_path / "x")), "trained variants:"),
         (("--to", str(tmp_path / "x")), "choose one with --variant"),
         (("--variant", "phi/full", "--adapter", "--to", str(tmp_path / "x")), "without --adapter"),
+        (
+            ("--variant", "phi/lora", "--adapter", "--dtype", "float32", "--to", str(tmp_path / "x")),
+            "leave --dtype out",
+        ),
         (("--variant", "phi/full", "--gguf", "f16", "--to", str(tmp_path / "x")), "--base-gguf"),
         (("--variant", "phi/full", "--gguf", "f16", "--converter", "no.py", "--to", str(tmp_path / "x")), "no.py"),
     ):
@@ -107,6 +144,7 @@ def test_refusals_say_what_to_do(place: Place, tmp_path: Path) -> None:
 
 
 STAND_IN = """
+import json
 import sys
 from pathlib import Path
 from safetensors import safe_open

@@ -59,7 +59,7 @@ def test_an_adapter_learns_over_four_bits_and_answers_over_the_same(tiny_folder:
     base = AutoModelForCausalLM.from_pretrained(tiny_folder, quantization_config=four_bits, device_map={"": "cpu"})
     trained = PeftModel.from_pretrained(without_packing(base), tmp_path / "a").eval()
     merged = load_variant(tmp_path / "a", tiny_folder).model
-    export_merged(tmp_path / "export", tmp_path / "a", tiny_folder, STYLES["phi"])
+    export_merged(tmp_path / "export", tmp_path / "a", tiny_folder, STYLES["phi"], dtype="bfloat16")
     exported = AutoModelForCausalLM.from_pretrained(tmp_path / "export", dtype=torch.float32)
     ids = torch.arange(3, 40)[None]
     with torch.no_grad():
