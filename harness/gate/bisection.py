@@ -8,6 +8,7 @@ from math import inf, isfinite
 from statistics import fmean
 
 from harness.errors import HarnessError
+from harness.gate.cells import sides
 from harness.gate.hybrid import Factor
 from harness.gate.report import Files, check
 from harness.records.baseline import Baseline, Snapshot
@@ -85,6 +86,12 @@ def bisect(factors: Sequence[Factor], make: Make, measure: str | None = None) ->
 def _step(good: Snapshot, made: Snapshot | None, switched: tuple[Factor, ...], info: MeasureInfo) -> Step:
     if made is None:
         return Step(switched, -inf if info.higher_is_better else inf, 1.0, ())
+    both = sides(good, made, {})
+    if both.missing:
+        raise HarnessError(
+            f"cells of the good side have no counterpart in the bad one: {', '.join(both.missing)}",
+            hint="; ".join((*both.unmatched, "bisect matrices of the same cells, or of one trained cell each")),
+        )
     points = None if isfinite(info.bounds[1] - info.bounds[0]) else 0.0  # a measure without a scale
     policy = Policy(checks=(MeasureCheck(measure=info.name, tolerance=points),), scope="recipe")
     report = check(Baseline(name="good", history=(), snapshot=good), made, policy, Files("bad", "good"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.align import Aligned, Layout, VariantScores, align, one_a_seed
@@ -42,8 +42,10 @@ class Sides:
     pairs: tuple[CellPair, ...]
     failed: tuple[str, ...]
     """Cells of the baseline whose candidate broke off in training, with the reason."""
+    missing: tuple[str, ...]
+    """Trained cells of the baseline that nothing is held against."""
     unmatched: tuple[str, ...]
-    """Cells of either side without a counterpart, in words; untuned ones that both have are just not checked."""
+    """Other cells of either side without a counterpart, in words; untuned ones that both have are just not checked."""
 
     def aligned(self, info: MeasureInfo) -> tuple[Aligned, list[tuple[int, int]]]:
         """All trained and untuned cells of both sides on one measure, and the pairs as numbers of cells."""
@@ -84,30 +86,57 @@ def _scores(each: SnapshotVariant, info: MeasureInfo, items: Sequence[str]) -> V
 
 
 def sides(baseline: Snapshot, candidate: Snapshot, wanted: Mapping[str, str]) -> Sides:
-    """Pair the cells. `wanted`: candidate's cell -> baseline's, each by name or a part of it.
-
-    Raises HarnessError where nothing pairs, or a name in `wanted` fits no cell or several.
-    """
+    """Pair the cells. `wanted`: see `paired`. Raises HarnessError as it does."""
     before, now = _cells(baseline), _cells(candidate)
     broken = dict(_broken(candidate))
-    names = _named(wanted, now, before) if wanted else _same_or_lone(now, before, broken)
-    failed = tuple(
-        f"{name}: {reason}" for name, reason in broken.items() if name in wanted or name in before or not names
-    )
-    if not names and not failed:
+    kinds, kinds_before = ({name: group[0].variant.cell for name, group in side.items()} for side in (now, before))
+    names = paired(kinds, kinds_before, wanted, broken)
+    pairs = tuple(CellPair(name, other, now[name], before[other]) for name, other in names.items() if name in now)
+    failed = tuple(f"{name}: {reason}" for name, reason in broken.items() if name in names | before or not pairs)
+    missing = missing_cells(names, kinds_before)
+    alone = [f"{name} is new: the baseline has no such cell" for name in now if name not in names | before]
+    alone += [without_counterpart(name) for name in before if name not in {*names.values(), *now, *missing}]
+    return Sides(baseline, candidate, pairs, failed, missing, tuple(alone))
+
+
+def paired(
+    now: Mapping[str, Cell], before: Mapping[str, Cell], wanted: Mapping[str, str], broken: Collection[str] = ()
+) -> dict[str, str]:
+    """Candidate's cell -> the baseline's that it is held against. `wanted`: the same, each by name or a part of it.
+
+    Trained cells that `wanted` does not name go by their names; where none has its like, the lone ones of both sides
+    are a pair; untuned ones are pairs where nothing is trained. `broken`: the candidate's that could not be trained.
+    Raises HarnessError where nothing pairs, or a name in `wanted` fits no cell or several.
+    """
+    named = {
+        _one(a, dict.fromkeys((*now, *broken)), "the matrix"): _one(b, before, "the baseline")
+        for a, b in wanted.items()
+    }
+    trained = [name for name, cell in now.items() if _trained(cell)]
+    ours = [name for name in dict.fromkeys((*trained, *broken)) if name not in named]
+    theirs = [name for name, cell in before.items() if _trained(cell) and name not in named.values()]
+    same = {name: name for name in ours if name in theirs}
+    if not (named or ours or theirs):
+        same = {name: name for name in now if name in before}
+    if not named and not same and len(ours) == len(theirs) == 1:
+        same = {ours[0]: theirs[0]}
+    if not named and not same and not broken:
         raise HarnessError(
             "no cell of the matrix has a counterpart in the baseline",
             hint=f"say which belong together (policy `cells:`). The matrix has {_listed(now)}; the baseline has "
             f"{_listed(before)}",
         )
-    alone = [f"{name} is new: the baseline has no such cell" for name in now if name not in names | before]
-    alone += [
-        f"{name} of the baseline has no counterpart in the matrix"
-        for name in before
-        if name not in {*names.values(), *now, *broken}
-    ]
-    pairs = tuple(CellPair(name, other, now[name], before[other]) for name, other in names.items())
-    return Sides(baseline, candidate, pairs, failed, tuple(alone))
+    return named | same
+
+
+def missing_cells(names: Mapping[str, str], before: Mapping[str, Cell]) -> tuple[str, ...]:
+    """Trained cells of the baseline that nothing is held against."""
+    return tuple(name for name, cell in before.items() if _trained(cell) and name not in names.values())
+
+
+def without_counterpart(name: str) -> str:
+    """A cell of the baseline that nothing is held against, in words."""
+    return f"{name} of the baseline has no counterpart in the matrix"
 
 
 def _broken(candidate: Snapshot) -> Iterator[tuple[str, str]]:
@@ -119,27 +148,8 @@ def _listed(cells: Mapping[str, object]) -> str:
     return ", ".join(cells) or "none"
 
 
-def _same_or_lone(
-    now: Mapping[str, tuple[SnapshotVariant, ...]],
-    before: Mapping[str, tuple[SnapshotVariant, ...]],
-    broken: Mapping[str, str],
-) -> dict[str, str]:
-    """Trained cells of the same name, or untuned ones where nothing is trained; else the lone trained one of each."""
-    trained = [[name for name, group in side.items() if _trained(group[0].variant.cell)] for side in (now, before)]
-    if not any(trained) and not broken:
-        return {name: name for name in now if name in before}
-    same = {name: name for name in trained[0] if name in trained[1]}
-    if not same and len(trained[0]) == len(trained[1]) == 1:
-        return {trained[0][0]: trained[1][0]}
-    return same
-
-
 def _trained(cell: Cell) -> bool:
     return cell.method != "none"
-
-
-def _named(wanted: Mapping[str, str], now: Mapping[str, object], before: Mapping[str, object]) -> dict[str, str]:
-    return {_one(a, now, "the matrix"): _one(b, before, "the baseline") for a, b in wanted.items()}
 
 
 def _one(part: str, cells: Mapping[str, object], whose: str) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.gate.cells import sides
+from harness.gate.cells import sides, without_counterpart
 from harness.gate.drift import drift, recipe_changes
 from harness.gate.limits import budget_checks, golden_checks
 from harness.gate.measures import measure_checks
@@ -36,8 +36,10 @@ def check(baseline: Baseline, candidate: Snapshot, policy: Policy, files: Files)
     policy = settled(policy, before, files.policy)
     both = sides(before, candidate, policy.cells)
     drifts = drift(before, candidate)
+    gone, missing = (both.missing, ()) if policy.missing_cells == "warn" else ((), both.missing)
     checks = (
         *(_broken(text) for text in both.failed),
+        *(failure(*unchecked(name), "input", name) for name in missing),
         *measure_checks(both, policy, drifts),
         *budget_checks(both, policy),
         *golden_checks(both, policy, drifts),
@@ -48,7 +50,11 @@ def check(baseline: Baseline, candidate: Snapshot, policy: Policy, files: Files)
         update={
             "matrix": candidate.matrix,
             "changed": recipe_changes(before, candidate),
-            "warnings": (*both.unmatched, *dict.fromkeys(note for each in checks for note in each.notes)),
+            "warnings": (
+                *map(without_counterpart, gone),
+                *both.unmatched,
+                *dict.fromkeys(note for each in checks for note in each.notes),
+            ),
         }
     )
 
@@ -56,6 +62,12 @@ def check(baseline: Baseline, candidate: Snapshot, policy: Policy, files: Files)
 def _broken(text: str) -> CheckResult:
     cell, _, reason = text.partition(": ")
     return failure(f"training of {cell}", reason, "training", cell)
+
+
+def unchecked(cell: str) -> tuple[str, str]:
+    """Name of the check of a baseline's cell that nothing is held against, and the reason."""
+    hint = "say in the policy's `cells:` what took its place, or take a new baseline (`missing_cells: warn` only warns)"
+    return f"cell {cell}", f"{without_counterpart(cell)}: {hint}"
 
 
 def failure(name: str, reason: str, cause: Cause, cell: str = "") -> CheckResult:

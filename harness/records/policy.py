@@ -78,8 +78,11 @@ class Policy(Settings):
     )
     cells: dict[str, str] = Field(
         default_factory=dict,
-        description="Candidate's cell: baseline's cell, by name or a part of it that fits no other; default: cells of"
-        " the same name, or the only trained cell of each side.",
+        description="Candidate's cell: baseline's cell, by name or a part of it that fits no other. The other trained"
+        " cells go by their names; where no two are alike, by being the only one of each side.",
+    )
+    missing_cells: Literal["fail", "warn"] = Field(
+        "fail", description="What a trained cell of the baseline does that nothing of the matrix is held against."
     )
     max_unpaired: float = Field(
         0.1, ge=0, lt=1, description="Share of the items that may lack a score on one side before a check is an error."

@@ -165,3 +165,17 @@ def test_training_that_breaks_off_is_the_worst_where_less_is_better_too() -> Non
     good = good.model_copy(update={"measures": (measure.model_copy(update={"info": edits}),)})
     found = bisect(SEVEN, lambda switched: None if "d" in {each.place for each in switched} else good)
     assert found.culprit.place == "d" and found.whole.delta == float("inf")
+
+
+def test_cells_that_only_one_side_has_are_named() -> None:
+    def make(switched: Sequence[Factor]) -> Snapshot:
+        made = []
+        for style in ("alpaca", "chatml" if switched else "phi"):
+            for seed in (1, 2):
+                each = variant(seed, {"rougeL": scores(seed)}, digest=f"{style}-{seed}")
+                cell = each.variant.model_copy(update={"prompt_style": style})
+                made.append(each.model_copy(update={"variant": cell}))
+        return snapshot(made)
+
+    with pytest.raises(HarnessError, match="no counterpart in the bad one: m/phi/full/mask-prompt"):
+        bisect(SEVEN, make)

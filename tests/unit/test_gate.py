@@ -18,7 +18,7 @@ from harness.gate.drift import drift
 from harness.gate.policy_file import load_policy, settled
 from harness.gate.report import Files, check
 from harness.gate.simulation import Setting, simulate
-from harness.records.baseline import Snapshot, SnapshotMeasure
+from harness.records.baseline import Snapshot, SnapshotMeasure, SnapshotVariant
 from harness.records.check import CheckReport, CheckResult
 from harness.records.policy import Budget, GoldenItem, MeasureCheck, Policy
 from harness.records.result import MeasureInfo
@@ -462,8 +462,9 @@ def test_a_renamed_cell_is_held_against_the_only_trained_one() -> None:
     two = two.model_copy(update={"variants": (*before.variants, two.variants[-1].model_copy(update={"variant": lora}))})
     with pytest.raises(HarnessError, match="has a counterpart"):
         checked(now, two)
-    named = checked(now, two, cells={"phi": "lora"})
+    named = checked(now, two, cells={"phi": "lora"}, missing_cells="warn")
     assert only(named).baseline_cell == "m/alpaca/lora/mask-prompt"
+    assert named.warnings[0] == "m/alpaca/full/mask-prompt of the baseline has no counterpart in the matrix"
     with pytest.raises(HarnessError, match="fits 2 cells"):
         checked(now, two, cells={"phi": "alpaca"})
 
@@ -477,3 +478,36 @@ def test_untuned_cells_of_both_sides_are_neither_new_nor_lost() -> None:
     assert [w for w in checked(both, both).warnings if "untuned" in w] == []
     assert "m/alpaca/untuned is new: the baseline has no such cell" in checked(both, before).warnings
     assert "m/alpaca/untuned of the baseline has no counterpart in the matrix" in checked(before, both).warnings
+
+
+def styled(style: str, seed: int, fall: float = 0.0, digest: str = "") -> SnapshotVariant:
+    """A variant of another cell."""
+    made = variant(seed, {"rougeL": scores(seed, 100, fall)}, digest=digest or f"{style}-{seed}")
+    return made.model_copy(update={"variant": made.variant.model_copy(update={"prompt_style": style})})
+
+
+def test_a_cell_that_is_renamed_or_removed_is_no_pass() -> None:
+    alpaca, phi = ([styled(style, seed) for seed in (1, 2, 3)] for style in ("alpaca", "phi"))
+    before = snapshot([*alpaca, *phi])
+    collapsed = [styled("chatml", seed, 30) for seed in (1, 2, 3)]
+    for now in (snapshot([*alpaca, *collapsed]), snapshot(alpaca)):
+        report = checked(now, before)
+        assert (report.outcome, report.exit_status) == ("error", 2)
+        assert report.checks[0].name == "cell m/phi/full/mask-prompt" and "`cells:`" in report.checks[0].reason
+        assert checked(now, before, missing_cells="warn").exit_status == 0
+    named = checked(snapshot([*alpaca, *collapsed]), before, cells={"chatml": "phi"})
+    assert [(each.cell, each.outcome) for each in named.checks] == [
+        ("m/chatml/full/mask-prompt", "regression"),
+        ("m/alpaca/full/mask-prompt", "pass"),
+    ]
+
+
+def test_a_named_cell_that_could_not_be_trained_fails_as_such() -> None:
+    from harness.records.plan import FailedVariant
+
+    failure = FailedVariant(variant="m/chatml/full/mask-prompt#1", stage="train", reason="the loss is not finite")
+    alpaca, phi = ([styled(style, seed) for seed in (1, 2, 3)] for style in ("alpaca", "phi"))
+    now = snapshot(alpaca, failed=(failure,))
+    report = checked(now, snapshot([*alpaca, *phi]), cells={"chatml": "phi"})
+    assert report.exit_status == 1 and report.checks[0].name == "training of m/chatml/full/mask-prompt"
+    assert len(report.checks) == 2
