@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from harness.align import Aligned, Layout, VariantScores, align, one_a_seed
 from harness.errors import HarnessError
 from harness.records.baseline import Snapshot, SnapshotVariant
 from harness.records.result import MeasureInfo
 from harness.records.rows import MetricRow, Scored
 from harness.records.variant import Cell
+from harness.stats.panel import BoolArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,18 @@ class CellPair:
 
 
 @dataclass(frozen=True, slots=True)
+class Panels:
+    """Both sides on one measure. `pairs`: numbers of cells, candidate's and baseline's.
+
+    `again`: cells (C,) of the candidate whose every variant is the baseline's own: nothing new is known of seeds there.
+    """
+
+    aligned: Aligned
+    pairs: tuple[tuple[int, int], ...]
+    again: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
 class Sides:
     """Both snapshots, and the pairs of cells between them, one or more."""
 
@@ -47,8 +62,8 @@ class Sides:
     unmatched: tuple[str, ...]
     """Other cells of either side without a counterpart, in words; untuned ones that both have are just not checked."""
 
-    def aligned(self, info: MeasureInfo) -> tuple[Aligned, list[tuple[int, int]]]:
-        """All trained and untuned cells of both sides on one measure, and the pairs as numbers of cells."""
+    def panels(self, info: MeasureInfo) -> Panels:
+        """All trained and untuned cells of both sides on one measure."""
         before, now = _cells(self.baseline), _cells(self.candidate)
         layout = Layout(
             tuple(group[0].variant.cell for group in (*before.values(), *now.values())),
@@ -60,9 +75,13 @@ class Sides:
         )
         at = {("baseline", name): k for k, name in enumerate(before)}
         at |= {("candidate", name): len(before) + k for k, name in enumerate(now)}
-        return align(layout, info, self.candidate.clusters), [
-            (at["candidate", p.name], at["baseline", p.baseline_name]) for p in self.pairs
-        ]
+        own = {each.generate for each in self.baseline.variants}
+        again = [False] * len(before) + [all(each.generate in own for each in group) for group in now.values()]
+        return Panels(
+            align(layout, info, self.candidate.clusters),
+            tuple((at["candidate", p.name], at["baseline", p.baseline_name]) for p in self.pairs),
+            np.array(again, dtype=np.bool_),
+        )
 
 
 def _cells(snapshot: Snapshot) -> dict[str, tuple[SnapshotVariant, ...]]:

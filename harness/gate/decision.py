@@ -20,6 +20,7 @@ from harness.records.result import MeasureInfo
 from harness.stats.corpus import CorpusScore
 from harness.stats.crossed import CrossedTest, Scope
 from harness.stats.families import holm
+from harness.stats.panel import BoolArray
 from harness.stats.power import smallest_detectable_difference
 
 Pair = tuple[int, int]
@@ -65,12 +66,18 @@ class Weighed:
         return self.method != ""
 
 
-def weigh(
-    info: MeasureInfo, aligned: Aligned, score: CorpusScore | None, pairs: Sequence[Pair], rule: Rule
+def weigh(  # noqa: PLR0913 - a measure's scores, and what is asked of them
+    info: MeasureInfo,
+    aligned: Aligned,
+    score: CorpusScore | None,
+    pairs: Sequence[Pair],
+    rule: Rule,
+    again: BoolArray | None = None,
 ) -> list[Weighed]:
     """Test every pair on one measure.
 
     The seed variance is pooled over all cells of the panel, so that a candidate of one seed borrows the baseline's.
+    `again`: see `_once`.
     """
     testing = Testing(
         alpha=2 * rule.alpha,
@@ -80,7 +87,7 @@ def weigh(
         level=1 - 2 * rule.alpha,
         headline_only=True,
     )
-    measure = measured(info, aligned, score, testing)
+    measure = _once(info, aligned, score, testing, again)
     if rule.scope == "checkpoint":
         measure = replace(measure, seeds=None)
     contrasts = contrast_all(measure, [[pair] for pair in pairs])
@@ -90,6 +97,28 @@ def weigh(
     return [
         _weighed(measure, rule, pair, found, far) for pair, found, far in zip(pairs, contrasts, beyond, strict=True)
     ]
+
+
+def _once(
+    info: MeasureInfo, aligned: Aligned, score: CorpusScore | None, testing: Testing, again: BoolArray | None
+) -> Measured:
+    """The measure, its seed variance without the cells (C,) that are there `again`.
+
+    Seeds that stand on both sides are known once: counted twice they would lend the test degrees of freedom.
+    """
+    if again is None or not again.any():
+        return measured(info, aligned, score, testing)
+    panel, counts = aligned.panel, aligned.counts
+    once = replace(
+        aligned,
+        panel=replace(panel, seeded=panel.seeded & ~again),
+        counts=None if counts is None else replace(counts, seeded=counts.seeded & ~again),
+    )
+    found = measured(info, once, score, testing)
+    corpus = found.corpus
+    if corpus is not None and counts is not None:
+        corpus = replace(corpus, panel=counts, moments=replace(corpus.moments, load=counts.seeded / counts.seeds))
+    return replace(found, aligned=aligned, corpus=corpus)
 
 
 def _weighed(measure: Measured, rule: Rule, pair: Pair, found: Contrast, far: Contrast) -> Weighed:

@@ -61,9 +61,11 @@ def _checks(sides: Sides, policy: Policy, check: MeasureCheck, drifts: Sequence[
         scope=policy.scope,
         seed_sd=policy.seed_sd if check.seed_sd is None else check.seed_sd,
     )
-    aligned, pairs = sides.aligned(info)
+    panels = sides.panels(info)
     score = load_metric(now.metric or info.name, options=now.options).corpus_score if info.corpus else None
-    for blank, pair, weighed in zip(blanks, sides.pairs, weigh(info, aligned, score, pairs, rule), strict=True):
+    for blank, pair, weighed in zip(
+        blanks, sides.pairs, weigh(info, panels.aligned, score, panels.pairs, rule, panels.again), strict=True
+    ):
         yield _made(blank, pair, weighed, info, max(before.asked, now.asked), policy, check)
 
 
@@ -218,8 +220,8 @@ def _wanted(weighed: Weighed) -> str:
 
 def pair_values(sides: Sides, info: MeasureInfo, pair: CellPair) -> dict[str, tuple[float, float]]:
     """Example id -> (candidate's, baseline's value), seeds averaged, where both have one."""
-    aligned, pairs = sides.aligned(info)
-    now, before = pairs[sides.pairs.index(pair)]
-    folded = item_means(aligned.panel)
+    panels = sides.panels(info)
+    now, before = panels.pairs[sides.pairs.index(pair)]
+    folded = item_means(panels.aligned.panel)
     both = np.flatnonzero(folded.scored[now] & folded.scored[before])
-    return {aligned.items[i]: (float(folded.means[now, i]), float(folded.means[before, i])) for i in both}
+    return {panels.aligned.items[i]: (float(folded.means[now, i]), float(folded.means[before, i])) for i in both}

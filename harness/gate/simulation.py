@@ -37,6 +37,7 @@ class Setting:
     """A kind of gate. `fall`: true, points. `seed_ratio`: sd between seeds over the error that items give one seed.
 
     `seeds`: of candidate and of every baseline cell; `cells`: of the baseline, over which the seed variance is pooled;
+    `shared`: so many of those cells stand in the candidate's matrix too, unchanged: the same runs, so no more is known.
     `checks`: independent measures in one gate. `kind`: how the scores lie; of "pass or fail" a fall turns so many more
     right answers wrong, and seeds vary by the runs' churn alone.
     """
@@ -51,6 +52,7 @@ class Setting:
     judge_repeats: int = 0
     strict: bool = False
     kind: Kind = "graded"
+    shared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,11 @@ def simulate(setting: Setting, gates: int, seed: int, resamples: int = 400, stat
     alarms = all_passed = 0
     rule = Rule(tolerance=setting.tolerance, strict=setting.strict, resamples=resamples)
     pair = (setting.cells, 0)
+    again = np.arange(setting.cells + 1 + setting.shared) > setting.cells
     for _ in range(gates):
-        family = [weigh(_INFO, _aligned(setting, generator), None, [pair], rule)[0] for _ in range(setting.checks)]
+        family = [
+            weigh(_INFO, _aligned(setting, generator), None, [pair], rule, again)[0] for _ in range(setting.checks)
+        ]
         decisions = decide(family)
         first[decisions[0].outcome] += 1
         alarms += any(each.outcome == "regression" for each in decisions)
@@ -119,7 +124,7 @@ def stated(setting: Setting, gates: int, alpha: float = 0.05) -> Stated | None:
     """From the variances of so many gates, whose tests themselves are left out; see `Rates`."""
     if not gates or setting.fall < setting.tolerance or setting.checks > 1 or setting.kind != "graded":
         return None
-    alike = replace(setting, fall=0.0, tolerance=0.0, strict=False)
+    alike = replace(setting, fall=0.0, tolerance=0.0, strict=False, shared=0)
     # What a fall that hits some items only adds to T_item; it varies little beside the rest.
     variances = _variances(alike, gates) + setting.fall**2 * (1 - HIT) / HIT / setting.items
     parts = [_power(part, setting, alpha) for part in np.array_split(variances, BATCHES)]
@@ -159,6 +164,9 @@ def _aligned(setting: Setting, generator: np.random.Generator) -> Aligned:
     present[-1, setting.seeds[0] :] = False
     present[:-1, setting.seeds[1] :] = False
     values[~present] = 0.0
+    own = slice(setting.cells - setting.shared, setting.cells)  # the last of the baseline's: the first is held against
+    values, present = (np.concatenate((each, each[own])) for each in (values, present))
+    cells += setting.shared
     panel = Panel(values, present, np.ones(cells, dtype=np.bool_))
     lost = np.zeros(cells, dtype=np.int64)
     return Aligned(tuple(map(str, range(items))), panel, None, lost, ((),) * cells, Replicates(None, 1.0, None, 1.0))
@@ -223,6 +231,7 @@ SEVERAL: Sequence[Setting] = (
     Setting(items=100, seeds=(3, 3), kind="pass or fail"),
     Setting(items=300, seeds=(1, 3), tolerance=2.0, kind="pass or fail"),
     Setting(items=1000, seeds=(3, 3), tolerance=2.0, kind="pass or fail"),
+    Setting(items=200, seeds=(1, 2), shared=1, seed_ratio=2.0),
 )
 """What `benchmarks/gate.py` goes through, each with several true falls."""
 
@@ -245,7 +254,8 @@ def _row(rates: Rates) -> list[str]:
         setting.kind,
         str(setting.items),
         f"{setting.seeds[0]} against {setting.seeds[1]}",
-        f"{setting.cells} cells" if setting.cells > 1 else "1 cell",
+        (f"{setting.cells} cells" if setting.cells > 1 else "1 cell")
+        + (f", {setting.shared} of both sides" if setting.shared else ""),
         NONE if setting.kind == "pass or fail" else f"{setting.seed_ratio:g}",
         f"{setting.judge_repeats}×" if setting.judge_repeats else NONE,
         str(setting.checks),

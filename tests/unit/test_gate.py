@@ -511,3 +511,16 @@ def test_a_named_cell_that_could_not_be_trained_fails_as_such() -> None:
     report = checked(now, snapshot([*alpaca, *phi]), cells={"chatml": "phi"})
     assert report.exit_status == 1 and report.checks[0].name == "training of m/chatml/full/mask-prompt"
     assert len(report.checks) == 2
+
+
+def test_seeds_that_both_sides_share_are_known_once() -> None:
+    """A cell of the baseline that stands unchanged in the candidate's matrix adds nothing to the test of another."""
+    kept = [styled("alpaca", seed) for seed in (2, 3)]
+    before = snapshot([styled("phi", 1), *kept])
+    changed = styled("phi", 11, digest="changed")
+    alone = only(checked(snapshot([changed]), before, missing_cells="warn"))
+    tested, same = checked(snapshot([changed, *kept]), before).checks
+    assert (tested.lower, tested.upper) == pytest.approx((alone.lower, alone.upper))
+    assert tested.scope == "recipe" and "nothing changed" in same.reason
+    named = checked(snapshot([changed, *kept]), before, cells={"phi": "alpaca"}, missing_cells="warn").checks[0]
+    assert named.lower is not None  # a cell that is there again is a side like any other

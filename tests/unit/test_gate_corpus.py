@@ -88,3 +88,19 @@ def test_a_changed_tokenizer_is_another_measurement(before: Baseline) -> None:
     changed = now.model_copy(update={"measures": (measure.model_copy(update={"info": info}),)})
     report = check(before, changed, Policy(checks=(MeasureCheck(measure="bleu"),)), Files("m.yaml", "main.json"))
     assert report.exit_status == 2 and "tok nothing → char" in report.checks[0].reason
+
+
+def test_seeds_that_both_sides_share_are_known_once() -> None:
+    kept = [scored(0.05, seed, "kept") for seed in (2, 3)]
+    kept = [
+        each.model_copy(update={"variant": each.variant.model_copy(update={"prompt_style": "phi"})}) for each in kept
+    ]
+    before = baseline(snapshot([scored(0.05, 1), *kept], primary="bleu"))
+    policy = Policy(checks=(MeasureCheck(measure="bleu", tolerance=3),), missing_cells="warn")
+    alone, beside = (
+        check(before, snapshot([scored(0.07, 4, "changed"), *more], primary="bleu"), policy, Files("m.yaml", "b.json"))
+        for more in ((), kept)
+    )
+    assert (beside.checks[0].lower, beside.checks[0].upper) == pytest.approx(
+        (alone.checks[0].lower, alone.checks[0].upper)
+    )
