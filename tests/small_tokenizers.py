@@ -11,8 +11,12 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.tiny import TEXTS
 
-Kind = Literal["byte-level", "byte-level-prefix-space", "sentencepiece", "sentencepiece-legacy", "wordpiece"]
-LOSSLESS: tuple[Kind, ...] = ("byte-level", "byte-level-prefix-space", "sentencepiece", "sentencepiece-legacy")
+Kind = Literal[
+    "byte-level", "byte-level-prefix-space", "sentencepiece", "sentencepiece-legacy", "sentencepiece-runs", "wordpiece"
+]
+LOSSLESS: tuple[Kind, ...] = (
+    "byte-level", "byte-level-prefix-space", "sentencepiece", "sentencepiece-legacy", "sentencepiece-runs",
+)  # fmt: skip
 KINDS: tuple[Kind, ...] = (*LOSSLESS, "wordpiece")
 SPECIAL = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
@@ -51,13 +55,17 @@ def _byte_level(kind: Kind) -> Tokenizer:
 
 
 def _sentencepiece(kind: Kind) -> Tokenizer:
-    """BPE over spaces written as ▁, with byte fallback, as Llama 2's; `legacy` puts ▁ before each stretch of text."""
+    """BPE over spaces written as ▁, with byte fallback, as Llama 2's; `legacy` puts ▁ before each stretch of text.
+
+    `runs` also knows runs of a character as one piece, as InternLM2's does.
+    """
     learned = Tokenizer(models.BPE())
     learned.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     learned.train_from_iterator(
         TEXTS, trainers.BpeTrainer(show_progress=False, vocab_size=120, special_tokens=[*SPECIAL, *BYTES, "▁"])
     )
-    tokenizer = Tokenizer(_with_byte_fallback(learned))
+    runs = ".0\n" if kind == "sentencepiece-runs" else ""
+    tokenizer = Tokenizer(_with_byte_fallback(learned, runs))
     if kind == "sentencepiece-legacy":
         tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     else:
@@ -68,9 +76,13 @@ def _sentencepiece(kind: Kind) -> Tokenizer:
     return tokenizer
 
 
-def _with_byte_fallback(learned: Tokenizer) -> models.BPE:
+def _with_byte_fallback(learned: Tokenizer, runs: str) -> models.BPE:
     state = json.loads(learned.to_str())["model"]
     merges = [tuple(pair) for pair in state["merges"]]
+    for one in runs:
+        merges += [(one, one), (one * 2, one), (one * 2, one * 2)]
+        pieces = [each for each in (one, one * 2, one * 3, one * 4) if each not in state["vocab"]]
+        state["vocab"] |= {piece: len(state["vocab"]) + place for place, piece in enumerate(pieces)}
     return models.BPE(state["vocab"], merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True)
 
 

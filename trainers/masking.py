@@ -95,21 +95,25 @@ class EncodedRow:
 
 def encode(tokenizer: Any, segments: Sequence[Segment], policy: MaskPolicy, *, where: str | None = None) -> EncodedRow:
     """The training row of these segments: `tokenised`, then `masked`. Raises as they do."""
-    return masked(tokenised(tokenizer, segments), policy, where=where)
+    return masked(tokenised(tokenizer, segments, where=where), policy, where=where)
 
 
-def tokenised(tokenizer: Any, segments: Sequence[Segment]) -> TokenRow:
+def tokenised(tokenizer: Any, segments: Sequence[Segment], *, where: str | None = None) -> TokenRow:
     """Tokenise each segment apart and join them: `[BOS] prompt header response EOS`.
 
     The row always ends with EOS, also where the style closes an answer with a text of its own; an earlier answer that
-    has no such text ends with EOS too. Raises ModelError for a tokenizer without end-of-sequence token.
+    has no such text ends with EOS too. `where` names the row in errors. Raises ModelError for a tokenizer without
+    end-of-sequence token, and for a text that it cannot tell from what stands before.
     """
     encoder, eos = encoder_of(tokenizer), _eos(tokenizer)
     ids: list[int] = []
     kinds = bytearray()
     opening = 0
     for segment in segments:
-        piece = _opened(encoder, segment, ids)
+        try:
+            piece = _opened(encoder, segment, ids)
+        except ModelError as e:
+            raise ModelError(e.what, where=where, hint=e.hint) from e
         opening = opening or int(not ids and bool(piece) and piece[0] == encoder.opening)
         if segment.role == "end" and (not piece or (not segment.past and piece[-1] != eos)):
             piece = [*piece, eos]

@@ -17,7 +17,7 @@ from harness.records.inputs import TrainInput
 from harness.records.variant import Truncate
 from trainers.masking import EncodedRow, MaskPolicy, Truncation, encode, fitted, masked
 from trainers.models import LoadedModel
-from trainers.token_shards import PARTS, StoredRow, TokenShards
+from trainers.token_shards import PARTS, StoredRow, TokenShards, row_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def encode_examples(  # noqa: PLR0913 - all that decides a row
         if split_example.split == "test":
             continue
         example = split_example.example
-        where = f"example {example.id} (row {split_example.index + 1} of the data)"
+        where = row_name(example.id, split_example.index)
         whole = encode(base.tokenizer, render(style, example, base.tokenizer), policy, where=where)
         row = fitted(whole, longest, truncate, where=where)
         if row is None:

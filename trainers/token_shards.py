@@ -78,7 +78,10 @@ def write_shard(recipe: Recipe, number: int, lines: Sequence[bytes]) -> int:
         return len(lines)
     rendered = [render(recipe.style, each.example, tokenizer) for each in kept]
     encoder_of(tokenizer).prepare(rendered)
-    rows = [tokenised(tokenizer, segments) for segments in rendered]
+    rows = [
+        tokenised(tokenizer, segments, where=row_name(each.example.id, each.index))
+        for each, segments in zip(kept, rendered, strict=True)
+    ]
     ends = np.cumsum([len(row.ids) for row in rows])
     table = np.array(
         [
@@ -124,7 +127,12 @@ class StoredRow:
     @property
     def where(self) -> str:
         """Its example and its row in the source."""
-        return f"example {self.example_id} (row {self.index + 1} of the data)"
+        return row_name(self.example_id, self.index)
+
+
+def row_name(example_id: str, index: int) -> str:
+    """How errors call a row."""
+    return f"example {example_id} (row {index + 1} of the data)"
 
 
 class TokenShards:

@@ -8,11 +8,17 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from harness.errors import ModelError
 from harness.prompts import Segment
 from harness.prompts.chat_template import control_tokens
 
+Lead = tuple[str, tuple[int, ...]]
+"""A text to put before a segment, and its ids, to take off again."""
 LEADS = ("\n", ".", "0", "字")
-"""Texts to put before a segment and to take off again; the first that a tokenizer keeps apart is used."""
+"""Their texts, for a tokenizer to choose from."""
+NO_LEAD: tuple[Lead, ...] = (("", ()),)
+EXCERPT = 20
+"""Characters of a text that an error shows."""
 KEPT_TEXTS = 256
 """Encodings of a style's own texts (headers, separators) that are kept."""
 
@@ -22,14 +28,14 @@ class Encoder:
     """What joining segments needs to know of a tokenizer.
 
     `opening`: BOS, where the tokenizer opens a text with it by itself (Llama, Gemma; not GPT-2, Qwen, SmolLM2).
-    `lead`: SentencePiece and some others put a space before a text; a segment that continues a row is encoded behind
-    this lead, whose ids are taken off again. Empty where the tokenizer does no such thing.
+    `leads`: SentencePiece and some others put a space before a text; a segment that continues a row is encoded behind
+    one of these texts, whose ids are taken off again. NO_LEAD where the tokenizer does no such thing.
     `control`: matches control tokens; None where the tokenizer has none.
     """
 
     tokenizer: Any
     opening: int | None
-    lead: str
+    leads: tuple[Lead, ...]
     control: re.Pattern[str] | None
     kept: dict[tuple[str, bool], list[int]] = field(default_factory=dict)
     prepared: dict[tuple[str, bool], list[int]] = field(default_factory=dict)
@@ -43,12 +49,15 @@ class Encoder:
             for place, segment in enumerate(segments)
             if segment.literal and segment.text and not self._spells_control(segment)
         )
-        if wanted:
-            texts = [text if begins else self.lead + text for text, begins in wanted]
-            found = self._encode_all(texts)
-            taken = len(self._lead_ids(self.lead)) if self.lead else 0
-            for key, ids in zip(wanted, found, strict=True):
-                self.prepared[key] = ids if key[1] else ids[taken:]
+        if not wanted:
+            return
+        lead, taken = self.leads[0]
+        found = self._encode_all([text if begins else lead + text for text, begins in wanted])
+        for (text, begins), ids in zip(wanted, found, strict=True):
+            if begins:
+                self.prepared[text, begins] = ids
+            elif stands_first(taken, ids):  # else another lead is tried, once the text is asked for
+                self.prepared[text, begins] = ids[len(taken) :]
 
     def _encode_all(self, texts: list[str]) -> list[list[int]]:
         """As the tokenizer does it, straight from its Rust part where it has one: that spares offsets and copies."""
@@ -92,15 +101,14 @@ class Encoder:
         if not as_text and (text, begins) in self.prepared:
             return self.prepared[text, begins]
         options = {"split_special_tokens": True} if as_text else {}
-        lead = "" if begins else self.lead
-        ids: list[int] = self.tokenizer.encode(lead + text, add_special_tokens=False, **options)
-        return ids[len(self._lead_ids(lead)) :] if lead else ids
-
-    def _lead_ids(self, lead: str) -> list[int]:
-        key = lead, True
-        if key not in self.kept:
-            self.kept[key] = self.tokenizer.encode(lead, add_special_tokens=False)
-        return self.kept[key]
+        for lead, taken in NO_LEAD if begins else self.leads:
+            ids: list[int] = self.tokenizer.encode(lead + text, add_special_tokens=False, **options)
+            if stands_first(taken, ids):
+                return ids[len(taken) :]
+        raise ModelError(
+            f"the tokenizer cannot tell the text {text[:EXCERPT]!r} from what stands before it",
+            hint="drop the entry, or choose another model",
+        )
 
     def _spells_control(self, segment: Segment) -> bool:
         return any(spelled for _, spelled in self._controls(segment))
@@ -129,20 +137,35 @@ def encoder_of(tokenizer: Any) -> Encoder:
     opens = bos is not None and tokenizer.encode("")[:1] == [bos]
     control = control_tokens(tokenizer)
     pattern = re.compile("|".join(map(re.escape, control))) if control else None
-    return Encoder(tokenizer, bos if opens else None, _lead(tokenizer), pattern)
+    return Encoder(tokenizer, bos if opens else None, _leads(tokenizer), pattern)
 
 
-def _lead(tokenizer: Any) -> str:
-    """Empty where joined ids read as joined texts; else the first lead that the tokenizer keeps apart."""
+def stands_first(lead: Sequence[int], ids: Sequence[int]) -> bool:
+    """Whether these ids begin with those of the lead: a merge across its end would take text away."""
+    return list(ids[: len(lead)]) == list(lead)
+
+
+def _leads(tokenizer: Any) -> tuple[Lead, ...]:
+    """No lead where joined ids read as joined texts; else those that can be read back, first one that common texts leave
+    as it is. Raises ModelError where there is none.
+    """
 
     def encode(text: str) -> list[int]:
         ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
         return ids
 
     if tokenizer.decode(encode("a") * 2) == "aa":
-        return ""
-    for lead in LEADS:
-        ids = encode(lead)
-        if ids and all(encode(lead + text)[: len(ids)] == ids for text in ("a", "A", " a", "\na", "1", "文")):
-            return lead
-    return ""
+        return NO_LEAD
+    found = [(lead, encode(lead)) for lead in LEADS]
+    read = [(lead, ids) for lead, ids in found if tokenizer.unk_token_id not in ids and reads(tokenizer, ids) == lead]
+    if not read:
+        raise ModelError("the tokenizer puts a space before every text, and has no token to tell it by",
+                         hint="choose another model")  # fmt: skip
+    common = ("a", "A", " a", "\na", "1", "文")
+    read.sort(key=lambda each: not all(stands_first(each[1], encode(each[0] + text)) for text in common))
+    return tuple((lead, tuple(ids)) for lead, ids in read)
+
+
+def reads(tokenizer: Any, ids: Sequence[int]) -> str:
+    """What the ids say, without the space that some tokenizers put before a text."""
+    return str(tokenizer.decode(ids)).lstrip(" ")

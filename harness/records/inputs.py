@@ -98,10 +98,13 @@ class BaseInput(Record):
 
 
 class TokensInput(Record):
-    """The training rows of a split in one tokenizer and prompt style, before any masking: all variants share them."""
+    """The training rows of a split in one tokenizer and prompt style, before any masking: all variants share them.
+
+    `version` 2: no text of an answer merges with what stands before it.
+    """
 
     stage: Literal["tokens"] = "tokens"
-    version: int = 1
+    version: int = 2
     base: str
     data: str
     style_sha256: str
@@ -131,7 +134,7 @@ class GenerateInput(Record):
 
     stage: Literal["generate"] = "generate"
     source: Literal["local"] = "local"
-    version: int = 4
+    version: int = 5
     weights: str
     base: str
     data: str
@@ -145,7 +148,7 @@ class ServedInput(Record):
 
     stage: Literal["generate"] = "generate"
     source: Literal["served"] = "served"
-    version: int = 1
+    version: int = 2
     data: str
     backend: str
     model_identity: str
@@ -162,7 +165,7 @@ class ImportedInput(Record):
 
     stage: Literal["generate"] = "generate"
     source: Literal["imported"] = "imported"
-    version: int = 2
+    version: int = 3
     data: str
     file_sha256: str
     field: str | None

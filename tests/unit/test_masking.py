@@ -7,6 +7,8 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from harness.errors import DataError, ModelError
 from harness.prompts import STYLES, Segment, inference_prompt, render
@@ -19,6 +21,7 @@ from trainers.masking import IGNORE, EncodedRow, MaskPolicy, Truncation, encode,
 from trainers.models import LoadedModel
 from trainers.packing import padding_free, weighted_loss
 from trainers.rows import encode_examples
+from trainers.tokens import encoder_of
 
 PROMPT = MaskPolicy("prompt")
 EXAMPLE = Example(id="x", instruction="Rewrite: the cat sleeps.", input="past tense", output="The cat slept — 猫.")
@@ -191,6 +194,26 @@ def test_control_tokens_that_an_entry_spells_out_are_text(kind: Kind, style: str
 
     assert control(row) == control(plain)
     assert "".join(segment.text for segment in row).count(hostile) == 2
+
+
+@pytest.mark.parametrize("output", ["...", "... wait", ".5", "00", "\n\nwait", "good"])
+def test_an_answer_that_merges_with_what_stands_before_it_keeps_all_its_text(output: str) -> None:
+    tokenizer = tokenizer_of("sentencepiece-runs")
+    said = render(STYLES["phi"], example(output=output))
+    assert learned(tokenizer, encode(tokenizer, said, PROMPT)).removeprefix(" ") == output + "</s>"
+    encoder_of(tokenizer).prepare([said])
+    assert learned(tokenizer, encode(tokenizer, said, PROMPT)).removeprefix(" ") == output + "</s>"
+
+
+def test_a_text_that_no_lead_keeps_apart_is_refused_with_the_rows_name() -> None:
+    pieces = [("<unk>", -20.0), ("</s>", 0.0), ("▁", -3.0), *((each, -5.0) for each in ".0字xa")]
+    merged = Tokenizer(models.Unigram([*pieces, ("▁.x", -1.0), ("▁0x", -1.0), ("▁字x", -1.0)], unk_id=0))
+    merged.pre_tokenizer, merged.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=merged, unk_token="<unk>", eos_token="</s>")
+    said = (Segment("a", "prompt"), Segment("xa", "response", literal=((0, 2),)), Segment("", "end"))
+    encoder_of(tokenizer).prepare([said])
+    with pytest.raises(ModelError, match=r"row 7: .*cannot tell the text 'xa'"):
+        encode(tokenizer, said, PROMPT, where="row 7")
 
 
 # ---------------------------------------------------------------- rows that are too long

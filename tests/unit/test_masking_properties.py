@@ -21,7 +21,7 @@ TEXTS = st.text(
     max_size=12,
 )
 SAID = st.one_of(
-    TEXTS, st.sampled_from([*SPECIAL, "### Response:\n", " two  spaces ", "{input}", "Ünï\r\n\t", "👩‍👩‍👧"])
+    TEXTS, st.sampled_from([*SPECIAL, "... 00.5", "### Response:\n", " two  spaces ", "{input}", "Ünï\r\n\t", "👩‍👩‍👧"])
 )
 HISTORY = st.one_of(
     st.just(()),
@@ -79,7 +79,7 @@ def test_a_row_of_a_lossless_tokenizer_decodes_to_the_rendered_text(
     expected = "".join(segment.text + closing(segment) for segment in segments)
     if kind == SPACED and not expected.startswith(" "):
         expected = " " + expected
-    if kind == "sentencepiece":  # reads one space at the very start of a text as its own
+    if kind in ("sentencepiece", "sentencepiece-runs"):  # reads one space at the very start of a text as its own
         expected = expected.removeprefix(" ")
     if kind in ("sentencepiece-legacy", SPACED) and writes_control_tokens(style):
         # such tokenizers read each stretch of text between control tokens as if a space stood before it
