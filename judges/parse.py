@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.records.rows import Failed, Judgment, NoReply, Refused, Reply, ReplyRow, Same, Scored, Unparsed
+from harness.thoughts import THOUGHT, THOUGHT_END
 from judges.expected import expected_score
 from judges.rubric import ChecklistParser, IntegerParser, JsonParser, LabelParser, Rubric, Scale
 from judges.verdict import NoVerdict, Verdict
@@ -47,7 +48,6 @@ _ALONE = re.compile(
 
 _LIST = re.compile(r"1[.)][ \t].*?^[ \t]*2[.)][ \t]", re.DOTALL | re.MULTILINE)
 _JOINED = re.compile(r"(?<![0-9])[0-9]+(?:,[0-9]+)+")
-_THOUGHT, _THOUGHT_END = "<think>", "</think>"
 _YES, _NO = {"yes", "true", "y"}, {"no", "false", "n"}
 
 
@@ -110,7 +110,7 @@ def read_verdict(reply: Reply, rubric: Rubric) -> Verdict | NoVerdict:
     if not text.strip():
         cut = reply.finish_reason == "length"
         return NoVerdict("cut off at max_tokens before any text" if cut else "empty reply")
-    if reply.text.rpartition(_THOUGHT_END)[2].lstrip().startswith(_THOUGHT):
+    if reply.text.rpartition(THOUGHT_END)[2].lstrip().startswith(THOUGHT):
         return NoVerdict("its thoughts have no end")
     found = _found(text, rubric, cut_off=reply.finish_reason == "length")
     if isinstance(found, NoVerdict):
@@ -121,7 +121,7 @@ def read_verdict(reply: Reply, rubric: Rubric) -> Verdict | NoVerdict:
 
 def _said(reply: Reply) -> str:
     """The end of a reply, without the thoughts before it."""
-    return reply.text.rpartition(_THOUGHT_END)[2][-LOOK_AT:]
+    return reply.text.rpartition(THOUGHT_END)[2][-LOOK_AT:]
 
 
 def _found(text: str, rubric: Rubric, *, cut_off: bool) -> Verdict | NoVerdict:

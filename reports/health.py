@@ -11,9 +11,10 @@ from reports.wording import NONE, figure, labels
 
 NOTE = (
     "Share of the responses. Ended: by themselves; stop string: of these, at a text that the style ends at; cut: at "
-    "the limit of new tokens; echo: repeats the instruction or a header of the prompt, which is cut off; loop: ends in "
-    "the same text three times or more; copied: word for word an output of the training part that is not this item's "
-    "reference. Length: characters of the references = 1."
+    "the limit of new tokens (these three of the responses of which it is known how they ended); thoughts: stood before "
+    "the answer as <think>…</think>, and were taken off; echo: repeats the instruction or a header of the prompt, which "
+    "is cut off; loop: ends in the same text three times or more; copied: word for word an output of the training part "
+    "that is not this item's reference. Length: characters of the references = 1."
 )
 
 
@@ -22,11 +23,12 @@ def health_section(cells: Sequence[tuple[Cell, Health]]) -> Section:
     names = labels(cell for cell, _ in cells)
     return Section(
         "Health of the responses",
-        ("cell", "responses", "ended", "stop string", "cut", "empty", "echo", "loop", "copied", "length"),
+        ("cell", "responses", "ended", "stop string", "cut", "thoughts", "empty", "echo", "loop", "copied", "length"),
         tuple(
             (
                 names[cell.name],
                 str(found.responses),
+                *(_percent(found.share_of_ends(n)) for n in (found.ended, found.stopped, found.cut)),
                 *(_percent(found.share(n)) for n in _counts(found)),
                 figure(found.length_ratio, 2),
             )
@@ -37,7 +39,7 @@ def health_section(cells: Sequence[tuple[Cell, Health]]) -> Section:
 
 
 def _counts(found: Health) -> tuple[int, ...]:
-    return found.ended, found.stopped, found.cut, found.empty, found.echo, found.loop, found.copied
+    return found.thoughts, found.empty, found.echo, found.loop, found.copied
 
 
 def _percent(share: float | None) -> str:

@@ -23,6 +23,7 @@ from harness.errors import DataError
 from harness.prompts import STYLES, inference_prompt, render
 from harness.records.data import Example
 from harness.records.rows import FinishReason, Generation
+from harness.thoughts import without_thoughts
 
 RESPONSE_FIELDS = ("model_response", "response", "completion", "generated", "prediction", "model_output")
 PROMPT_FIELDS = ("instruction", "prompt", "question", "query")
@@ -119,9 +120,10 @@ def _shared_out(items: Sequence[Example], given: Sequence[Response]) -> list[lis
 
 
 def _generation(example_id: str, sample: int, response: Response) -> Generation:
+    text = without_thoughts(response.text)
     return Generation(
-        example_id=example_id, sample=sample, text=response.text, finish_reason=response.finish_reason,
-        tokens=0, seconds=0.0,
+        example_id=example_id, sample=sample, text=text, finish_reason=response.finish_reason, tokens=0, seconds=0.0,
+        cuts=("thoughts",) if text != response.text else (),
     )  # fmt: skip
 
 

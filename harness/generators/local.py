@@ -7,6 +7,7 @@ which anything is missing: that gives the same bits.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence, Set
@@ -46,6 +47,8 @@ NO_ROOM = partial(
     "out of memory while answering",
     hint="lower generate.batch_size (memory grows with it) or generate.max_new_tokens, or take a smaller model",
 )
+_HALF_CHARACTER = re.compile(r"(?<!\ufffd)\ufffd{1,3}\Z")
+"""What a decoder writes for a character of which only some bytes were made before the limit."""
 PIECE = 8
 """A piece of the work is this many batches: what a kill may lose, and how seldom the batch runs empty."""
 
@@ -190,14 +193,15 @@ def check_room(tasks: Sequence[Task], context_length: int) -> None:
 def generation(style: PromptStyle, task: Task, row: Row, ends: Endings) -> Generation:
     """The row as it is kept: the answer inside its text, and how it came."""
     kept = row.ids[:-1] if row.ids[-1] in ends.tokens else row.ids
-    own = ends.without_header(kept)
-    found = answer(style, ends.text(own))
+    own, reason = ends.without_header(kept), ends.reason(row) or "length"
+    text = ends.text(own)
+    found = answer(style, _HALF_CHARACTER.sub("", text) if reason == "length" else text)
     cuts = ("stop", *found.cuts) if row.ids[-1] in ends.stops and "stop" not in found.cuts else found.cuts
     return Generation(
         example_id=task.example_id,
         sample=task.sample,
         text=found.text,
-        finish_reason=ends.reason(row) or "length",
+        finish_reason=reason,
         tokens=len(row.ids),
         seconds=row.seconds,
         cuts=cuts if len(own) == len(kept) else (*cuts, "template"),

@@ -11,6 +11,7 @@ from harness.records.data import Example
 from harness.records.inputs import ServedInput
 from harness.records.rows import Generation, NoReply, Reply
 from harness.records.settings import AskLimits, Price, ReferenceLength
+from harness.thoughts import without_thoughts
 from judges.ask import ask
 from judges.base import Judge, Request
 from judges.budget import Budget
@@ -81,11 +82,13 @@ def answer_all(  # noqa: PLR0913 - what is asked, of whom, and within which limi
 
 
 def _generation(reply: Reply) -> Generation:
+    text = without_thoughts(reply.text)
     return Generation(
         example_id=reply.example_id,
         sample=reply.sample,
-        text=reply.text.strip(),
+        text=text.strip(),
         finish_reason="length" if reply.finish_reason == "length" else "eos",
         tokens=reply.completion_tokens,
         seconds=reply.seconds,
+        cuts=("thoughts",) if text != reply.text else (),
     )

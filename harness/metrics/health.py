@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,16 +26,18 @@ _HEADERS = re.compile(
 class Health:
     """Counts of responses. A response may be counted under several heads.
 
-    `ended`: by itself, of these `stopped` at a stop string; `cut`: at the limit of new tokens; `empty`: no text;
-    `echo`: repeats the instruction or a header of the prompt (cut off or not), which the reference does not; `loop`:
-    ends in the same piece of text three times or more; `copied`: equals an output of the training part, not this
-    item's reference.
+    `ended`: by itself, of these `stopped` at a stop string; `cut`: at the limit of new tokens; `unknown`: a file does
+    not say how it ended; `thoughts`: they stood before the answer and were taken off; `empty`: no text; `echo`: repeats
+    the instruction or a header of the prompt (cut off or not), which the reference does not; `loop`: ends in the same
+    piece of text three times or more; `copied`: equals an output of the training part, not this item's reference.
     """
 
     responses: int
     ended: int
     stopped: int
     cut: int
+    unknown: int
+    thoughts: int
     empty: int
     echo: int
     loop: int
@@ -51,17 +54,23 @@ class Health:
         """Of the responses; None of nothing."""
         return count / self.responses if self.responses else None
 
+    def share_of_ends(self, count: int) -> float | None:
+        """Of the responses of which it is known how they ended; None of nothing."""
+        return count / (self.responses - self.unknown) if self.responses > self.unknown else None
+
 
 def health(rows: Sequence[Generation], tests: Mapping[str, Example], trained: TrainedOutputs) -> Health:
     """Count. `tests`: by id; responses to other examples are passed over."""
     pairs = [(row, tests[row.example_id]) for row in rows if row.example_id in tests]
     texts = [(row.text, example) for row, example in pairs]
-    cut = sum(row.finish_reason == "length" for row, _ in pairs)
+    reasons = Counter(row.finish_reason for row, _ in pairs)
     return Health(
         responses=len(pairs),
-        ended=len(pairs) - cut,
+        ended=reasons["eos"],
         stopped=sum("stop" in row.cuts for row, _ in pairs),
-        cut=cut,
+        cut=reasons["length"],
+        unknown=reasons["unknown"],
+        thoughts=sum("thoughts" in row.cuts for row, _ in pairs),
         empty=sum(not text.strip() for text, _ in texts),
         echo=sum("template" in row.cuts or echoes(row.text, example) for row, example in pairs),
         loop=sum(loops(text) and not loops(example.output) for text, example in texts),

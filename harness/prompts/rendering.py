@@ -14,6 +14,7 @@ from harness.prompts.segments import Exchange, Role, Segment, conversation
 from harness.records.data import Example
 from harness.records.rows import Cut
 from harness.records.style import PLACEHOLDERS, ChatTemplateStyle, PromptStyle, TextStyle
+from harness.thoughts import without_thoughts
 
 
 def render(style: PromptStyle, example: Example, tokenizer: Any = None) -> tuple[Segment, ...]:
@@ -41,8 +42,10 @@ def stop_strings(style: PromptStyle) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in (end, *style.stop) if text))
 
 
-LEAST_HEADER = 6
-"""Characters of the shortest header of a style that is told apart from an answer's own words."""
+LEAST_HEADER = 5
+"""Characters of the shortest header of a style that is told apart from an answer's own words: `USER:`."""
+PREAMBLE = 40
+"""Characters of a default system message by which it is known where a model writes it, in whichever version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +57,16 @@ class Answer:
 
 
 def answer(style: PromptStyle, generated: str) -> Answer:
-    """The answer inside generated text, without what the style puts around it.
+    """The answer inside generated text, without the thoughts before it and what the style puts around it.
 
     It ends at the first stop string. A model that goes on with the template is cut by rule: the answer's own header at
-    its start, and from a line on that opens the next question.
+    its start, and from a line on that repeats a header or opens the next question.
     """
+    text = without_thoughts(generated)
+    cuts: list[Cut] = ["thoughts"] if text != generated else []
     if isinstance(style, ChatTemplateStyle):
-        return Answer(generated)
-    cuts: list[Cut] = []
-    text, before, after = generated, *style.response.split("{output}")
+        return Answer(text, tuple(cuts))
+    before, after = style.response.split("{output}")
     found = [place for stop in stop_strings(style) if (place := text.find(stop)) >= 0]
     if found:
         text = text[: min(found)]
@@ -73,13 +77,27 @@ def answer(style: PromptStyle, generated: str) -> Answer:
 
 
 def _without_template(style: TextStyle, text: str) -> str:
-    header, question = style.assistant.strip(), style.user.split("{")[0].strip()
+    header = style.assistant.strip()
     if len(header) >= LEAST_HEADER and text.lstrip().startswith(header):
         text = text.lstrip().removeprefix(header).lstrip()
-    if len(question) >= LEAST_HEADER:
-        said, *further = re.split(rf"^[ \t]*{re.escape(question)}", text, maxsplit=1, flags=re.M)
-        return said.rstrip() if further else text
-    return text
+    again = _template_again(style)
+    found = again.search(text) if again else None
+    return text[: found.start()].rstrip() if found else text
+
+
+@lru_cache(maxsize=256)
+def _template_again(style: TextStyle) -> re.Pattern[str] | None:
+    """The start of a line with which a model repeats the template; None where the style has no words of its own.
+
+    A header that the style puts on a line of its own is one there only.
+    """
+    headers = [style.user.split("{")[0].strip(), style.default_system[:PREAMBLE]]
+    starts = [re.escape(header) for header in headers if len(header) >= LEAST_HEADER]
+    for template in (style.input.split("{")[0], style.assistant):
+        header, alone = template.strip(), template.rstrip(" \t").endswith("\n")
+        if len(header) >= LEAST_HEADER:
+            starts.append(re.escape(header) + (r"[ \t]*$" if alone else ""))
+    return re.compile(rf"^[ \t]*(?:{'|'.join(starts)})", re.MULTILINE) if starts else None
 
 
 Piece = tuple[str, bool]

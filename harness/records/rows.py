@@ -25,8 +25,10 @@ FinishReason = Literal["eos", "length", "unknown"]
 """`eos`: it ended by itself, at an end-of-sequence token or a stop string; `unknown`: a file does not say."""
 
 
-Cut = Literal["stop", "template"]
-"""`stop`: a stop string and what followed; `template`: a header of the prompt style that the model wrote itself."""
+Cut = Literal["stop", "template", "thoughts"]
+"""`stop`: a stop string and what followed; `template`: a header of the prompt style that the model wrote itself;
+`thoughts`: a block `<think>…</think>` before the answer.
+"""
 
 
 class Generation(Record):

@@ -10,6 +10,7 @@ from harness.records.rows import MetricRow, NoMetricRow
 from harness.records.seal import ScoreFacts
 from harness.resolved import ResolvedMetric
 from harness.store import ObjectWriter
+from harness.thoughts import without_thoughts
 
 if TYPE_CHECKING:
     from harness.metrics.base import Outcome
@@ -27,7 +28,8 @@ def make_scores(workshop: Workshop, score: ScoreInput, writer: ObjectWriter) -> 
     languages = workshop.languages(score.data)
     resolved = next(each for each in workshop.resolved.metrics.values() if scores_as(each, score))
     generations = workshop.generations(score.generations)
-    items = [Item(row.text, tests[row.example_id].references, languages[row.example_id]) for row in generations]
+    references = {id: tuple(map(without_thoughts, example.references)) for id, example in tests.items()}
+    items = [Item(row.text, references[row.example_id], languages[row.example_id]) for row in generations]
     if getattr(resolved.metric, "of_weights", False):
         outcomes = of_weights(workshop, score)
         scored = summed_up(resolved.metric, items, [outcomes[row.example_id] for row in generations])

@@ -67,6 +67,26 @@ def test_what_a_template_puts_before_every_answer_is_no_part_of_one(lead: str, k
     assert kept(tokenizer, words, limit=len(words))[0] == "final cat", "the answer's own word"
 
 
+@pytest.mark.parametrize("kind", LOSSLESS)
+@pytest.mark.parametrize("style", [STYLE, STYLES["alpaca"]], ids=lambda style: style.name)
+def test_thoughts_before_an_answer_are_cut_and_counted(style: PromptStyle, kind: Kind) -> None:
+    tokenizer = tokenizer_of(kind)
+    ids = tokenizer.encode("<think>\nA dog? No.\n</think>\n\nA cat", add_special_tokens=False)
+    assert kept(tokenizer, ids, len(ids), style) == ("A cat", "length", ("thoughts",))
+    assert kept(tokenizer, ids[:-10], len(ids) - 10, style)[2] == ("thoughts",)
+    endless = tokenizer.encode("<think>\nA dog? No, a cat", add_special_tokens=False)
+    assert kept(tokenizer, endless, len(endless), style) == ("", "length", ("thoughts",))
+
+
+def test_a_character_of_which_the_limit_left_some_bytes_is_not_shown() -> None:
+    tokenizer = tokenizer_of("byte-level")
+    ids = tokenizer.encode("今天", add_special_tokens=False)
+    assert len(ids) == 6
+    assert kept(tokenizer, ids[:5], limit=5) == ("今", "length", ())
+    said = tokenizer.encode("\ufffd", add_special_tokens=False)
+    assert kept(tokenizer, [*said, tokenizer.eos_token_id]) == ("\ufffd", "eos", ()), "its own"
+
+
 def test_a_stop_string_that_is_one_token_is_a_stop_too() -> None:
     tokenizer = tokenizer_of("byte-level")
     style = TextStyle(user="{instruction}{input}", assistant="A:", stop=("<|im_start|>", "</s>"))

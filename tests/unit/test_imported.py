@@ -101,6 +101,13 @@ def test_every_shape_is_matched_by_prompt_and_reference(shape: str, tmp_path: Pa
         assert {row.example_id: row.finish_reason for row in found.rows} == {"a": "eos", "b": "eos", "c": "length"}
 
 
+def test_thoughts_before_a_response_are_cut_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    said = ["<think>\nBlue?\n</think>\n\nRed.", " Red. "]
+    path.write_text(json.dumps([{"prompt": "Name a colour.", "response": text} for text in said]))
+    assert [(row.text, row.cuts) for row in aligned(path, TESTS[:1]).rows] == [("Red.", ("thoughts",)), (" Red. ", ())]
+
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "imported"
 """Written by the packages themselves (`golden/imported/README.md` says how), answers A, B and X to three questions."""
 

@@ -52,6 +52,12 @@ def test_instruction_and_input_are_one_message_and_no_empty_system_message_is_se
     assert first.tokens_per_second is not None and {first.example_id, second.example_id} == {"0", "1"}
 
 
+def test_thoughts_before_an_answer_are_cut_and_counted(open_judge: Open) -> None:
+    with serve(lambda _: Said.of(completion("<think>\nWell.\n</think>\n\nFine."))) as server:
+        [found] = ask(openai(open_judge, server.address), given(), TESTS[:1])
+    assert (found.text, found.cuts) == ("Fine.", ("thoughts",))
+
+
 def test_samples_have_seeds_of_their_own_and_limits_may_follow_the_reference() -> None:
     stage = given(samples=3, temperature=0.7, max_new_tokens=ReferenceLength(times_reference=2, at_least=4))
     asked = requests(TESTS[30:31], stage, {("30", 1)})

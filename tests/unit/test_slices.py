@@ -242,19 +242,29 @@ def test_health_counts_what_it_says() -> None:
         generation("2", ask),  # so does the reference
         generation("3", f"{ask} Jupiter", "length"),
         generation("4", "### Response:\nJupiter"),
-        generation("5", "### Response: y"),
+        generation("5", "### Response: y", cuts=("thoughts",)),
         generation("1", " ", "length", sample=1),
         generation("elsewhere", "x"),
     ]
     found = health(rows, tests, trained_on("It is Jupiter, as we know."))
     lengths = sum(len(row.text) for row in rows[:-1]), sum(len(tests[row.example_id].output) for row in rows[:-1])
-    assert found == Health(7, ended=5, stopped=1, cut=2, empty=1, echo=3, loop=0, copied=1, characters=lengths[0],
-                           reference_characters=lengths[1])  # fmt: skip
+    assert found == Health(7, ended=5, stopped=1, cut=2, unknown=0, thoughts=1, empty=1, echo=3, loop=0, copied=1,
+                           characters=lengths[0], reference_characters=lengths[1])  # fmt: skip
     assert found.share(found.copied) == 1 / 7
     assert health([], {}, TrainedOutputs()).length_ratio is None is health([], {}, TrainedOutputs()).share(0)
     shown = health_section([(variant("alpaca").cell, found), (variant("phi").cell, health([], {}, TrainedOutputs()))])
-    assert shown.rows[0][2:9] == ("71.4 %", "14.3 %", "28.6 %", "14.3 %", "42.9 %", "0.0 %", "14.3 %")
+    assert shown.rows[0][2:10] == ("71.4 %", "14.3 %", "28.6 %", "14.3 %", "14.3 %", "42.9 %", "0.0 %", "14.3 %")
     assert set(shown.rows[1][2:]) == {"–"}
+
+
+def test_a_file_that_does_not_say_how_its_responses_ended_is_not_said_to() -> None:
+    tests = {"0": Example(id="0", instruction="Name one.", output="Jupiter")}
+    found = health([generation("0", "Mars", "unknown")], tests, TrainedOutputs())
+    assert (found.ended, found.cut, found.unknown) == (0, 0, 1)
+    [row] = health_section([(variant("alpaca").cell, found)]).rows
+    assert row[2:6] == ("–", "–", "–", "0.0 %")
+    some = health([generation("0", "Mars", "unknown"), generation("0", "Mars", sample=1)], tests, TrainedOutputs())
+    assert health_section([(variant("alpaca").cell, some)]).rows[0][2] == "100.0 %"
 
 
 # ---------------------------------------------------------------- three dimensions
