@@ -7,6 +7,7 @@ Large Language Model (From Scratch)", exercise 7.2); `prompt`: from the first re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -32,6 +33,7 @@ KINDS: tuple[tuple[Role, bool], ...] = tuple(
 )
 """(role, part of an earlier exchange) of a segment: what a token's loss can depend on. A token's kind is its place."""
 ANSWER_KINDS = tuple(KINDS.index((role, False)) for role in ("response", "end"))
+EARLIER_ANSWER = re.compile(b"[%b]+" % bytes(KINDS.index((role, True)) for role in ("response", "end")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ class EncodedRow:
     `labels[t]` is `ids[t]` where predicting that token (from those before it) carries loss, else IGNORE: unshifted, as
     transformers expects them. `weights[t]` is the factor of that loss, 0.0 where there is none. The first
     `prompt_length` ids are exactly the inference prompt (its end, in a row cut on the left); the first `opening` are
-    its beginning-of-sequence token.
+    its beginning-of-sequence token. `answered`: where each earlier answer that carries loss ends, and the next exchange
+    begins.
     """
 
     ids: tuple[int, ...]
@@ -86,6 +89,7 @@ class EncodedRow:
     weights: tuple[float, ...]
     prompt_length: int
     opening: int = 0
+    answered: tuple[int, ...] = ()
 
     @property
     def loss_tokens(self) -> int:
@@ -131,7 +135,9 @@ def masked(row: TokenRow, policy: MaskPolicy, *, where: str | None = None) -> En
     weights = (0.0, *(table[kind] for kind in row.kinds[1:]))
     _check_loss(weights, where)
     labels = tuple(token if weight > 0 else IGNORE for token, weight in zip(row.ids, weights, strict=True))
-    return EncodedRow(row.ids, labels, weights, row.prompt_length, row.opening)
+    earlier = (found.span() for found in EARLIER_ANSWER.finditer(row.kinds))
+    answered = tuple(end for start, end in earlier if any(weights[start:end]))
+    return EncodedRow(row.ids, labels, weights, row.prompt_length, row.opening, answered)
 
 
 def encode_prompt(tokenizer: Any, segments: Sequence[Segment]) -> list[int]:
@@ -174,7 +180,9 @@ def _check_loss(weights: Sequence[float], where: str | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """Rows that were cut to fit, of these those that lost text of the answer, and rows that were left out."""
+    """Rows of the training part that were cut to fit, of these those that lost text of an answer that carries loss, and
+    rows that were left out.
+    """
 
     truncated: int = 0
     responses_cut: int = 0
@@ -209,23 +217,30 @@ def fitted(
 
 
 def _cut_left(row: EncodedRow, excess: int, where: str | None) -> EncodedRow:
-    """Without the first `excess` tokens of the prompt; BOS stays."""
-    if excess >= row.prompt_length - row.opening:
+    """Without the first `excess` tokens of the prompt; BOS stays.
+
+    Where earlier answers carry loss, more is cut, up to the next exchange: no answer is taught in part or unasked.
+    """
+    start = row.opening + excess
+    if start >= row.prompt_length:
         raise DataError(
             f"the answer of this training row has {len(row.ids) - row.prompt_length} tokens and fits only without its"
             " prompt, or not at all",
             where=where,
             hint="raise train.max_length, or set train.truncate to drop",
         )
-    head, tail = slice(row.opening), slice(row.opening + excess, None)
+    start = next((end for end in row.answered if end >= start), start)
+    head, tail = slice(row.opening), slice(start, None)
     weights = (*row.weights[head], *row.weights[tail])
     labels = (*row.labels[head], *row.labels[tail])
+    taken = start - row.opening
     return replace(
         row,
         ids=(*row.ids[head], *row.ids[tail]),
         labels=(IGNORE, *labels[1:]),
         weights=(0.0, *weights[1:]),
-        prompt_length=row.prompt_length - excess,
+        prompt_length=row.prompt_length - taken,
+        answered=tuple(end - taken for end in row.answered if end > start),
     )
 
 

@@ -91,14 +91,14 @@ def stored_rows(
         learns[table["end"] - lengths] = False  # the first token of a row
         fits = np.logical_or.reduceat(learns, table["end"] - lengths) & (lengths <= longest)
         for place in np.flatnonzero((part != "test") & ~fits).tolist():
-            row = _fitted(shards.row(shard, place), policy, longest, truncate)
+            stored = shards.row(shard, place)
+            whole = masked(stored.row, policy, where=stored.where)
+            row = fitted(whole, longest, truncate, where=stored.where)
+            counts += change(whole, row, truncate) if part[place] == "train" else Counter()
             if row is None:
                 part[place] = "test"
-                counts["dropped"] += 1
-                continue
-            lengths[place] = len(row.ids)
-            counts["truncated"] += 1
-            counts["responses_cut"] += truncate == "right"
+            else:
+                lengths[place] = len(row.ids)
         for name, found in pieces.items():
             places = np.flatnonzero(part == name)
             found.append(np.stack([np.full_like(places, shard), places, lengths[places]], axis=1).astype(np.int32))
@@ -112,6 +112,15 @@ def stored_rows(
         for name, table in rows.items()
     }
     return TrainingRows(made["train"], made["validation"], Truncation(**counts))
+
+
+def change(whole: EncodedRow, row: EncodedRow | None, truncate: Truncate) -> Counter[str]:
+    """What fitting did to a row, as Truncation counts it."""
+    if row is None:
+        return Counter(dropped=1)
+    cut = row is not whole
+    lost = cut and (truncate == "right" or len(row.answered) < len(whole.answered))
+    return Counter(truncated=int(cut), responses_cut=int(lost))
 
 
 def _fitted(stored: StoredRow, policy: MaskPolicy, longest: int, truncate: Truncate) -> EncodedRow | None:
@@ -156,12 +165,9 @@ def encode_examples(  # noqa: PLR0913 - all that decides a row
         where = row_name(example.id, split_example.index)
         whole = encode(base.tokenizer, render(style, example, base.tokenizer), policy, where=where)
         row = fitted(whole, longest, truncate, where=where)
-        if row is None:
-            counts["dropped"] += 1
-            continue
-        counts["truncated"] += row is not whole
-        counts["responses_cut"] += row is not whole and truncate == "right"
-        parts[split_example.split].append(NamedRow(example.id, row))
+        counts += change(whole, row, truncate) if split_example.split == "train" else Counter()
+        if row is not None:
+            parts[split_example.split].append(NamedRow(example.id, row))
     if not parts["train"]:
         raise _nothing_left(counts["dropped"], longest)
     return TrainingRows(tuple(parts["train"]), tuple(parts["validation"]), Truncation(**counts))

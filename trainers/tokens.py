@@ -146,8 +146,8 @@ def stands_first(lead: Sequence[int], ids: Sequence[int]) -> bool:
 
 
 def _leads(tokenizer: Any) -> tuple[Lead, ...]:
-    """No lead where joined ids read as joined texts; else those that can be read back, first one that common texts leave
-    as it is. Raises ModelError where there is none.
+    """No lead where joined ids read as joined texts; else those that can be read back, first one that common texts
+    leave as it is. Raises ModelError where there is none.
     """
 
     def encode(text: str) -> list[int]:

@@ -31,8 +31,8 @@ class TrainFacts(Record):
     loss_tokens: int
     tokens_seen: int
     truncated: int = 0
-    """Rows of the training and validation parts that were cut to fit, and of these those that lost text of the answer;
-    rows that were left out."""
+    """Rows of the training part that were cut to fit, and of these those that lost text of an answer that carries loss;
+    rows that were left out. Seals from before this was settled count the validation part's too."""
     responses_cut: int = 0
     dropped: int = 0
     parameters: int

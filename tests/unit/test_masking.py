@@ -248,6 +248,45 @@ def test_left_cuts_the_prompt_and_keeps_bos_and_the_whole_answer(add_bos: bool) 
         fitted(whole, smallest - 1, "left", where="row 3")
 
 
+@pytest.mark.parametrize(
+    "policy", [PROMPT, MaskPolicy("none"), MaskPolicy("prompt", 0.5, train_on="last_turn")], ids=str
+)
+@pytest.mark.parametrize("add_bos", [False, True])
+def test_left_cuts_a_conversation_where_an_exchange_begins(policy: MaskPolicy, add_bos: bool) -> None:
+    tokenizer = tiny_tokenizer(add_bos=add_bos)
+    whole = encode(tokenizer, render(STYLES["phi"], CONVERSATION), policy)
+    text = str(tokenizer.decode(whole.ids))
+    rest = [text[text.index(f"\n<|user|>\n{asked}") :] for asked in ("Really?", "And the cat?")]
+    fits = [next(n for n in range(len(whole.ids)) if tokenizer.decode(whole.ids[-n:]) == each) for each in rest]
+    for length, exchange in ((len(whole.ids) - 1, 0), (fits[0] + add_bos, 0), (fits[0] + add_bos - 1, 1)):
+        row = fitted(whole, length, "left")
+        assert row is not None
+        assert tokenizer.decode(row.ids[row.opening :]) == rest[exchange]
+        assert row.ids[: row.opening] == whole.ids[: row.opening]
+        assert row.weights == (0.0, *whole.weights[1 - len(row.ids) :])
+        assert len(whole.answered) - len(row.answered) == exchange + 1
+    within = fitted(whole, fits[1] - 2 + add_bos, "left")
+    assert within is not None and rest[1].endswith(str(tokenizer.decode(within.ids[within.opening :])))
+    assert not within.answered
+
+
+def test_left_cuts_a_conversation_anywhere_in_its_prompt_where_earlier_answers_carry_no_loss(tokenizer: Any) -> None:
+    whole = encode(tokenizer, render(STYLES["phi"], CONVERSATION), MaskPolicy("prompt", train_on="last_turn"))
+    row = fitted(whole, len(whole.ids) - 1, "left")
+    assert row is not None and row.ids == whole.ids[1:]
+
+
+def test_an_earlier_answer_that_is_lost_is_counted_and_a_row_of_the_validation_part_is_not(tokenizer: Any) -> None:
+    base, limit = (
+        LoadedModel(None, tokenizer, 512),
+        len(encode(tokenizer, render(STYLES["phi"], CONVERSATION), PROMPT).ids),
+    )
+    rows = [SplitExample(split=part, index=i, example=CONVERSATION) for i, part in enumerate(("train", "validation"))]
+    for policy, cut in ((PROMPT, 1), (MaskPolicy("prompt", train_on="last_turn"), 0)):
+        found = encode_examples(base, rows, STYLES["phi"], policy, limit - 1, "left")
+        assert found.truncation == Truncation(truncated=1, responses_cut=cut)
+
+
 def test_right_cuts_the_answer_but_never_all_of_it(tokenizer: Any) -> None:
     whole = encode(tokenizer, SEGMENTS, PROMPT)
     row = fitted(whole, whole.prompt_length + 1, "right")
@@ -267,9 +306,9 @@ def test_a_split_counts_what_was_cut_and_left_out(tokenizer: Any) -> None:
     counted = {
         how: encode_examples(base, examples, STYLES["alpaca"], PROMPT, limit, how) for how in ("drop", "left", "right")
     }
-    assert counted["drop"].truncation == Truncation(dropped=2) and len(counted["drop"].train) == 2
-    assert counted["left"].truncation == Truncation(truncated=2) and len(counted["left"].train) == 3
-    assert counted["right"].truncation == Truncation(truncated=2, responses_cut=2)
+    assert counted["drop"].truncation == Truncation(dropped=1) and len(counted["drop"].train) == 2
+    assert counted["left"].truncation == Truncation(truncated=1) and len(counted["left"].train) == 3
+    assert counted["right"].truncation == Truncation(truncated=1, responses_cut=1)
     with pytest.raises(DataError, match=r"row 2 of the data"):
         encode_examples(base, examples, STYLES["alpaca"], PROMPT, limit)
 
