@@ -11,10 +11,10 @@ from reports.wording import NONE, figure, labels
 
 NOTE = (
     "Share of the responses. Ended: by themselves; stop string: of these, at a text that the style ends at; cut: at "
-    "the limit of new tokens (these three of the responses of which it is known how they ended); thoughts: stood before "
-    "the answer as <think>…</think>, and were taken off; echo: repeats the instruction or a header of the prompt, which "
-    "is cut off; loop: ends in the same text three times or more; copied: word for word an output of the training part "
-    "that is not this item's reference. Length: characters of the references = 1."
+    "the limit of new tokens (these three of the responses whose end is known); thoughts: stood before "
+    "the answer and were taken off; echo: repeats the instruction or a header of the prompt, which is cut off; loop: "
+    "ends in the same text three times or more; copied: word for word an output of the training part that is not this "
+    "item's reference. Length: characters of the references = 1."
 )
 
 

@@ -254,10 +254,14 @@ def test_the_book_s_presets_are_its_settings() -> None:
     def settings(text: str) -> Any:
         return parse_spec(GOOD + text, "m.yaml").train.settings
 
-    named = settings("train: {preset: book-ch07}\n")
-    assert named == settings("train: {epochs: 2, lr: 5.0e-5, weight_decay: 0.1, batch_size: 8}\n")
+    loop = "epochs: 2, lr: 5.0e-5, weight_decay: 0.1, batch_size: 8, schedule: constant, clip_norm: null"
+    assert settings("train: {preset: book-ch07}\n") == settings(f"train: {{{loop}}}\n")
+    adapters = settings("train: {preset: book-lora}\n")
+    assert (adapters.schedule, adapters.clip_norm, adapters.weight_decay) == ("constant", None, 0.1)
     zh = settings("train: {preset: alpaca-zh}\n")
     assert (zh.batch_size, zh.micro_batch_size, zh.warmup_ratio) == (32, 4, 0.03)
+    for trainer in (zh, settings("train: {preset: lora-16gb}\n")):  # transformers' TrainingArguments
+        assert (trainer.schedule, trainer.clip_norm, trainer.weight_decay) == ("linear", 1.0, 0.0)
 
 
 def test_an_unknown_preset_is_told_the_nearest() -> None:
