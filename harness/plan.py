@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.data.dataset import Dataset
-from harness.data.split import left_over
+from harness.data.split import left_over, recut
 from harness.errors import SpecError
 from harness.estimate import MOST_PROBED
 from harness.records.base import canonical_json
@@ -122,8 +122,10 @@ def data_input(spec: MatrixSpec, data: Dataset, limits: RowLimits) -> DataInput:
     )
     leaks = bool(data.folds) and bool({"leaks", "near_leaks"} & set(kinds))
     rounded = data.split is not None and left_over(len(data.codes), data.split) > 0
+    asked = data.conversations and bool({"near_repeats", "leaks", "near_leaks", "languages"} & set(kinds))
+    newly_cut = data.split is not None and recut(len(data.codes), data.split)
     return DataInput(
-        version=2 if leaks or rounded or data.numbers else 1,
+        version=3 if asked or newly_cut else 2 if leaks or rounded or data.numbers else 1,
         sources=tuple(source.input for source in data.sources),
         fields=data.fields,
         bad_rows=data.bad_rows,
@@ -194,7 +196,7 @@ def planned_generation(
             return None, planned(served_input(spec, served, data))
         return None, planned(imported_input(resolved.imported[each.model], data))
     style = resolved.styles[each.prompt_style].sha256
-    train = planned_training(spec, each, data, base, style)
+    train = planned_training(spec, each, data, base, style, conversations=resolved.data.conversations)
     generate = planned(
         GenerateInput(
             weights=(train.key if train else base).digest,
@@ -311,7 +313,7 @@ def training_stages(train: PlannedStage | None) -> list[PlannedStage]:
 
 
 def planned_training(
-    spec: MatrixSpec, each: Variant, data: StageKey, base: StageKey, style: str
+    spec: MatrixSpec, each: Variant, data: StageKey, base: StageKey, style: str, *, conversations: bool
 ) -> PlannedStage | None:
     """The train stage of a variant; None for the untuned model. LoRA settings decide nothing of a full training."""
     if each.method == "none" or each.masking is None or each.seed is None:
@@ -322,8 +324,10 @@ def planned_training(
     settings = settings.model_copy(update={"lora": settings.lora.model_copy(update={"rank": rank})})
     if each.method == "full":
         settings = settings.model_copy(update={"lora": type(settings.lora)()})
+    earlier = each.masking == "none" or each.prompt_loss_weight > 0 or settings.train_on == "all_assistant_turns"
     return planned(
         TrainInput(
+            version=2 if conversations and earlier and settings.truncate == "left" else 1,
             base=base.digest,
             data=data.digest,
             style_sha256=style,

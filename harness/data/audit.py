@@ -6,17 +6,18 @@ Rows are streamed; what is kept is `Columns`, and the texts of near-duplicate ca
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.data import similarity
-from harness.data.columns import Columns, Hashes, collect, prompt_text, spoken
+from harness.data.columns import Columns, collect
+from harness.data.duplicates import leaks, near, pick, repeats
+from harness.data.found import OTHERS, Found, groups
 from harness.data.language import UNCLEAR
-from harness.data.split import LEFT_OUT, PARTS, TEST, TRAIN
+from harness.data.split import LEFT_OUT, PARTS, TEST
 from harness.records.data import AuditFinding, Example, Place, SplitExample
 from harness.records.settings import AUDIT_KINDS, AuditKind, AuditSettings
 
@@ -24,10 +25,8 @@ SHARED_OUTPUT, SHARED_BY = 0.01, 3
 """Share of the entries, and least number of them, from which an output counts as shared."""
 OUTLIER, OUTLIER_FACTOR = 5.0, 4.0
 """Robust standard deviations (1.4826 median absolute deviations) of the log-length; and how many times the median."""
-OTHERS, EXCERPT = 100, 60
-"""Places and characters that a finding carries."""
-
-Rows = npt.NDArray[np.int64]
+EXCERPT = 60
+"""Characters that a finding carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +36,6 @@ class TokenLimit:
     label: str
     longest: int
     tokens: Callable[[Example], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A finding by row numbers: the order in which the split's rows come."""
-
-    kind: AuditKind
-    row: int
-    others: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    similarity: float | None = None
-    detail: str = ""
-    in_part: bool = True
-    """False for a repeat of another part's entry only: dropping is then the leak's business."""
-
-    def victims(self, parts: npt.NDArray[np.int8]) -> list[int]:
-        """The rows that `drop` leaves out: the later of two, the train copy of a leak, all sharers but the first.
-
-        `parts`: each row's code. Two folds are train for each other: there the first entry stays.
-        """
-        if self.kind not in ("leaks", "near_leaks", "identical_outputs"):
-            return [self.row] if self.in_part else []
-        folded = parts[[self.row, *self.others]] > LEFT_OUT
-        return [
-            int(other)
-            for other, in_fold in zip(self.others, folded[1:], strict=True)
-            if not (folded[0] and in_fold) or other > self.row
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +62,8 @@ def to_drop(
     dropped: dict[int, AuditKind] = {}
     columns, findings = examine(rows, kinds, threshold, limits)
     for found in findings:
-        for row in found.victims(columns.part):
-            dropped.setdefault(row, found.kind)
+        for row in found.drops:
+            dropped.setdefault(int(row), found.kind)
     return dropped
 
 
@@ -119,48 +91,12 @@ def by_itself(
     example = row.example
     output = example.output.strip()
     if "echoes" in kinds and output in (example.instruction.strip(), example.input.strip()):
-        yield Found("echoes", number)
+        yield Found("echoes", number, drops=[number])
     if "truncated" in kinds and (row.split != "test" or row.fold is not None):
         counted = [(limit.tokens(example), limit) for limit in limits]
         over = [f"{n} tokens of {limit.longest} ({limit.label})" for n, limit in counted if n > limit.longest]
         if over:
-            yield Found("truncated", number, detail="; ".join(over))
-
-
-def groups(hashes: Hashes) -> Iterator[Rows]:
-    """Row numbers of each hash that several rows have, ascending."""
-    order = np.argsort(hashes, kind="stable")
-    edges = np.flatnonzero(np.diff(hashes[order])) + 1
-    for start, end in zip([0, *edges], [*edges, len(order)], strict=True):
-        if end - start > 1:
-            yield order[start:end]
-
-
-def repeats(columns: Columns) -> Iterator[Found]:
-    """Entries whose prompt stands earlier in the data, in whatever part."""
-    for group in groups(columns.prompt):
-        seen = {int(columns.part[group[0]])}
-        for row in group[1:].tolist():
-            part = int(columns.part[row])
-            yield Found("repeats", row, group[:1], in_part=part in seen)
-            seen.add(part)
-
-
-def leaks(columns: Columns) -> Iterator[Found]:
-    """Test and validation entries whose prompt stands in train."""
-    for group in groups(columns.prompt):
-        parts = columns.part[group]
-        for row, part in zip(group.tolist(), parts.tolist(), strict=True):
-            others = group[trained_beside(parts, part)]
-            if len(others):
-                yield Found("leaks", row, others)
-
-
-def trained_beside(parts: npt.NDArray[np.int8], part: int) -> npt.NDArray[np.bool_]:
-    """Which of these parts are trained on where `part` is held out: train, and of folds all others."""
-    if part == TRAIN:
-        return np.zeros(len(parts), dtype=np.bool_)
-    return np.asarray((parts == TRAIN) | ((parts > LEFT_OUT) & (parts != part)))
+            yield Found("truncated", number, drops=[number], detail="; ".join(over))
 
 
 def named_part(columns: Columns) -> npt.NDArray[np.int8]:
@@ -173,7 +109,9 @@ def identical_outputs(columns: Columns) -> Iterator[Found]:
     least = max(SHARED_BY, math.ceil(SHARED_OUTPUT * len(columns)))
     for group in groups(columns.output):
         if len(group) >= least:
-            yield Found("identical_outputs", int(group[0]), group[1:], detail=f"{len(group)} entries share one output")
+            others = group[1:]
+            said = f"{len(group)} entries share one output"
+            yield Found("identical_outputs", int(group[0]), others[:OTHERS].tolist(), len(others), others, detail=said)
 
 
 def length_outliers(columns: Columns) -> Iterator[Found]:
@@ -187,7 +125,9 @@ def length_outliers(columns: Columns) -> Iterator[Found]:
         far = max(OUTLIER * deviation, math.log(OUTLIER_FACTOR))
         for row in np.flatnonzero(np.abs(logs - median) > far).tolist():
             length, middle = int(columns.lengths[row, side]), round(math.expm1(median))
-            yield Found("length_outliers", row, detail=f"{what} of {length} characters; the median is {middle}")
+            yield Found(
+                "length_outliers", row, drops=[row], detail=f"{what} of {length} characters; the median is {middle}"
+            )
 
 
 def other_languages(columns: Columns) -> Iterator[Found]:
@@ -197,74 +137,22 @@ def other_languages(columns: Columns) -> Iterator[Found]:
     if counted:
         most = counted.most_common(1)[0][0]
         for row in np.flatnonzero((columns.language != most) & (columns.language != UNCLEAR)).tolist():
-            yield Found("languages", row, detail=f"{columns.language[row]}; most are {most}")
-
-
-def near(rows: Iterable[SplitExample], columns: Columns, threshold: float) -> Iterator[Found]:
-    """Entries whose prompt is nearly, but not exactly, that of an earlier entry, or of one in train."""
-    members = Members(columns.keyed)
-    distinct = members.first  # exact repeats would crowd out the near ones
-    pairs = distinct[similarity.proposed(columns.bands[distinct], columns.part[distinct])]
-    pairs = pairs[columns.prompt[pairs[:, 0]] != columns.prompt[pairs[:, 1]]]
-    needed, places = np.unique(pairs, return_inverse=True)
-    texts = [similarity.normalised(spoken(prompt_text(row.example))) for row in pick(rows, needed)]
-    cosines = similarity.cosines(texts, places.reshape(-1, 2))
-    close: dict[tuple[AuditKind, int], list[tuple[float, int]]] = defaultdict(list)
-    for (low, high), cosine in zip(pairs.tolist(), cosines.tolist(), strict=True):
-        if cosine >= threshold:
-            close["near_repeats", high].append((cosine, low))
-            for row, other in ((low, high), (high, low)):
-                if trained_beside(columns.part[[other]], int(columns.part[row]))[0]:
-                    close["near_leaks", row].append((cosine, other))
-    for (kind, row), partners in close.items():
-        others = np.sort(np.concatenate([members.of(other) for _, other in partners]))
-        in_part = any(columns.part[other] == columns.part[row] for _, other in partners)
-        for each in members.of(row).tolist():
-            yield Found(kind, each, others, similarity=max(partners)[0], in_part=in_part)
-
-
-class Members:
-    """Rows by their key: those of one part with one prompt. `first`: the first row of each, ascending."""
-
-    def __init__(self, keyed: Hashes) -> None:
-        """`keyed`: a key a row."""
-        self._keyed = keyed
-        self._order = np.argsort(keyed, kind="stable")
-        self._sorted = keyed[self._order]
-        self.first: Rows = np.sort(self._order[np.unique(self._sorted, return_index=True)[1]])
-
-    def of(self, row: int) -> Rows:
-        """All rows with this row's key, ascending."""
-        key = self._keyed[row]
-        return self._order[np.searchsorted(self._sorted, key) : np.searchsorted(self._sorted, key, side="right")]
+            yield Found("languages", row, drops=[row], detail=f"{columns.language[row]}; most are {most}")
 
 
 # ---------------------------------------------------------------- findings with their places
 
 
-def pick(rows: Iterable[SplitExample], numbers: Rows) -> Iterator[SplitExample]:
-    """The rows of these numbers, which ascend."""
-    wanted = iter(numbers.tolist())
-    following = next(wanted, None)
-    for number, row in enumerate(rows if following is not None else ()):
-        if number == following:
-            yield row
-            following = next(wanted, None)
-            if following is None:
-                return
-
-
 def placed(rows: Iterable[SplitExample], columns: Columns, found: Sequence[Found]) -> Iterator[AuditFinding]:
     """Findings as records: places with ids, and the beginning of each entry's instruction."""
-    named = [np.asarray([f.row, *f.others[:OTHERS]], dtype=np.int64) for f in found]
-    needed = np.unique(np.concatenate(named)) if named else np.zeros(0, dtype=np.int64)
+    needed = sorted({row for f in found for row in (f.row, *f.others)})
     position = np.zeros(len(columns), dtype=np.int64)
     for code in range(len(PARTS)):
         mine = named_part(columns) == code
         position[mine] = np.arange(mine.sum())
     places: dict[int, Place] = {}
     excerpts: dict[int, str] = {}
-    for number, row in zip(needed.tolist(), pick(rows, needed), strict=True):
+    for number, row in zip(needed, pick(rows, needed), strict=True):
         places[number] = Place(
             split=row.split, position=int(position[number]), index=row.index, example_id=row.example.id
         )
@@ -273,8 +161,9 @@ def placed(rows: Iterable[SplitExample], columns: Columns, found: Sequence[Found
         yield AuditFinding(
             kind=f.kind,
             place=places[f.row],
-            others=tuple(places[other] for other in f.others[:OTHERS].tolist()),
-            entries=1 + len(f.others) if f.kind == "identical_outputs" else 1,
+            others=tuple(places[other] for other in f.others),
+            n_others=f.n_others,
+            entries=1 + f.n_others if f.kind == "identical_outputs" else 1,
             similarity=f.similarity,
             detail=f.detail or excerpts[f.row],
         )

@@ -15,7 +15,8 @@ from harness.data.examination import Examination
 from harness.records.data import AuditFinding, Place
 from harness.records.settings import AuditKind
 
-SHOWN = 20
+SHOWN, NAMED = 20, 3
+"""Findings of a kind, and other entries of a finding."""
 
 
 def print_audit(examined: Examination, found: Audit, console: Console, *, every: bool) -> None:
@@ -61,7 +62,9 @@ def _print_lines(lines: Sequence[str], n: int, console: Console, *, every: bool)
 
 def line_of(finding: AuditFinding) -> str:
     """`test 40 (row 975) = train 355 (row 355): Generate a sentence …`."""
-    others = ", ".join(spot(other) for other in finding.others[:3]) + (", …" if len(finding.others) > 3 else "")
+    others = ", ".join(spot(other) for other in finding.others[:NAMED])
+    more = max(finding.n_others, len(finding.others)) - NAMED
+    others += f" and {more} more" if more > 0 else ""
     sign = f" ~ {finding.similarity:.3f} " if finding.similarity is not None else " = "
     return spot(finding.place) + (f"{sign}{others}" if others else "") + f": {finding.detail}"
 

@@ -26,7 +26,7 @@ class Dataset:
     `codes`: a byte an entry, its part's place in PARTS or the code of its fold; `rejected`: broken rows left out, the
     first hundred; `bad_rows`: how many there are. `split`: None where the sources are the parts. `folds`: the folds
     that are test sets, where the matrix names them; rows of the others are always trained on. `numbers`: whether any
-    row has a number among its fields.
+    row has a number among its fields; `conversations`: whether anything was said before any row's instruction.
     """
 
     sources: tuple[Source, ...]
@@ -37,6 +37,7 @@ class Dataset:
     rejected: tuple[str, ...] = ()
     folds: tuple[int, ...] = ()
     numbers: bool = False
+    conversations: bool = False
 
     @property
     def name(self) -> str:
@@ -87,6 +88,7 @@ class _Scan:
     bad_rows: int = 0
     n: int = 0
     numbers: bool = False
+    conversations: bool = False
 
 
 def dataset(spec: DataSpec, split: SplitSettings, beside: Path, folds: tuple[int, ...] = ()) -> Dataset:
@@ -125,7 +127,16 @@ def scan(found: Sequence[Source], fields: FieldMap, split: SplitSettings | None,
         check_parts(seen.n, {name: codes.count(code) for code, name in enumerate(PARTS)})
     else:
         codes = assign(seen.n, seen.keys, split)
-    return Dataset(tuple(found), fields, split, codes, seen.bad_rows, tuple(seen.rejected), numbers=seen.numbers)
+    return Dataset(
+        tuple(found),
+        fields,
+        split,
+        codes,
+        seen.bad_rows,
+        tuple(seen.rejected),
+        numbers=seen.numbers,
+        conversations=seen.conversations,
+    )
 
 
 def whole(found: Sequence[Source], fields: FieldMap) -> Dataset:
@@ -145,6 +156,7 @@ def _read_all(found: Sequence[Source], fields: FieldMap, split: SplitSettings | 
             continue
         seen.n += 1
         seen.numbers = seen.numbers or row.numbers
+        seen.conversations = seen.conversations or bool(row.entry.history)
         if row.key is not None:
             seen.keys.append(numbers.setdefault(row.key, len(numbers)))
         if row.part is not None:

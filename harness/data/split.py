@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 
 from harness.errors import DataError
 from harness.records.data import SplitName
@@ -24,14 +25,14 @@ def sizes(n: int, settings: SplitSettings) -> dict[SplitName, int]:
     """
     counts = max(settings.train, settings.test) > 1
     train, test = count(settings.train, n, counts), count(settings.test, n, counts)
+    rest = left_over(n, settings)
     if settings.validation is None:
-        validation = 0 if counts else n - train - test
+        validation = 0 if counts else n - train - test - rest
     else:
         validation = count(settings.validation, n, counts)
         if settings.validation < 1:  # fractions that sum to 1 may exceed n by rounding
             validation = min(validation, n - train - test)
-        rest = left_over(n, settings)
-        train, validation = (train, validation + rest) if settings.validation else (train + rest, 0)
+    train, validation = (train, validation + rest) if settings.validation else (train + rest, validation)
     check_parts(n, {"train": train, "test": test})
     if train + test + validation > n or validation < 0:
         raise DataError(
@@ -43,11 +44,24 @@ def sizes(n: int, settings: SplitSettings) -> dict[SplitName, int]:
 
 
 def left_over(n: int, settings: SplitSettings) -> int:
-    """Rows that three given fractions leave over by rounding, where they sum to 1."""
-    parts = (settings.train, settings.test, settings.validation)
-    if settings.folds is not None or None in parts or not math.isclose(sum(part or 0 for part in parts), 1):
+    """Rows that fractions leave over by rounding, where those that are given sum to 1."""
+    parts = (settings.train, settings.test, settings.validation or 0)
+    if settings.folds is not None or not math.isclose(sum(parts), 1):
         return 0
-    return max(0, n - sum(count(part or 0, n, counts=False) for part in parts))
+    return max(0, n - sum(count(part, n, counts=False) for part in parts))
+
+
+def fractions(settings: SplitSettings) -> list[float]:
+    """The parts that are given as fractions, and are cut so."""
+    counts = max(settings.train, settings.test) > 1
+    parts = (settings.train, settings.test, settings.validation or 0)
+    return [part for part in (parts if settings.folds is None else parts[2:]) if part < 1 or (part == 1 and not counts)]
+
+
+def recut(n: int, settings: SplitSettings) -> bool:
+    """Whether data of version 2 and below were cut otherwise: rounded in binary, or a rounding's rest validated."""
+    rounded = any(count(part, n, counts=False) != int(n * part) for part in fractions(settings))
+    return rounded or (settings.validation is None and left_over(n, settings) > 0)
 
 
 def check_parts(n: int, found: dict[SplitName, int]) -> None:
@@ -61,8 +75,11 @@ def check_parts(n: int, found: dict[SplitName, int]) -> None:
 
 
 def count(part: float, n: int, counts: bool) -> int:
-    """A fraction of n, rounded down as the book does; above 1, or 1 beside other `counts`, a number of rows."""
-    return int(part) if part > 1 or (counts and part == 1) else int(n * part)
+    """A fraction of n, rounded down as the book does; above 1, or 1 beside other `counts`, a number of rows.
+
+    A fraction is what was written in decimals: 0.29 of 100 is 29, and in binary 28.999999999999996.
+    """
+    return int(part) if part > 1 or (counts and part == 1) else int(n * Fraction(str(part)))
 
 
 def assign(n: int, keys: Sequence[int], settings: SplitSettings) -> bytes:
@@ -113,7 +130,7 @@ def evenly(n: int, k: int) -> set[int]:
 def by_group(keys: Sequence[int], wanted: Sequence[tuple[int, int]], seed: int | None) -> bytes:
     """Whole groups one after another; each goes to the part in which its middle row would fall.
 
-    `wanted`: (rows, code) of the parts. Sizes are met to within half a group.
+    `wanted`: (rows, code) of the parts. Each size is met to within the largest group.
     """
     rows_of = [0] * (max(keys) + 1)
     for key in keys:

@@ -67,7 +67,9 @@ class AuditFinding(Record):
     kind: AuditKind
     place: Place
     others: tuple[Place, ...] = ()
-    """At most a hundred."""
+    """The first few."""
+    n_others: int = 0
+    """How many there are."""
     entries: int = 1
     """How many entries the finding speaks of: one, or all that share an output."""
     similarity: float | None = None

@@ -63,8 +63,9 @@ class DataInput(Record):
 
     `bad_rows`: how many broken rows `on_bad_rows: drop` left out. `split` is None where the sources are the parts.
     `folds`: those that are test sets, where not all are. `version` 2: leaks from folds that are always trained on are
-    dropped too, numbers among a row's fields are kept as text, and fractions that sum to 1 leave no row over; a split
-    that none of this changes keeps 1.
+    dropped too, numbers among a row's fields are kept as text, and fractions that sum to 1 leave no row over; 3: what
+    is dropped from conversations goes by their questions, fractions are rounded in decimals, and what two that sum to 1
+    leave over is train's. A split that none of this changes keeps its version.
     """
 
     stage: Literal["data"] = "data"
@@ -81,7 +82,7 @@ class AuditInput(RowLimits):
     """The audit of a sealed split."""
 
     stage: Literal["audit"] = "audit"
-    version: int = 1
+    version: int = 2
     data: str
     settings: AuditSettings
 
@@ -111,7 +112,10 @@ class TokensInput(Record):
 
 
 class TrainInput(Record):
-    """Everything that decides the weights of a variant. `fold`: the one that it does not see."""
+    """Everything that decides the weights of a variant. `fold`: the one that it does not see.
+
+    `version` 2: `truncate: left` cuts a conversation whose earlier answers carry loss where an exchange begins.
+    """
 
     stage: Literal["train"] = "train"
     version: int = 1

@@ -234,6 +234,13 @@ class SplitSettings(Settings):
             raise PydanticCustomError("split", "give stratify_by or group_by, not both")
         return self
 
+    @model_validator(mode="after")
+    def _whole_rows(self) -> SplitSettings:
+        for part in (self.train, self.test, self.validation or 0.0):
+            if part > 1 and not part.is_integer():
+                raise PydanticCustomError("split", "{part} is no number of rows; a share is at most 1", {"part": part})
+        return self
+
     @property
     def field(self) -> str | None:
         """The field of the source's rows that the cut looks at."""

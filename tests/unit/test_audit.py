@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from harness.cli import main
 from harness.data import similarity
-from harness.data.audit import TokenLimit, audit, to_drop
+from harness.data.audit import TokenLimit, audit, examine, to_drop
 from harness.data.audit_summary import raise_if_forbidden, summarise
 from harness.data.dataset import dataset
 from harness.errors import DataError
@@ -68,11 +69,78 @@ def test_repeats_and_leaks_name_both_sides() -> None:
     assert [o.position for o in leaks[1].others] == [0, last]
 
 
-def test_an_earlier_conversation_is_part_of_the_prompt() -> None:
-    a = entry("Go on.")
-    b = a.model_copy(update={"history": (Turn(role="user", text="hi"), Turn(role="assistant", text="hello"))})
-    assert not findings(rows(train=[a], test=[b]), "leaks")
-    assert spots(findings(rows(train=[b], test=[b]), "leaks")) == [("test", 0)]
+SYSTEM = (
+    "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe. " * 4
+)
+
+
+def behind(example: Example, *said: str, system: str = "") -> Example:
+    """The entry behind a system message and earlier turns: user and assistant by turns."""
+    turns = [Turn(role="system", text=system)] if system else []
+    turns += [Turn(role="assistant" if n % 2 else "user", text=text) for n, text in enumerate(said)]
+    return example.model_copy(update={"history": tuple(turns), "id": f"{example.id} {len(turns)}"})
+
+
+def test_a_question_leaks_whatever_stands_before_it() -> None:
+    asked, other = entry("Explain why leaves turn red in autumn.", given="for a child"), entry(LONG)
+    for copy in (behind(asked, system=SYSTEM), behind(asked, "hi", "hello")):
+        split = rows(train=[copy, *FILLER, copy], test=[other, asked])
+        assert spots(findings(split, "leaks")) == [("test", 1)]
+        assert to_drop(split, ["leaks"], 1.0) == {0: "leaks", len(FILLER) + 1: "leaks"}
+    earlier = behind(entry("Go on."), LONG, "There is mist on the river.")
+    split = rows(train=[*FILLER, earlier], test=[asked, other, behind(entry("Why?"), "Go on.", "No.")])
+    [leak] = findings(split, "leaks")
+    assert spots([leak]) == [("test", 1)], "what is trained on, in any turn; of the test the last question alone"
+    assert [(o.split, o.position) for o in leak.others] == [("train", len(FILLER))]
+    nearly = rows(train=[*FILLER, earlier], test=[entry(LONG.replace("dawn", "dusk"))])
+    assert spots(findings(nearly, "near_leaks", similarity=0.9)) == [("test", 0)]
+    assert to_drop(nearly, ["near_leaks"], 0.9) == {len(FILLER): "near_leaks"}
+
+
+def test_what_all_entries_share_makes_none_a_duplicate() -> None:
+    tasks = [entry(f"{a} {b}: which is larger?") for a in NOUNS for b in NOUNS[:8] if a != b]
+    for said in ((), ("How do I ask you something?", "Like this.", "And then?", "Then I answer.")):
+        shared = [behind(each, *said, system=SYSTEM) for each in tasks]
+        plain, same = (rows(train=each[20:], test=each[:20]) for each in (tasks, shared))
+        for kind in ("near_repeats", "near_leaks"):
+            assert spots(findings(same, kind)) == spots(findings(plain, kind))
+        assert to_drop(same, ["near_repeats", "near_leaks"], 0.95) == to_drop(
+            plain, ["near_repeats", "near_leaks"], 0.95
+        )
+
+
+def test_near_repeats_were_asked_the_same_before() -> None:
+    again, almost = entry(LONG), entry(LONG + "!")
+    split = rows(
+        train=[behind(again, "hi", "hello"), *FILLER, behind(almost, "hi", "Good day."), almost], test=[FILLER[0]]
+    )
+    assert spots(findings(split, "near_repeats")) == [("train", len(FILLER) + 1)]
+    systems = rows(train=[behind(again, system="Be brief."), *FILLER, behind(again, system=SYSTEM)], test=[FILLER[0]])
+    assert spots(findings(systems, "near_repeats")) == [("train", len(FILLER) + 1)]
+    assert spots(findings(systems, "repeats")) == [("test", 0)], "the whole prompt"
+
+
+def test_a_language_is_told_without_what_was_said_before() -> None:
+    german = entry("Was ist die Hauptstadt von Deutschland?", output="Die Hauptstadt von Deutschland ist Berlin.")
+    split = rows(train=[behind(each, system=SYSTEM) for each in [*FILLER, german]])
+    assert spots(findings(split, "languages")) == [("train", len(FILLER))]
+
+
+def test_a_question_that_thousands_share_takes_little_room() -> None:
+    same = [entry("Tell me a joke.", output=f"joke {n}") for n in range(3000)]
+    nearly = [entry("Tell me a joke!", output=f"joke {n}") for n in range(3000)]
+    for first, second, kind in ((same[:1500], same[1500:], "leaks"), (same, nearly, "near_leaks")):
+        split = rows(train=first, test=second)
+        found = findings(split, kind, similarity=0.6)
+        assert len(found) == len(second)
+        assert {(len(f.others), f.n_others) for f in found} == {(10, len(first))}
+        assert to_drop(split, [kind], 0.6) == dict.fromkeys(range(len(first)), kind)
+    # two objects of one array, not an array a finding
+    tracemalloc.start()
+    list(examine(rows(train=same, test=nearly), ["near_leaks"], 0.6))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 30e6
 
 
 def test_near_duplicates_across_parts_and_within() -> None:

@@ -349,6 +349,18 @@ def test_settings_of_the_mask_train_anew() -> None:
         assert not keys(plan_of(), "train") & keys(plan_of(MATRIX + f"train: {{{changed}}}\n"), "train")
 
 
+def test_only_conversations_that_are_cut_on_the_left_train_anew() -> None:
+    def versions(train: str, conversations: bool) -> set[int]:
+        spec = parse_spec(MATRIX + f"train: {{{train}}}\n", "m")
+        found = resolved(spec)
+        plan = expand(spec, replace(found, data=replace(found.data, conversations=conversations)))
+        return {stage.input.version for stage in plan.stages if isinstance(stage.input, TrainInput)}
+
+    assert versions("truncate: left", True) == {2}
+    assert versions("truncate: left", False) == versions("truncate: right", True) == {1}
+    assert versions("truncate: left, train_on: last_turn", True) == {1, 2}, "under masking none all tokens carry loss"
+
+
 def test_what_the_first_training_would_lack_is_said_while_planning(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,6 +435,12 @@ def test_only_a_split_that_would_hold_other_rows_than_before_has_another_digest(
     assert [version(""), version("", numbers=True)] == [1, 2]
     assert [version(parts), version(parts, 15)] == [1, 2]
     assert [version(leaks), version("", folds=(2,)), version(leaks, folds=(2,))] == [1, 1, 2]
+    halves, binary = "split: {train: 0.8, test: 0.2}\n", "split: {train: 0.57, test: 0.29}\n"
+    assert [version(halves), version(halves, 1099), version(binary, 90), version(binary, 100)] == [1, 3, 1, 3]
+    assert version("split: {folds: 2, validation: 0.29}\n", 100) == 3
+    said = {"conversations": True}
+    assert [version("", **said), version(leaks, **said), version("audit: {echoes: drop}\n", **said)] == [1, 3, 1]
+    assert version("audit: {languages: drop}\n", **said) == version("audit: {near_repeats: drop}\n", **said) == 3
 
 
 def test_clusters_by_a_field_that_no_test_example_has_are_refused_while_planning(

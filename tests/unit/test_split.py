@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from harness.data import split
 from harness.data.dataset import dataset
@@ -36,11 +37,20 @@ def parts(n: int, keys: list[int], **settings: Any) -> list[str]:
         (15, SplitSettings(train=0.8, test=0.1, validation=0.1), (12, 1, 2)),  # sum to 1: no row is left over
         (15, SplitSettings(train=0.5, test=0.5, validation=0), (8, 7, 0)),
         (15, SplitSettings(train=0.5, test=0.25, validation=0.1), (7, 3, 1)),
+        (1099, SplitSettings(train=0.8, test=0.2), (880, 219, 0)),  # nothing is left for a validation part
+        (15, SplitSettings(train=9, test=0.3, validation=0.1), (9, 4, 1)),
+        (100, SplitSettings(train=0.57, test=0.29), (57, 29, 14)),  # 0.29 * 100 is 28.999999999999996
     ],
 )
 def test_sizes(n: int, settings: SplitSettings, expected: tuple[int, int, int]) -> None:
     sizes = split.sizes(n, settings)
     assert (sizes["train"], sizes["test"], sizes["validation"]) == expected
+
+
+def test_a_number_of_rows_is_whole() -> None:
+    with pytest.raises(ValidationError, match=r"900\.7 is no number of rows"):
+        SplitSettings(train=900.7, test=100)
+    assert SplitSettings(train=900.0, test=100, validation=50).train == 900
 
 
 def test_cut_is_in_file_order() -> None:
