@@ -22,8 +22,8 @@ PROBE = "\ue000answer\ue001"
 def render_chat_template(example: Example, tokenizer: Any) -> tuple[Segment, ...]:
     """Segments of a conversation as the tokenizer's template puts it; the input follows the instruction on a new line.
 
-    Raises ModelError where there is no template, or where it rewrites earlier turns so that they cannot be told apart;
-    DataError where it refuses the conversation.
+    Raises ModelError where there is no template, where it rewrites earlier turns so that they cannot be told apart, or
+    where the last answer does not stand in its text; DataError where it refuses the conversation.
     """
     if not getattr(tokenizer, "chat_template", None):
         raise ModelError(
@@ -34,6 +34,8 @@ def render_chat_template(example: Example, tokenizer: Any) -> tuple[Segment, ...
     answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     last = answers[-1]
     final, rest = template.split_answer(messages, last)
+    if messages[last]["content"].strip() not in final:
+        raise template.refusal("takes text out of the answer, or changes it, so that something else would be learnt")
     closing = rest.rstrip()  # nothing is predicted after the token that closes the last answer
     for index, following in zip(answers[:-1], answers[1:], strict=True):
         response, rest = template.split_answer(messages[:following], index)
@@ -168,8 +170,11 @@ class _Template:
         return text[len(opened) : len(text) - len(after)], after
 
     def unclear(self) -> ModelError:
+        return self.refusal("rewrites answers, so that their tokens cannot be told from the rest")
+
+    def refusal(self, what: str) -> ModelError:
         return ModelError(
-            "the tokenizer's chat template rewrites answers, so that their tokens cannot be told from the rest",
+            f"the tokenizer's chat template {what}",
             where=f"example {self.example_id}",
             hint="choose a written prompt style, e.g. chatml or llama-3",
         )

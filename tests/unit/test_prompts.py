@@ -243,6 +243,20 @@ def test_a_template_that_rewrites_answers_is_refused() -> None:
         roles(WITH, with_template(template))
 
 
+def test_a_template_that_takes_text_out_of_the_answer_is_refused() -> None:
+    """As DeepSeek-R1-Distill's, which drops the thoughts."""
+    template = (
+        "{% for m in messages %}[{{ m.role }}]{{ m.content.split('</think>')[-1] | trim }}</s>{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    tokenizer = with_template(template)
+    assert roles(WITHOUT.model_copy(update={"output": " A cat. "}), tokenizer)[2][1] == "A cat."
+    past = WITHOUT.model_copy(update={"history": (TURNS[0], Turn(role="assistant", text="<think>Hm.</think>Hello."))})
+    assert "Hello." in [piece for _, piece, _ in roles(past, tokenizer)], "as the template means it"
+    with pytest.raises(ModelError, match=r"example w.*: .*takes text out of the answer, or changes it"):
+        roles(WITHOUT.model_copy(update={"output": "<think>Pets purr.</think>A cat."}), tokenizer)
+
+
 def test_a_template_that_refuses_a_conversation_is_quoted() -> None:
     template = "{{ raise_exception('System role not supported') }}"
     with pytest.raises(DataError, match="example w: .*System role not supported"):
