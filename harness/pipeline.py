@@ -107,12 +107,12 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
         try:
             done = make_sealed(workshop, stage, watcher)
             made[stage.key.stage] += done
-            status = "made" if done else "made by another process"
+            status, reason = "made" if done else "made by another process", ""
         except TrainingFailed as e:
             failures.append(FailedVariant(variant=label, stage=stage.key.stage, reason=str(e)))
             lost.add(stage.key.digest)
             watcher.say(f"{label} failed: {e}")
-            status = "failed"
+            status, reason = "failed", str(e)
         except HarnessError as e:
             if ends_the_run(e, stage.key, plan):
                 raise
@@ -120,8 +120,8 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
             lost.add(stage.key.digest)
             down |= out_of_service(e, service)
             watcher.say(str(e) if e.where == label else f"{label}: {e}")
-            status = "unfinished"
-        store.log(plan.matrix, label, stage.key, status)
+            status, reason = "unfinished", str(e)
+        store.log(plan.matrix, label, stage.key, status, reason)
         if stage.key not in quiet:
             watcher.end(bar, label, "" if status == "made" else status)
     workshop.close()

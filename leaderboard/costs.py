@@ -1,4 +1,4 @@
-"""What a cell cost, from the seals of its objects, and which cells no other beats on both quality and cost."""
+"""What a cell cost, from the seals of its objects, and which cells no other is better than at no more cost."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _bill(plan: VariantPlan, store: Store) -> dict[str, float | None]:
 
 
 def points(scores: pd.DataFrame, bill: pd.DataFrame, cost: str, *, higher_is_better: bool) -> pd.DataFrame:
-    """Cells with both figures: cell, label, mean, cost, front (on the Pareto front); cheapest first.
+    """Cells with both figures: cell, label, mean, cost, front (on the Pareto front, equals too); cheapest first.
 
     `scores`: cell, label, mean.
     """
@@ -68,8 +68,10 @@ def points(scores: pd.DataFrame, bill: pd.DataFrame, cost: str, *, higher_is_bet
     cheap = -out["cost"] if cost in MORE_IS_CHEAPER else out["cost"]
     good = out["mean"] if higher_is_better else -out["mean"]
     order = pd.DataFrame({"cheap": cheap, "good": -good}).sort_values(["cheap", "good"], kind="stable").index
-    best, front = float("-inf"), []
+    best, last, front = float("-inf"), None, []
     for place in order:
-        front.append(bool(good[place] > best))
-        best = max(best, float(good[place]))
+        here = float(cheap[place]), float(good[place])
+        front.append(here[1] > best or here == last)
+        if front[-1]:
+            best, last = here[1], here
     return out.loc[order].assign(front=front)

@@ -51,8 +51,12 @@ def _open_questions(result: Result, info: MeasureInfo) -> Iterator[str]:
         return
     named = ", ".join(f"{axis_name(e.axis)} {e.a} against {e.b}" for e in unseen[:3])
     mdes = [e.comparison.mde for e in unseen if e.comparison.mde is not None]
-    seen = f" This design finds differences of {figure(max(mdes), places_in(result, info))} points." if mdes else ""
-    yield f"Still open: {named}.{seen} If smaller ones matter to you, `harness power` says what they take."
+    if len(mdes) == len(unseen):
+        found = f"This design finds differences of {figure(max(mdes), places_in(result, info))} points. If smaller ones"
+        yield f"Still open: {named}. {found} matter to you, `harness power` says what they take."
+    else:
+        blind = "Not all could have been seen here, however large"
+        yield f"Still open: {named}. {blind}; `harness power` says what it takes."
     for table in result.variances:
         if table.measure == info.name and table.purchases:
             best = max(table.purchases, key=lambda p: p.shrinks_by)

@@ -28,6 +28,17 @@ def differences(found: pd.DataFrame, items: pd.DataFrame, measure: str, a: str, 
     return out.assign(delta=out["a"] - out["b"])
 
 
+def answers(texts: pd.DataFrame, found: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Responses with their own score on a measure: example_id, cell, seed, text, value; a sampled one's first text.
+
+    `texts`: of view.responses; `found`: of view.values.
+    """
+    key = ["variant", "example_id"]
+    values = found.loc[found["measure"] == measure, [*key, "value"]]
+    first = texts.drop_duplicates(key)
+    return first.merge(values, on=key, how="left")[["example_id", "cell", "seed", "text", "value"]]
+
+
 def histogram(deltas: pd.Series[float]) -> list[dict[str, float]]:
     """Boxes of equal width that hold an item or more: from, to, items."""
     counts, edges = np.histogram(deltas, bins=min(40, 5 + len(deltas) // 4))
@@ -82,7 +93,8 @@ def sentence(comparison: Comparison, measure: MeasureInfo, a: str, b: str) -> st
         case "identical":
             return f"{a} and {b} score the same on every one of {comparison.n_items} items."
         case "too few items":
-            return f"{comparison.n_items} shared items are too few for a verdict; {stands}."
+            why = f": {comparison.note}" if comparison.note else ""
+            return f"{comparison.n_items} shared items are too few for a verdict; {stands}{evidence}{why}."
         case _:
             seen = "" if comparison.mde is None else f" It could have seen {figure(comparison.mde, digits)} points."
             return f"No difference is shown: {stands}{evidence}.{seen}"

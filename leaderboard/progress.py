@@ -10,16 +10,20 @@ from pathlib import Path
 import pandas as pd
 
 from harness.records.result import Result
-from harness.store import MatrixRun, Store, lock_owner
+from harness.store import MatrixRun, Store, is_locked, lock_owner
 from reports.wording import labels
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`stages`: (stage, sealed, planned) in the order of making; `under_way`: what is being made, and by whom."""
+    """`stages`: (stage, sealed, planned) in the order of making; `under_way`: what is being made, and by whom;
+    `troubles`: what could not be made, and why; `failed`: how many of these are variants that failed.
+    """
 
     stages: tuple[tuple[str, int, int], ...]
     under_way: tuple[str, ...]
+    troubles: tuple[str, ...] = ()
+    failed: int = 0
 
     @property
     def sealed(self) -> int:
@@ -33,7 +37,7 @@ class Progress:
 
 
 def progress(run: MatrixRun, store: Store) -> Progress:
-    """Looked up now. An object's note of its maker outlives a killed process: it says who was last at it."""
+    """Looked up now. An object's note of its maker outlives a killed process; the lock on the object does not."""
     total: Counter[str] = Counter()
     done: Counter[str] = Counter()
     working = []
@@ -41,9 +45,17 @@ def progress(run: MatrixRun, store: Store) -> Progress:
         total[stage.key.stage] += 1
         if store.is_sealed(stage.key):
             done[stage.key.stage] += 1
-        elif (store.folder(stage.key) / "owner.json").exists():
+        elif (store.folder(stage.key) / "owner.json").exists() and is_locked(store.folder(stage.key)):
             working.append(f"{stage.key.stage} {stage.key.digest[:12]}: {lock_owner(store.folder(stage.key))}")
-    return Progress(tuple((name, done[name], n) for name, n in total.items()), tuple(working))
+    stages = tuple((name, done[name], n) for name, n in total.items())
+    troubles = store.troubles(run.plan)
+    failed = sum(entry["status"] == "failed" for entry in troubles)
+    return Progress(stages, tuple(working), tuple(map(_trouble, troubles)), failed)
+
+
+def _trouble(entry: dict[str, str]) -> str:
+    """`train tiny/phi/full#1 failed: …`."""
+    return f"{entry['stage']} {entry['variant']} {entry['status']}: {entry['reason']}"
 
 
 def run_rows(store: Store, runs: list[tuple[Path, MatrixRun]]) -> pd.DataFrame:
@@ -62,7 +74,7 @@ def run_rows(store: Store, runs: list[tuple[Path, MatrixRun]]) -> pd.DataFrame:
                 "sealed": found.sealed,
                 "stages": found.planned,
                 "state": state,
-                "failed": len(run.result.failed) if run.result else None,
+                "failed": len(run.result.failed) if run.result else found.failed or None,
             }
         )
     columns = ["matrix", "digest", "planned", "variants", "sealed", "stages", "state", "failed"]

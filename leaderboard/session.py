@@ -19,11 +19,15 @@ from harness.records.result import MeasureInfo, Result
 from harness.store import MatrixRun, Store
 from leaderboard import view
 from leaderboard.outcome import outcome, stamp
+from leaderboard.progress import progress
 from leaderboard.spread import cell_means, spread_of
 from reports.pictures import png, svg
 from reports.samples import test_examples
 from reports.vega_parts import Spec
 from reports.wording import LONGEST_SHOWN, measure_label, visible
+
+MOST_TOLD = 10
+"""How many troubles of an unfinished run are told where there is no leaderboard yet."""
 
 
 @st.cache_data
@@ -57,7 +61,7 @@ def choose_run(root: Path) -> tuple[Store, MatrixRun, Result]:
     store, folders = open_store(root)
     done = {run_name(folder): folder for folder in folders if (folder / "comparison.json").exists()}
     if not done:
-        nothing_yet(root, folders)
+        nothing_yet(root, store, folders)
     chosen = next(iter(done))
     if len(done) > 1:
         chosen = st.sidebar.selectbox("Matrix", list(done), key="matrix", bind="query-params")
@@ -76,8 +80,8 @@ def run_name(folder: Path) -> str:
     return f"{name} ({digest})"
 
 
-def nothing_yet(root: Path, folders: list[Path]) -> None:
-    """Say what to type to get a leaderboard, and end the page."""
+def nothing_yet(root: Path, store: Store, folders: list[Path]) -> None:
+    """Say what to type to get a leaderboard, and what stood in the way so far; ends the page."""
     st.title("No results yet")
     if folders:
         planned = ", ".join(run_name(folder) for folder in folders)
@@ -86,6 +90,11 @@ def nothing_yet(root: Path, folders: list[Path]) -> None:
         st.text(f"The store {root} holds no matrix. To fill it, run one:")
     st.code(f"harness run matrix.yaml --store {shlex.quote(str(root))}", language="bash")
     st.text("Then reload this page.")
+    for folder in folders:
+        run = matrix(store, folder, stamp(folder))
+        troubles = progress(run, store).troubles if run is not None else ()
+        if troubles:
+            note(f"{run_name(folder)} could not make:", ["", *troubles[:MOST_TOLD]], kind="warning")
     st.stop()
 
 

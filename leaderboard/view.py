@@ -26,6 +26,8 @@ BOARD_COLUMNS = [
     "rank_high", "per_seed", "n_items", "unscored", "trusted",
 ]  # fmt: skip
 ITEM_COLUMNS = ["example_id", "position", "instruction", "input", "reference", "meta", "spread"]
+BASELINE = " (baseline)"
+"""What stands behind the baseline's name."""
 RESPONSE_COLUMNS = ["variant", "cell", "seed", "example_id", "text", "finish_reason", "tokens"]
 VALUE_COLUMNS = ["variant", "cell", "seed", "example_id", "measure", "value", "outcome", "reason"]
 
@@ -89,7 +91,8 @@ def column_of(measure: str) -> str:
 def table(
     frame: pd.DataFrame, measures: Sequence[MeasureInfo], shown: MeasureInfo, *, seeds: bool = False
 ) -> pd.DataFrame:
-    """The leaderboard as a reader sees it: one row a cell, ordered by `shown`, its interval beside it.
+    """The leaderboard as a reader sees it: one row a cell, ordered by `shown`, its interval beside it; the baseline is
+    marked.
 
     Columns: ranks, the varying axes, seeds (how many), `shown`, interval, the other measures (untrusted last), unscored
     where anything is; measures by `column_of`. `seeds`: a row for each seed below its cell's, which names the seed.
@@ -97,6 +100,8 @@ def table(
     rows = in_order(frame, shown).set_index("cell")
     axes = [axis for axis in AXES if varies(axis, rows[axis])] or ["label"]
     out = rows[["ranks", *axes]].copy()
+    out["ranks"] = _aligned(rows)
+    out[axes[-1]] += rows["baseline"].map({True: BASELINE, False: ""})
     out["seeds"] = [str(len(found)) if found else None for found in rows["seeds"]]  # an untuned model has none
     out[column_of(shown.name)] = rows["mean"]
     decimals = places(shown, *_intervals(rows))
@@ -111,6 +116,15 @@ def table(
     if unscored.any():
         out["unscored"] = unscored
     return _with_seeds(out, frame, axes) if seeds else out
+
+
+def _aligned(rows: pd.DataFrame) -> list[str]:
+    """Ranks that a table sorts by number: blanks stand for missing digits."""
+    width = len(str(len(rows)))
+    return [
+        said if pd.isna(low) else "–".join(part.rjust(width) for part in said.split("–"))
+        for said, low in zip(rows["ranks"], rows["rank_low"], strict=True)
+    ]
 
 
 def _intervals(rows: pd.DataFrame) -> list[Interval]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from harness.records.inputs import BaseInput
@@ -26,11 +29,11 @@ def cards(run: MatrixRun, store: Store) -> dict[str, str]:
         return {}
     scored = {row.cell.name for row in run.result.rows}
     hub = {stage.key for stage in run.plan.stages if isinstance(stage.input, BaseInput) and stage.input.kind == "hub"}
-    written = {}
+    written, files = {}, file_names(plan.variant.name for plan in run.plan.variants)
     for plan in run.plan.variants:
         seal = store.sealed(plan.train) if plan.train else None
         if seal is not None and isinstance(seal.facts, TrainFacts) and plan.variant.cell.name in scored:
-            written[f"{slug(plan.variant.name)}.md"] = card(
+            written[f"{files[plan.variant.name]}.md"] = card(
                 run.result, plan.variant, seal.facts, fold_words(plan.variant, run.plan), on_hub=plan.base in hub
             )
     return written
@@ -39,6 +42,16 @@ def cards(run: MatrixRun, store: Store) -> dict[str, str]:
 def slug(name: str) -> str:
     """A variant's name as a file name: `smollm2-135m--alpaca--full--mask-prompt--seed-123`."""
     return re.sub(r"[^\w.-]+", "-", name.replace("/", "--").replace("#", "--seed-"))
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """Name -> slug; of names that would share one, also where capitals do not count, each gets digits of its own."""
+    slugs = {name: slug(name) for name in names}
+    taken = Counter(each.casefold() for each in slugs.values())
+    return {
+        name: each if taken[each.casefold()] == 1 else f"{each}-{sha256(name.encode()).hexdigest()[:6]}"
+        for name, each in slugs.items()
+    }
 
 
 def card(result: Result, variant: Variant, facts: TrainFacts, folds: str, *, on_hub: bool) -> str:

@@ -12,7 +12,7 @@ from harness.records.plan import VariantPlan
 from harness.records.result import MeasureInfo, Result
 from harness.records.rows import Generation
 from harness.store import MatrixRun, Store
-from reports.evaluation_card import slug
+from reports.evaluation_card import file_names
 from reports.samples import generations, item_values, test_examples
 
 Scores = Mapping[str, Mapping[str, float]]
@@ -28,8 +28,9 @@ def alpaca_eval(run: MatrixRun, store: Store) -> dict[str, str]:
         answers = generations(plan, store)
         if answers:
             by_generator[plan.variant.name] = {item: answer.text for item, answer in answers.items()}
+    files = file_names(by_generator)
     return {
-        f"{slug(generator)}.json": _json(
+        f"{files[generator]}.json": _json(
             [
                 {
                     "dataset": result.data_name,
@@ -52,7 +53,7 @@ def lm_eval(run: MatrixRun, store: Store) -> dict[str, str]:
     """
     result, examples = _result(run), test_examples(run, store)
     task = result.data_name
-    written = {}
+    written, files = {}, file_names(plan.variant.name for plan in run.plan.variants)
     for plan in run.plan.variants:
         scores = _scores(plan, store, result, examples)
         if not scores:
@@ -68,7 +69,7 @@ def lm_eval(run: MatrixRun, store: Store) -> dict[str, str]:
         better = {m.name: m.higher_is_better for m in result.measures if not m.descriptive}
         scored = {item for values in scores.values() for item in values}
         told = {"items": {name: len(values) for name, values in scores.items()}}
-        written[f"results_{slug(plan.variant.name)}.json"] = _json(
+        written[f"results_{files[plan.variant.name]}.json"] = _json(
             {
                 "results": {task: figures},
                 "group_subtasks": {task: []},
@@ -88,7 +89,7 @@ def lm_eval(run: MatrixRun, store: Store) -> dict[str, str]:
 def inspect_log(run: MatrixRun, store: Store) -> dict[str, str]:
     """File name -> an Inspect evaluation log (JSON, version 2) of each variant that answered."""
     result, examples = _result(run), test_examples(run, store)
-    written = {}
+    written, files = {}, file_names(plan.variant.name for plan in run.plan.variants)
     for plan in run.plan.variants:
         answers = generations(plan, store)
         seal = store.sealed(plan.generate)
@@ -98,7 +99,7 @@ def inspect_log(run: MatrixRun, store: Store) -> dict[str, str]:
             log = _log(result, plan, seal.started, seal.ended)
             log["results"] = _inspect_results(result, plan, scores, len(counted))
             log["samples"] = [_sample(plan, e, answers[e.id], scores) for e in counted]
-            written[f"{slug(plan.variant.name)}.json"] = _json(log)
+            written[f"{files[plan.variant.name]}.json"] = _json(log)
     return written
 
 

@@ -42,18 +42,23 @@ def files(result: Result) -> dict[str, str]:
 
 
 def leaderboard(result: Result) -> list[Row]:
-    """One row a cell and measure; a missing figure is None."""
+    """One row a cell and measure; a missing figure is None. `per_seed`: means, blanks between them."""
+    info = {measure.name: measure for measure in result.measures}
     return [
         {
             "cell": row.cell.name,
             **{axis: row.cell.level(axis) for axis in AXES},
             "seeds": len(row.seeds),
             "measure": score.measure,
+            "unit": info[score.measure].unit,
+            "higher_is_better": info[score.measure].higher_is_better,
+            "trusted": info[score.measure].trusted,
             "mean": score.mean,
             **_ends(score.interval),
             "interval_scope": score.interval_scope,
             "rank_low": score.rank_low,
             "rank_high": score.rank_high,
+            "per_seed": " ".join(map(str, score.per_seed)),
             "n_items": score.n_items,
             "unscored": score.unscored,
         }

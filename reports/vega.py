@@ -185,7 +185,7 @@ def cost_plot(rows: Sequence[Row], cost: str, quality: str) -> Spec:
     `rows`: label, mean, cost, front; cheapest first.
     """
     place = {
-        "x": quantity("cost") | {"title": cost, "axis": {"tickCount": 8}, "scale": {"zero": False, "padding": 20}},
+        "x": quantity("cost") | {"title": cost, "axis": {"tickCount": 8}, "scale": {"domainMin": 0, "padding": 20}},
         "y": quantity("mean") | {"title": quality, "scale": {"zero": False, "padding": 20}},
     }
     tooltip = {"tooltip": [told("label"), told("mean", ".2f"), told("cost", ",.1f", cost)]}
@@ -252,7 +252,7 @@ def loss_plot(rows: Sequence[Row], x: str, *, narrow: bool = False) -> Spec:
     legend = {"title": None, "orient": "top", "symbolType": "stroke"} | room
     title = {"step": "optimizer step", "loss_tokens": "loss-bearing tokens seen"}[x]
     place = {
-        "x": quantity(x) | {"title": title, "axis": {"tickCount": 8, "format": "~s"}},
+        "x": quantity(x) | {"title": title, "axis": {"tickCount": 8, "tickMinStep": 1, "format": "~s"}},
         "y": quantity("loss") | {"title": "loss, nats a token", "scale": {"zero": False}},
         "color": named("label") | {"sort": cells, "scale": colours, "legend": legend},
         "opacity": {"condition": {"param": "cell", "value": 1}, "value": 0.12},

@@ -126,6 +126,11 @@ def count(n: int) -> str:
     return f"{n / 1e6:,.1f} M" if n >= 1_000_000 else f"{n:,}"
 
 
+def several(n: int, what: str) -> str:
+    """`1 cell`, `12 cells`."""
+    return f"{count(n)} {what}{'' if n == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """`0.4 s`, `4 min 12 s`, `2 h 05 min`."""
     if seconds < 60:

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.parsing import Commands, warn_of_foreign_packages
+from harness.commands.parsing import Commands, port, warn_of_foreign_packages
 
 if TYPE_CHECKING:
     from harness.records.inputs import StageKey
@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
     """Add them to the parser."""
     board = commands.add("leaderboard", open_leaderboard, "browse a store in the browser (Streamlit, on 127.0.0.1)")
     board.add_argument("store", type=Path, nargs="?", default=Path("runs"), help="the store (default: ./runs)")
-    board.add_argument("--port", type=int, default=8501, help="port (default: 8501)")
+    board.add_argument("--port", type=port, default=8501, help="port (default: 8501)")
     commands.add("schema", print_schema, "print the JSON Schema of a matrix file, for your editor")
     commands.add("doctor", examine, "check this installation: packages, versions, models, device")
     store = commands.add("store", keep_store, "look after the store", on_store=True)

@@ -85,6 +85,14 @@ def positive(text: str) -> int:
     return number
 
 
+def port(text: str) -> int:
+    """A port's number."""
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to 65535")
+    return number
+
+
 def command_line(program: str, *arguments: str | Path) -> str:
     """What to type for a program installed beside this one: by its path, where the shell would not find it by name."""
     called = Path(sys.argv[0])

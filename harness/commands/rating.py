@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.parsing import Commands, add_matrix, positive, prepared
+from harness.commands.parsing import Commands, add_matrix, port, positive, prepared
 
 if TYPE_CHECKING:
     from harness.records.plan import Plan
@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
     rate_.add_argument("--rubric", default="correctness-5", help="a built-in rubric or a YAML file; also pairwise")
     rate_.add_argument("--items", type=positive, metavar="N", help="rate only N test items, the same for every rater")
     rate_.add_argument("--terminal", action="store_true", help="rate here, not in the browser; needs --rater")
-    rate_.add_argument("--port", type=int, default=8502, help="port of the page (default: 8502)")
+    rate_.add_argument("--port", type=port, default=8502, help="port of the page (default: 8502)")
     rate_.add_argument("--no-browser", action="store_true", help="serve the page without opening a browser")
     rate_.add_argument("--agreement", action="store_true", help="show only how raters and judges agree")
 

@@ -10,13 +10,13 @@ from filelock import FileLock, Timeout
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a living process holds the object's lock."""
+    """Whether a living process holds the object's lock, as far as one may look."""
     lock = FileLock(folder / "lock")
     if not (folder / "lock").exists():
         return False
     try:
         lock.acquire(timeout=0)
-    except Timeout:
+    except (Timeout, PermissionError):
         return True
     lock.release()
     return False

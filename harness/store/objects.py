@@ -236,20 +236,35 @@ class Store:
             return None
         return MatrixRun(plan.matrix, plan.matrix_digest, folder, plan, None)
 
-    def history(self, last: int) -> list[dict[str, str]]:
-        """The last lines of index.jsonl, newest first: time, matrix, variant, stage, digest, status."""
+    def history(self, last: int | None = None) -> list[dict[str, str]]:
+        """The last lines of index.jsonl (all, if not said), newest first.
+
+        Each has time, matrix, variant, stage, digest, status, and the reason where it was not made.
+        """
         path = self.root / "index.jsonl"
         if not path.exists():
             return []
         entries = []
-        for line in path.read_text(encoding="utf-8").splitlines()[-last:]:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for line in lines if last is None else lines[-last:]:
             with contextlib.suppress(ValueError):  # a line that a killed process tore
                 entries.append(json.loads(line))
         return entries[::-1]
 
-    def log(self, matrix: str, variant: str, key: StageKey, status: str) -> None:
-        """Append one line to index.jsonl."""
+    def troubles(self, plan: Plan) -> list[dict[str, str]]:
+        """Lines of index.jsonl that say why objects of a plan were not made when that was tried last."""
+        wanted = {(stage.key.stage, stage.key.digest) for stage in plan.stages if not self.is_sealed(stage.key)}
+        newest: dict[Any, dict[str, str]] = {}
+        for entry in self.history():
+            key = entry.get("stage"), entry.get("digest")
+            if key in wanted:
+                newest.setdefault(key, entry)
+        return [entry for entry in newest.values() if entry.get("reason")]
+
+    def log(self, matrix: str, variant: str, key: StageKey, status: str, reason: str = "") -> None:
+        """Append one line to index.jsonl. `reason`: why it was not made."""
         entry = {"time": utc_now(), "matrix": matrix, "variant": variant, **key.model_dump(), "status": status}
+        entry |= {"reason": reason} if reason else {}
         with translated_disk_errors(self.root), (self.root / "index.jsonl").open("a") as f:
             f.write(json.dumps(entry) + "\n")
 

@@ -25,6 +25,7 @@ from reports.wording import (
     leak_badge,
     measure_label,
     places_in,
+    several,
     shared_levels,
     varies,
 )
@@ -63,7 +64,7 @@ def _bills(_run: MatrixRun, _store: Store, key: tuple[str, ...]) -> pd.DataFrame
 
 
 def _subtitle(result: Result) -> str:
-    said = [f"{len(result.rows)} cells", f"{result.n_test} test items of {result.data_name}"]
+    said = [several(len(result.rows), "cell"), f"{several(result.n_test, 'test item')} of {result.data_name}"]
     shared = shared_levels(row.cell for row in result.rows)
     return " · ".join([*said, shared] if shared else said)
 
@@ -110,6 +111,7 @@ def _choices(result: Result, frame: pd.DataFrame) -> tuple[MeasureInfo, dict[str
 
 def _plot(kept: pd.DataFrame, measure: MeasureInfo) -> Spec:
     rows = view.in_order(kept, measure)
+    rows["label"] += rows["baseline"].map({True: view.BASELINE, False: ""})
     row = st.container(horizontal=True)
     if len(rows) > MOST_DRAWN and not row.toggle(f"Draw all {len(rows)} cells", key="all", bind="query-params"):
         rows = rows.head(MOST_DRAWN)
@@ -121,9 +123,11 @@ def _plot(kept: pd.DataFrame, measure: MeasureInfo) -> Spec:
         seeds=seeds,
         narrow=narrow(),
     )
-    plot(drawn, f"Mean {measure.label} of each cell with its 95 % interval")
+    spans = rows["low"].notna().any()
+    ends = " with its 95 % interval (an arrow: it goes on)" if spans else "; no interval can be given"
+    plot(drawn, f"Mean {measure.label} of each cell{' with its 95 % interval' if spans else ''}")
     st.caption(
-        "Mean over items and seeds with its 95 % interval (an arrow: it goes on); small ticks are single seeds."
+        f"Mean over items and seeds{ends}; small ticks are single seeds."
         " Ranks are those that the data "
         "cannot exclude: cells whose ranks overlap are not shown to differ."
         + (f" The {len(rows)} best are drawn." if len(rows) < kept["cell"].nunique() else "")
@@ -135,9 +139,17 @@ def _table(result: Result, kept: pd.DataFrame, measure: MeasureInfo) -> None:
     unfolded = any(len(row.seeds) > 1 for row in result.rows) and st.toggle(
         "Unfold the seeds of every cell", key="unfold", bind="query-params"
     )
-    table = view.table(kept, result.measures, measure, seeds=unfolded)
+    table = _rounded(view.table(kept, result.measures, measure, seeds=unfolded), result)
     columns = _columns(result, measure, table)
     st.dataframe(_greyed(table, result), hide_index=True, column_config=columns, height="content", placeholder="–")
+
+
+def _rounded(table: pd.DataFrame, result: Result) -> pd.DataFrame:
+    """Means as all other places write them: a browser rounds what lies in the middle otherwise."""
+    for m in result.measures:
+        if (column := view.column_of(m.name)) in table:
+            table[column] = [round(mean, places_in(result, m)) for mean in table[column]]
+    return table
 
 
 def _greyed(table: pd.DataFrame, result: Result) -> Any:
@@ -177,7 +189,7 @@ def _columns(result: Result, shown: MeasureInfo, table: pd.DataFrame) -> dict[st
 
 @st.fragment
 def _costs(result: Result, kept: pd.DataFrame, bills: pd.DataFrame, measure: MeasureInfo) -> None:
-    """Quality against cost, the Pareto front drawn through the cells that nothing beats on both."""
+    """Quality against cost, the Pareto front drawn through the cells that nothing betters."""
     known = [name for name in costs.COSTS if bills[name].notna().any()]
     if not known:
         return
@@ -193,9 +205,9 @@ def _costs(result: Result, kept: pd.DataFrame, bills: pd.DataFrame, measure: Mea
     front = [unmarked(label) for label in points.loc[points["front"], "label"]]
     many = f" and {len(front) - 6} more" if len(front) > 6 else ""
     st.caption(
-        f"On the Pareto front, where no other cell is both better and cheaper: {', '.join(front[:6])}{many}. "
-        "Costs are means over a cell's seeds, the folds of a seed together; the front goes by means, whose intervals "
-        "stand above."
+        "On the Pareto front, where no other cell is better at no more cost, or cheaper and as good: "
+        f"{', '.join(front[:6])}{many}. Costs are means "
+        "over a cell's seeds, the folds of a seed together; the front goes by means, whose intervals stand above."
     )
     offer(f"{result.matrix}-costs", lambda: points, drawn)
 

@@ -58,7 +58,8 @@ def show(root: Path) -> None:
     _distribution(result.matrix, frame, comparison, measure)
     _tests(comparison, measure)
     digits = places(measure, comparison.interval)
-    _moved(frame, texts, items, measure, digits, (a, b), (names[a], names[b]))
+    answers = pairs.answers(texts, values, measure.name)
+    _moved(frame, answers, items, measure, digits, (a, b), (names[a], names[b]))
 
 
 def _choose_pair(result: Result, names: dict[str, str]) -> tuple[str, str]:
@@ -85,11 +86,12 @@ def _distribution(matrix: str, frame: pd.DataFrame, comparison: Comparison, meas
     drawn = difference_plot(pairs.histogram(frame["delta"]), title, comparison.delta, low, high)
     plot(drawn, "How many items differ by how much between A and B")
     gap = signed(comparison.delta, places(measure, comparison.interval))
+    bar = ("Diamond and bar", " with its 95 % interval") if interval else ("Diamond", "")
     up, same = int((frame["delta"] > 0).sum()), int((frame["delta"] == 0).sum())
     corpus = " The figure is formed from summed counts, so it is not the mean of these." if measure.corpus else ""
     st.caption(
         f"A scores higher on {up} items, B on {len(frame) - up - same}, and {same} are equal; seeds are averaged first."
-        f" Diamond and bar: the difference {gap} with its 95 % interval.{corpus}"
+        f" {bar[0]}: the difference {gap}{bar[1]}.{corpus}"
     )
     offer(f"{matrix}-differences", lambda: frame.drop(columns="meta"), drawn)
 
@@ -122,7 +124,7 @@ def _tests(comparison: Comparison, measure: MeasureInfo) -> None:
 @st.fragment
 def _moved(
     frame: pd.DataFrame,
-    texts: pd.DataFrame,
+    answers: pd.DataFrame,
     items: pd.DataFrame,
     measure: MeasureInfo,
     digits: int,
@@ -154,7 +156,7 @@ def _moved(
                "Marked words stand in one response only: solid line in A, dashed in B.")  # fmt: skip
     st.html(f"<style>{word_diff.CSS}</style>")
     for _, item in moved.iterrows():
-        _item(item, texts, digits, cells, names)
+        _item(item, answers, digits, cells, names)
 
 
 def _choose_slices(items: pd.DataFrame) -> dict[str, list[str]]:
@@ -171,9 +173,10 @@ def _choose_slices(items: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _item(
-    item: pd.Series[Any], texts: pd.DataFrame, digits: int, cells: tuple[str, str], names: tuple[str, str]
+    item: pd.Series[Any], answers: pd.DataFrame, digits: int, cells: tuple[str, str], names: tuple[str, str]
 ) -> None:
-    answers = [_first(texts, item["example_id"], cell) for cell in cells]
+    of_item = answers[answers["example_id"] == item["example_id"]]
+    shown = [of_item[of_item["cell"] == cell] for cell in cells]
     with st.container(border=True):
         figures = f"A {figure(item['a'], digits)}, B {figure(item['b'], digits)}"
         st.markdown(f"**Item {item['position']}** · {figures} · difference {signed(item['delta'], digits)}")
@@ -183,14 +186,17 @@ def _item(
             verbatim("Instruction", asked)
         with right:
             verbatim("Reference", item["reference"])
-        marked = word_diff.marked(*answers)
-        for column, side, name, shown in zip(st.columns(2), "AB", names, marked, strict=True):
+        marked = word_diff.marked(*(str(rows["text"].iloc[0]) if len(rows) else "" for rows in shown))
+        for column, side, name, rows, text in zip(st.columns(2), "AB", names, shown, marked, strict=True):
             with column:
-                st.caption(f"{side}: {unmarked(name)}")
-                st.html(shown)
+                st.caption(unmarked(f"{side}: {name}{_which(rows, digits)}"))
+                st.html(text)
 
 
-def _first(texts: pd.DataFrame, example_id: str, cell: str) -> str:
-    """The response of the cell's first seed."""
-    found = texts.loc[(texts["example_id"] == example_id) & (texts["cell"] == cell), "text"]
-    return str(found.iloc[0]) if len(found) else ""
+def _which(rows: pd.DataFrame, digits: int) -> str:
+    """`, seed 123 of 3, which scored 80.0`: whose response is shown where the figure is a mean over several."""
+    if len(rows) < 2:
+        return ""
+    value = rows["value"].iloc[0]
+    scored = "no score" if pd.isna(value) else f"which scored {figure(value, digits)}"
+    return f", seed {rows['seed'].iloc[0]} of {len(rows)}, {scored}"

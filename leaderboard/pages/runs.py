@@ -10,7 +10,7 @@ import streamlit as st
 from harness.store import MatrixRun, Store
 from leaderboard.outcome import stamp
 from leaderboard.progress import Progress, against, progress, run_rows
-from leaderboard.session import matrix, nothing_yet, offer, open_store, run_name, unmarked
+from leaderboard.session import matrix, note, nothing_yet, offer, open_store, run_name, unmarked
 from leaderboard.view import bullets
 
 EVERY = 3.0
@@ -24,7 +24,7 @@ def show(root: Path) -> None:
     store, folders = open_store(root)
     runs = [(folder, run) for folder in folders if (run := matrix(store, folder, stamp(folder))) is not None]
     if not runs:
-        nothing_yet(root, [])
+        nothing_yet(root, store, [])
     st.title("Runs")
     unfinished = sum(run.result is None for _, run in runs)
     more = f", {unfinished} of them not finished" if unfinished else ""
@@ -72,6 +72,8 @@ def _progress(found: Progress) -> None:
     st.progress(found.sealed / max(1, found.planned), text=f"{found.sealed} of {found.planned} stages sealed")
     stages = pd.DataFrame(found.stages, columns=["Stage", "Sealed", "Planned"])
     st.dataframe(stages, hide_index=True, height="content")
+    if found.troubles:
+        note("Could not be made:", ["", *found.troubles], kind="warning")
     if found.under_way:
         st.html(bullets(found.under_way))
     else:

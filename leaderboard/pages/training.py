@@ -14,7 +14,7 @@ from leaderboard.outcome import stamp
 from leaderboard.session import choose_run, narrow, note, offer, plot, unmarked
 from reports.ledger import LedgerRow, budget_notes, cell_budgets, ledger, mixed_arithmetic
 from reports.vega import loss_plot
-from reports.wording import labels
+from reports.wording import duration, labels, several
 
 X = {"optimizer steps": "step", "loss-bearing tokens": "loss_tokens"}
 AT_FIRST = 5
@@ -123,6 +123,6 @@ def _named(row: LedgerRow, names: dict[str, str]) -> str:
 
 def _sentence(rows: tuple[LedgerRow, ...]) -> str:
     facts = [row.facts for row in rows if row.facts is not None]
-    hours = sum(f.train_seconds for f in facts) / 3600
+    took = duration(sum(f.train_seconds for f in facts))
     devices = ", ".join(sorted({row.device for row in rows if row.device}))
-    return f"{len(facts)} trainings took {hours:.2f} hours in all, on {devices or 'an unknown device'}."
+    return f"{several(len(facts), 'training')} took {took} in all, on {devices or 'an unknown device'}."

@@ -153,7 +153,7 @@ def _points(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _probe_table(frame: pd.DataFrame) -> pd.DataFrame:
     means = [f"{probe}_mean" for probe in PROBES if f"{probe}_mean" in frame]
-    unscored = frame[[c for c in frame.columns if c.endswith("_unscored")]].sum(axis=1)
+    unscored = frame[[column for probe in PROBES if (column := f"{probe}_unscored") in frame]].sum(axis=1)
     return frame[["judge", *means]].assign(unscored=unscored).astype({m: float for m in means})
 
 
@@ -164,5 +164,5 @@ def _columns() -> dict[str, Any]:
     }
     return config | {
         "judge": st.column_config.TextColumn("Judge"),
-        "unscored": st.column_config.NumberColumn("Unscored", help="Probe answers without a readable verdict."),
+        "unscored": st.column_config.NumberColumn("Unscored", help="Of these: no readable verdict."),
     }

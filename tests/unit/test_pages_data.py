@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from harness.prompts import STYLES, inference_prompt, render
 from harness.prompts.chat_template import control_tokens
@@ -139,6 +141,21 @@ def test_where_lower_is_better_the_smaller_one_leads() -> None:
 # ---------------------------------------------------------------- word diff
 
 
+def test_a_response_stands_beside_its_own_score(run: MatrixRun, store: Store) -> None:
+    plans = [plan for plan in run.plan.variants if plan.variant.cell.name == A]
+    texts, values = view.responses(plans, store), view.values(plans, store)
+    found = pairs.answers(texts, values, "rougeL")
+    assert len(found) == len(plans) * len(TEST)
+    for row in found.sample(5, random_state=1).to_dict("records"):
+        mine = values[(values["seed"] == row["seed"]) & (values["example_id"] == row["example_id"])]
+        assert list(mine.loc[mine["measure"] == "rougeL", "value"]) == [row["value"]]
+
+
+def test_too_few_items_come_with_their_reason() -> None:
+    few = PAIR.model_copy(update={"verdict": "too few items", "interval": None, "note": "the scale has no end"})
+    assert pairs.sentence(few, MEASURES[0], "x", "y").endswith("items: the scale has no end.")
+
+
 def test_only_words_of_one_side_are_marked() -> None:
     a, b = marked("The car is fast.", "The car is very fast!")
     assert str(a) == '<div class="diff" dir="auto">The car is fast<mark class="a">.</mark></div>'
@@ -165,6 +182,10 @@ def test_the_pareto_front_is_what_nothing_beats_on_both() -> None:
     bill = pd.DataFrame({"training, seconds": [1.0, 5.0, 3.0, 9.0]}, index=list("abcd"))
     found = costs.points(scores, bill, "training, seconds", higher_is_better=True)
     assert dict(zip(found["cell"], found["front"], strict=True)) == {"a": True, "c": True, "b": True, "d": False}
+    tied = pd.concat([scores, pd.DataFrame({"cell": ["e"], "label": ["E"], "mean": [30.0]})], ignore_index=True)
+    same = costs.points(tied, pd.concat([bill, bill.loc[["b"]].set_axis(["e"])]), "training, seconds",
+                        higher_is_better=True)  # fmt: skip
+    assert set(same.loc[same["front"], "cell"]) == set("acbe"), "nothing betters either of two equals"
     lower = costs.points(scores, bill, "training, seconds", higher_is_better=False)
     assert list(lower.loc[lower["front"], "cell"]) == ["a"]
 
@@ -285,6 +306,27 @@ def test_progress_counts_what_is_sealed(run: MatrixRun, store: Store) -> None:
     assert (row["state"], row["failed"]) == ("finished", 1)
 
 
+def test_progress_tells_who_is_at_work_and_what_could_not_be_made(tmp_path: Path) -> None:
+    store = ugly_store(tmp_path / "runs")
+    run = store.matrices()[0]
+    keys = [plan.train for plan in run.plan.variants if plan.train is not None][:3]
+    for key in keys:
+        (store.folder(key) / "seal.json").unlink()
+    store.log(run.plan.matrix, "a", keys[0], "failed", "loss nan")
+    store.log(run.plan.matrix, "b", keys[1], "failed", "loss inf")
+    store.log(run.plan.matrix, "b", keys[1], "made")  # later
+    store.log(run.plan.matrix, "c", keys[2], "unfinished", "no room")
+    note = {"pid": 1, "host": "h", "since": "2026-01-01T00:00:00+00:00"}
+    (store.folder(keys[0]) / "owner.json").write_text(json.dumps(note))
+    with FileLock(store.folder(keys[0]) / "lock"):
+        (working,) = progress(run, store).under_way
+    assert working.startswith(f"train {keys[0].digest[:12]}: being made by process 1 on h")
+    found = progress(run, store)
+    assert found.under_way == (), "it was killed"
+    assert set(found.troubles) == {"train a failed: loss nan", "train c unfinished: no room"}
+    assert found.failed == 1
+
+
 def test_a_run_against_itself_differs_nowhere() -> None:
     frame = against(result(), result())
     assert len(frame) == len(CELLS) * len(MEASURES) and (frame["delta"].dropna() == 0).all()
@@ -300,6 +342,12 @@ def test_next_steps_name_what_is_open() -> None:
         "14 more",
     ):
         assert word in said, word
+    assert "This design finds differences of" in said
+    first, *others = result().effects
+    blind = first.model_copy(update={"comparison": first.comparison.model_copy(
+        update={"mde": None, "verdict": "not shown", "measure": result().primary})})  # fmt: skip
+    told = " ".join(next_steps(result().model_copy(update={"effects": (blind, *others)})))
+    assert "Not all could have been seen here" in told and "This design finds" not in told
     settled = result().model_copy(update={"failed": (), "audit": None, "effects": (), "measures": MEASURES[:1]})
     assert next_steps(settled) == ()
 

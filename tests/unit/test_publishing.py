@@ -22,7 +22,7 @@ from harness.records.people import Estimate, PeopleReport, RaterAgreement
 from harness.store import MatrixRun, Store, planned
 from reports import tables
 from reports.bundle import bundle
-from reports.evaluation_card import cards, slug
+from reports.evaluation_card import cards, file_names, slug
 from reports.interchange import alpaca_eval, inspect_log, lm_eval
 from reports.model_card import model_card
 from reports.published import published
@@ -80,6 +80,21 @@ def test_the_hub_reads_the_cards(run: MatrixRun, store: Store) -> None:
     assert found["ROUGE-L"] == pytest.approx(scores["rougeL"].mean, abs=1e-4)
     assert "smollm2-judge" not in found, "an untrusted judge's"
     assert card.data.model_name == name
+
+
+def test_no_variant_s_file_takes_another_s_place(run: MatrixRun, store: Store) -> None:
+    assert file_names(["a/b"]) == {"a/b": "a--b"}
+    names = ["gpt 4/imported", "gpt-4/imported", "GPT-4/imported", "a/b"]
+    found = file_names(names)
+    assert len({file.casefold() for file in found.values()}) == len(names) and found["a/b"] == "a--b"
+    first, second, *others = run.plan.variants
+    renamed = [
+        plan.model_copy(update={"variant": plan.variant.model_copy(update={"model": model, "imported": True})})
+        for plan, model in ((first, "gpt 4"), (second, "gpt-4"))
+    ]
+    alike = replace(run, plan=run.plan.model_copy(update={"variants": (*renamed, *others)}))
+    for written in (alpaca_eval, inspect_log, lm_eval):
+        assert len(written(alike, store)) == len(written(run, store)), written.__name__
 
 
 def test_a_card_names_a_base_on_the_hub_only(run: MatrixRun, store: Store) -> None:

@@ -80,8 +80,17 @@ def test_table_leads_with_the_chosen_measure_and_ends_with_the_untrusted() -> No
     ]  # fmt: skip
     assert table[view.column_of("bleu")].is_monotonic_decreasing
     assert table["unscored"].sum() == 3 * 4
+    assert [cell for cell, level in table["masking"].items() if level.endswith("(baseline)")] == [result().baseline]
     untuned = table[table["method"] == "none"]
     assert untuned["seeds"].isna().all() and len(untuned) == 3
+
+
+def test_ranks_sort_as_numbers_do() -> None:
+    frame = view.board(result())
+    frame["ranks"], frame["rank_low"] = frame["ranks"].where(frame["rank_low"] > 1, "12"), frame["rank_low"].fillna(2)
+    told = view.table(frame, MEASURES, MEASURES[0])["ranks"]
+    assert sorted(told) == sorted(told, key=lambda said: [int(part) for part in said.split("–")])
+    assert len(told.unique()) > 2
 
 
 def test_seeds_unfold_below_their_cell() -> None:
