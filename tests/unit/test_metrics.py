@@ -11,11 +11,15 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF, TER
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import RobertaConfig, RobertaModel
 
 from harness.errors import HarnessError, MissingExtra, SpecError
 from harness.metrics import Item, ItemScore, NoScore, References, known_metrics, load_metric
@@ -329,6 +333,56 @@ def test_bertscore_is_bert_scores() -> None:
     )
     [one] = load_metric("bertscore").rows([Item(pairs[0][0], (weather, pairs[2][1]))])
     assert isinstance(one, ItemScore) and one.value == pytest.approx(67.8012, abs=1e-3)
+
+
+def test_bertscore_strips_texts_and_puts_a_space_before_them_for_roberta(tmp_path: Path) -> None:
+    """As bert-score's `sent_encode`; equal texts have 100, however single precision rounds."""
+    tokenizer, model = save_roberta(tmp_path)
+    pairs = [("The review praises the film", "praises the film was great"), ("film\n\n", "film"), ("  film", "film")]
+    metric = load_metric("bertscore", options={"model": str(tmp_path), "layer": 2})
+    found = [row.value for row in metric.rows([Item(a, (b,)) for a, b in pairs]) if isinstance(row, ItemScore)]
+
+    def embedded(text: str) -> Any:
+        ids = torch.tensor([tokenizer.encode(" " + text.strip()).ids])
+        with torch.inference_mode():
+            states = model(ids, output_hidden_states=True).hidden_states[2][0]
+        return torch.nn.functional.normalize(states, dim=-1)
+
+    cosines = embedded(pairs[0][0]) @ embedded(pairs[0][1]).T
+    precision, recall = cosines[1:-1].max(1).values.mean(), cosines[:, 1:-1].max(0).values.mean()
+    assert found[0] == pytest.approx(float(200 * precision * recall / (precision + recall)), abs=1e-3)
+    assert found[1:] == [100.0, 100.0]
+
+
+def save_roberta(folder: Path) -> tuple[Any, Any]:
+    """A tiny random RoBERTa with a byte-level tokenizer: the library `tokenizers`' own, and the model."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, show_progress=False,
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())  # fmt: skip
+    tokenizer.train_from_iterator(["The review praises the film and the soup was great"] * 50, trainer)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    torch.manual_seed(0)
+    model = RobertaModel(RobertaConfig(vocab_size=400, max_position_embeddings=140, pad_token_id=1, **size)).eval()
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    told = {"tokenizer_class": "RobertaTokenizer", "model_max_length": 128}
+    (folder / "tokenizer_config.json").write_text(json.dumps(told))
+    return tokenizer, model
+
+
+def test_equal_texts_have_exactly_100() -> None:
+    texts = [f"The {word} is lovely today, and so it was." for word in ("weather", "film", "soup", "cat", "stadium")]
+    assert values("bertscore", [Item(text, (text,)) for text in texts]) == [100.0] * 5
+
+
+def test_how_much_of_a_text_is_read_stands_in_the_signature() -> None:
+    assert "|cut:256|" in load_metric("semantic_similarity").signature()
+    assert "|cut:512|" in load_metric("bertscore").signature()
+    hub = {"model": "roberta-large", "revision": "0123456789" * 4}
+    assert "|cut:model's|" in load_metric("bertscore", options=hub).signature()
 
 
 @pytest.mark.parametrize(
