@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import unicodedata
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,20 +55,21 @@ class Aligned:
 
 
 def read_responses(path: Path, field: str | None = None) -> list[Response]:
-    """All responses of a file, without Inspect's samples that broke off. Raises DataError for the first row without."""
+    """All responses of a file, without nulls and Inspect's samples that broke off.
+
+    Raises DataError for the first row without a field for one.
+    """
     rows = _rows(path)
     if not rows:
         raise DataError("holds no responses", where=str(path))
-    found = []
+    found: list[Response] = []
+    filters: dict[str, str] = {}
     for place, row in rows:
         where = f"{path}:{place}"
         if isinstance(row, Broken) or not isinstance(row, dict):
             raise DataError(row.reason if isinstance(row, Broken) else "is no JSON object", where=where)
-        if not _broke_off(row):
-            response = _response(row, field, where)
-            if has_half_characters(response.text):
-                raise DataError("a lone surrogate (half a character) in the response", where=where)
-            found.append(response)
+        if not _broke_off(row) and not _filtered_anew(row, filters):
+            found += _responses(row, field, where)
     return found
 
 
@@ -131,7 +133,7 @@ def _generation(example_id: str, sample: int, response: Response) -> Generation:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def _key(item: Example) -> str:
@@ -170,14 +172,20 @@ def _rows(path: Path) -> list[tuple[str, Any]]:
     try:
         if path.suffix == ".eval":
             return list(_inspect_archive(path))
-        if path.suffix == ".jsonl":
+        if path.suffix in (".jsonl", ".ndjson"):
             return list(jsonl_rows(path))
         value = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, zipfile.BadZipFile) as e:
         reason = "no such file" if isinstance(e, FileNotFoundError) else f"cannot be read ({e})"
         raise DataError(reason, where=str(path)) from e
     except json.JSONDecodeError as e:
-        raise DataError(f"not JSON: {e.msg}", where=f"{path}:{e.lineno}") from e
+        if e.msg == "Extra data":  # after a first value: JSON lines by another name
+            return list(jsonl_rows(path))
+        raise DataError(
+            f"not JSON: {e.msg}",
+            where=f"{path}:{e.lineno}",
+            hint="responses are read from JSON, JSON lines (.jsonl, .ndjson) and Inspect's logs",
+        ) from e
     samples = value.get("samples") if isinstance(value, dict) else value
     if not isinstance(samples, list):
         raise DataError("neither a list of rows nor an Inspect log", where=str(path), hint="see docs/generation.md")
@@ -214,15 +222,31 @@ def _broke_off(row: Mapping[str, Any]) -> bool:
     return bool(row.get("error")) and isinstance(output, dict) and not output.get("choices")
 
 
-def _response(row: Mapping[str, Any], field: str | None, where: str) -> Response:
+def _filtered_anew(row: Mapping[str, Any], filters: dict[str, str]) -> bool:
+    """Whether it is a sample of lm-evaluation-harness's that stood before under another filter; notes it in `filters`.
+
+    Filters read scores from responses; the responses are the same.
+    """
+    if "resps" not in row or "filter" not in row:
+        return False
+    same = json.dumps([row.get("doc_id"), row.get("doc_hash"), row["resps"]])
+    return filters.setdefault(same, str(row["filter"])) != str(row["filter"])
+
+
+def _responses(row: Mapping[str, Any], field: str | None, where: str) -> list[Response]:
     if field is None and isinstance(row.get("doc"), dict) and "resps" in row:
-        return _harness_sample(row, where)
-    if field is None and "input" in row and isinstance(row.get("output"), dict):
-        return _inspect_sample(row, where)
-    return _plain_row(row, field, where)
+        found = _harness_sample(row, where)
+    elif field is None and "input" in row and isinstance(row.get("output"), dict):
+        found = [_inspect_sample(row, where)]
+    else:
+        found = _plain_row(row, field, where)
+    if any(has_half_characters(response.text) for response in found):
+        raise DataError("a lone surrogate (half a character) in the response", where=where)
+    return found
 
 
-def _plain_row(row: Mapping[str, Any], field: str | None, where: str) -> Response:
+def _plain_row(row: Mapping[str, Any], field: str | None, where: str) -> list[Response]:
+    """The row's response; none where it is null."""
     asked = next((str(row[name]) for name in PROMPT_FIELDS if isinstance(row.get(name), str)), None)
     if field is None:
         known = [name for name in RESPONSE_FIELDS if name in row] or ["output"] * ("generator" in row)  # AlpacaEval
@@ -234,6 +258,8 @@ def _plain_row(row: Mapping[str, Any], field: str | None, where: str) -> Respons
             )
         field = next(iter(known), None)
     text = row.get(field) if field is not None else None
+    if asked is not None and field in row and text is None:
+        return []
     if asked is None or not isinstance(text, str):
         what = "prompt" if asked is None else f"response in {field!r}" if field else "field known to hold a response"
         raise DataError(
@@ -244,21 +270,23 @@ def _plain_row(row: Mapping[str, Any], field: str | None, where: str) -> Respons
     reference = row.get("output") if field != "output" else ""
     given = row.get("input")
     whole = f"{asked} {given}" if isinstance(given, str) else asked
-    return Response(where, (whole,), text, reference if isinstance(reference, str) else "")
+    return [Response(where, (whole,), text, reference if isinstance(reference, str) else "")]
 
 
-def _harness_sample(row: Mapping[str, Any], where: str) -> Response:
-    """lm-evaluation-harness: `doc` is the task's row, `resps` a list of lists, `arguments` what the model was given."""
-    text = row["resps"]
-    while isinstance(text, list) and text:
-        text = text[0]
-    if not isinstance(text, str):
+def _harness_sample(row: Mapping[str, Any], where: str) -> list[Response]:
+    """lm-evaluation-harness: `doc` is the task's row, `resps` a list of lists, `arguments` what the model was given.
+
+    `resps[0]` holds the response, or all where the task repeats its request.
+    """
+    texts = row["resps"][0] if isinstance(row["resps"], list) and row["resps"] else None
+    texts = texts if isinstance(texts, list) else [texts]
+    if not texts or not all(isinstance(text, str) for text in texts):
         raise DataError("its `resps` hold no text (a task of log-likelihoods?)", where=where)
     doc = row["doc"]
     asked = next((str(doc[name]) for name in PROMPT_FIELDS if isinstance(doc.get(name), str)), "")
     prompts = (f"{asked} {doc.get('input') or ''}", *_first_texts(row.get("arguments")))
     target = row.get("target")
-    return Response(where, prompts, text, target if isinstance(target, str) else "")
+    return [Response(where, prompts, text, target if isinstance(target, str) else "") for text in texts]
 
 
 def _first_texts(arguments: Any) -> Iterator[str]:

@@ -108,6 +108,48 @@ def test_thoughts_before_a_response_are_cut_and_counted(tmp_path: Path) -> None:
     assert [(row.text, row.cuts) for row in aligned(path, TESTS[:1]).rows] == [("Red.", ("thoughts",)), (" Red. ", ())]
 
 
+def test_repeats_of_lm_evaluation_harness_are_samples_and_filters_are_not(tmp_path: Path) -> None:
+    row = harness_row(1, "B", TESTS[1].model_dump(include={"instruction", "input", "output"}), rendered(1))
+    row["resps"] = [["P1", "P2", "P2"]]
+    path = tmp_path / "samples_x.jsonl"
+    path.write_text("\n".join(json.dumps(row | {"filter": name}) for name in ("strict-match", "flexible-extract")))
+    found = aligned(path, TESTS[1:2])
+    assert [(each.sample, each.text) for each in found.rows] == [(0, "P1"), (1, "P2"), (2, "P2")]
+
+
+@pytest.mark.parametrize("field", [None, "model_response"])
+def test_a_null_is_no_response(field: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps([{"instruction": "Name a colour.", "model_response": None}, *BOOK[:1]]))
+    found = aligned(path, field=field, missing="leave out")
+    assert ([row.text for row in found.rows], found.missing) == (["B"], ("a", "c"))
+    with pytest.raises(DataError, match="2 of 3 test items have no response"):
+        aligned(path, field=field)
+    with pytest.raises(DataError, match="has no response in 'said'"):
+        aligned(path, field="said")
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.ndjson", "r.jsonl"])
+def test_json_lines_are_read_whatever_they_are_called(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text("\n".join(map(json.dumps, BOOK)))
+    assert len(aligned(path).rows) == 3
+
+
+def test_a_table_is_told_what_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("instruction,model_response\nName a colour.,Red.\n")
+    with pytest.raises(DataError, match="JSON lines"):
+        aligned(path)
+
+
+def test_an_accent_written_as_two_characters_is_the_same(tmp_path: Path) -> None:
+    tests = [Example(id="e", instruction="Rewrite caf\u00e9.", output="x")]
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps([{"prompt": "Rewrite cafe\u0301.", "response": "y"}]))
+    assert [row.text for row in aligned(path, tests).rows] == ["y"]
+
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "imported"
 """Written by the packages themselves (`golden/imported/README.md` says how), answers A, B and X to three questions."""
 
