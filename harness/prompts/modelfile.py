@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from harness.prompts.rendering import split_template, stop_strings
 from harness.records.style import PromptStyle, TextStyle
 
@@ -16,8 +14,14 @@ def modelfile(style: PromptStyle, gguf_file: str) -> str:
     lines = [f"FROM ./{gguf_file}"]
     if isinstance(style, TextStyle):
         lines.append(f'TEMPLATE """{_template(style)}"""')
-    lines += [f"PARAMETER stop {json.dumps(stop, ensure_ascii=False)}" for stop in stop_strings(style)]
+    lines += [f"PARAMETER stop {_quoted(stop)}" for stop in stop_strings(style)]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """Ollama takes the quotes off and undoes no escapes."""
+    quotes = '"""' if '"' in text else '"'
+    return quotes + text + quotes
 
 
 def _template(style: TextStyle) -> str:

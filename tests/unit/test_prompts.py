@@ -23,6 +23,7 @@ from harness.prompts import (
     stop_strings,
     style_file,
 )  # fmt: skip
+from harness.prompts.modelfile import modelfile
 from harness.records.data import Example, Turn
 from tests.small_tokenizers import tokenizer_of
 
@@ -326,3 +327,20 @@ def test_generation_refuses_and_can_be_forced(tiny_folder: Path, tmp_path: Path)
     with pytest.raises(ModelError, match="not with 'plain'"):
         first(force=False)
     assert first(force=True)[0].example_id == "w"
+
+
+# ---------------------------------------------------------------- for Ollama
+
+
+def unquoted(value: str) -> str:
+    """`unquote` of Ollama's parser/parser.go, which knows no escapes."""
+    if value.startswith('"""') and value.endswith('"""') and len(value) >= 6:
+        return value[3:-3]
+    return value[1:-1] if value.startswith('"') and value.endswith('"') else value
+
+
+@pytest.mark.parametrize("stop", ["\n\n###", 'said "so"', 'a"\nb', "back\\slash", "</s>"])
+def test_ollama_reads_the_stop_strings_that_the_style_has(stop: str) -> None:
+    style = TextStyle(user="{instruction}{input}", assistant="A:", stop=(stop,))
+    _, stops = modelfile(style, "m.gguf").split("PARAMETER stop ")
+    assert unquoted(stops.removesuffix("\n")) == stop
