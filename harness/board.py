@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import ceil
@@ -42,7 +42,7 @@ class MeasureBoard:
     comparisons: tuple[Comparison, ...]
     effects: tuple[FactorEffect, ...]
     interactions: tuple[Interaction, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Warned, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,31 +321,45 @@ def _interactions(layout: Layout, measure: Measured, means: Sequence[float | Non
     )
 
 
-def _warnings(layout: Layout, measure: Measured, comparisons: list[Comparison]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """What to beware of; `of`: a measure's label, where it is not said of the whole matrix."""
+
+    text: str
+    of: str | None = None
+
+
+def said_once(warnings: Iterable[Warned]) -> list[str]:
+    """In order; measures of which the same is said stand before it together."""
+    labels: dict[str, dict[str, None]] = {}
+    for warned in warnings:
+        labels.setdefault(warned.text, {}).update({} if warned.of is None else {warned.of: None})
+    return [f"{', '.join(names)}: {text}" if names else text for text, names in labels.items()]
+
+
+def _warnings(layout: Layout, measure: Measured, comparisons: list[Comparison]) -> list[Warned]:
     label, seeds = measure.info.label, measure.seeds
     items = len(measure.aligned.items)
     found = []
     if items < FEW_ITEMS:
-        found.append(f"{label}: {items} items; below {FEW_ITEMS}, intervals and p-values are rough")
+        found.append(Warned(f"{items} items; below {FEW_ITEMS}, intervals and p-values are rough", label))
     if unscored := int(measure.aligned.unscored.sum()):
         runs = items * sum(len(group) for group in layout.variants)
-        found.append(f"{label}: {unscored} of {runs} responses have no score and are left out")
+        found.append(Warned(f"{unscored} of {runs} responses have no score and are left out", label))
     if nothing := sum(comparison.n_items == 0 for comparison in comparisons):
-        found.append(f"{label}: {nothing} pairs of cells have no scored item in common and are not compared")
+        found.append(Warned(f"{nothing} pairs of cells have no scored item in common and are not compared", label))
     if (course := measure.sequential) is not None:
-        found.append(
-            f"{label}: asked until it was decided: {course.spared:,} of {course.asked + course.spared:,} questions "
-            "were spared, and intervals are wider for it"
-        )
+        spared = f"{course.spared:,} of {course.asked + course.spared:,} questions were spared"
+        found.append(Warned(f"asked until it was decided: {spared}, and intervals are wider for it", label))
     elif seeds is None and measure.aligned.panel.seeded.any():
-        found.append("one training seed a cell: p-values and intervals speak of these checkpoints only")
+        found.append(Warned("one training seed a cell: p-values and intervals speak of these checkpoints only"))
     if seeds is not None and seeds.unequal:
         ratio = f"more than {WARN_RATIO:g}" if seeds.ratio is None else f"{seeds.ratio:.1f}"
-        found.append(f"{label}: cells differ in seed variance by {ratio} times; each pair uses its own")
-    return found + _unmatched(layout)
+        found.append(Warned(f"cells differ in seed variance by {ratio} times; each pair uses its own", label))
+    return found + [Warned(text) for text in _unmatched(layout)]
 
 
-def _too_few_draws(measure: Measured, comparisons: Sequence[Comparison]) -> list[str]:
+def _too_few_draws(measure: Measured, comparisons: Sequence[Comparison]) -> list[Warned]:
     """Where a p is as small as the resamples can make it, and the correction leaves nothing of it."""
     draws, alpha = measure.testing.permutations, measure.testing.alpha
     least = 2 / (draws + 1) * (1 + 1e-9)
@@ -358,10 +372,11 @@ def _too_few_draws(measure: Measured, comparisons: Sequence[Comparison]) -> list
         return []
     family = max(sum(other.family == each.family for other in comparisons) for each in cut_off)
     wanted = min(ceil(ROOM * family / alpha), MOST_DRAWS)
-    return [
-        f"{measure.info.label}: {draws:,} resamples make no p smaller than {least:.1g}, which is nothing after the "
-        f"correction over {family} pairs; {len(cut_off)} of them stop there: set `compare.permutations: {wanted}`"
-    ]
+    told = (
+        f"{draws:,} resamples make no p smaller than {least:.1g}, which is nothing after the correction over {family} "
+        f"pairs; {len(cut_off)} of them stop there: set `compare.permutations: {wanted}`"
+    )
+    return [Warned(told, measure.info.label)]
 
 
 def _unmatched(layout: Layout) -> list[str]:

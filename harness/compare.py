@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from harness.align import Layout, VariantScores, align, lay_out
-from harness.board import Families, MeasureBoard, best_first, measure_board
+from harness.board import Families, MeasureBoard, best_first, measure_board, said_once
 from harness.contrast import Measured, Testing, measured
 from harness.curves import curves
 from harness.errors import HarnessError
@@ -117,7 +117,8 @@ def compare(inputs: CompareInputs) -> Result:
         audit=inputs.audit,
         warnings=tuple(
             dict.fromkeys(
-                [*leak_warning(inputs), *fold_note(inputs), *warnings, *(w for board in boards for w in board.warnings)]
+                [*leak_warning(inputs), *fold_note(inputs), *warnings]
+                + said_once(warned for board in boards for warned in board.warnings)
             )
         ),
     )

@@ -194,9 +194,9 @@ def _item(
 
 
 def _which(rows: pd.DataFrame, digits: int) -> str:
-    """`, seed 123 of 3, which scored 80.0`: whose response is shown where the figure is a mean over several."""
+    """` #123, scored 80.0 (one of 3 seeds)`: whose response is shown where the figure is a mean over several."""
     if len(rows) < 2:
         return ""
     value = rows["value"].iloc[0]
-    scored = "no score" if pd.isna(value) else f"which scored {figure(value, digits)}"
-    return f", seed {rows['seed'].iloc[0]} of {len(rows)}, {scored}"
+    scored = "without a score" if pd.isna(value) else f"scored {figure(value, digits)}"
+    return f" #{rows['seed'].iloc[0]}, {scored} (one of {len(rows)} seeds)"

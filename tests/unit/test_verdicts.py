@@ -15,6 +15,7 @@ from scipy import stats
 
 from harness import board, contrast, finished
 from harness.align import align, lay_out
+from harness.board import Warned, said_once
 from harness.compare import CompareInputs, VariantScores, compare
 from harness.errors import HarnessError
 from harness.finished import pick_pair, turned_round
@@ -241,6 +242,11 @@ def test_pairs_that_use_their_own_seed_variance_say_so(least: float, told: str) 
     shifts += [("d", seed, shift) for seed, shift in ((1, -12.0), (2, 0.0), (3, 12.0))]
     result = compare(make_inputs(*(scored(variant(style, seed=seed), base + shift) for style, seed, shift in shifts)))
     assert any("cells differ in seed variance by" in each and told in each for each in result.warnings)
+
+
+def test_what_is_said_of_several_measures_is_said_once() -> None:
+    said = [Warned("40 items", "BLEU"), Warned("one seed"), Warned("40 items", "chrF"), Warned("one seed")]
+    assert said_once(said) == ["BLEU, chrF: 40 items", "one seed"]
 
 
 def test_max_t_is_stated_and_no_stricter_than_holm() -> None:
