@@ -32,13 +32,15 @@ KINDS: tuple[tuple[Role, bool], ...] = tuple(
     (role, past) for role in ("prompt", "header", "response", "end") for past in (True, False)
 )
 """(role, part of an earlier exchange) of a segment: what a token's loss can depend on. A token's kind is its place."""
+SILENT = len(KINDS)
+"""The kind of a token that carries no loss under any policy: of an earlier answer that nobody is to learn."""
 ANSWER_KINDS = tuple(KINDS.index((role, False)) for role in ("response", "end"))
 EARLIER_ANSWER = re.compile(b"[%b]+" % bytes(KINDS.index((role, True)) for role in ("response", "end")))
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A tokenised row before any policy. `kinds`: a place in KINDS for each of `ids`; `opening`: as in EncodedRow."""
+    """A tokenised row before any policy. `kinds`: a place in KINDS, or SILENT, for each of `ids`; `opening`: as in EncodedRow."""
 
     ids: tuple[int, ...]
     kinds: bytes
@@ -69,8 +71,8 @@ class MaskPolicy:
         return self.prompt_loss_weight
 
     def weights(self) -> tuple[float, ...]:
-        """The weight of each kind of token, in the order of KINDS."""
-        return tuple(self.weight(role, past=past) for role, past in KINDS)
+        """The weight of each kind of token, in the order of KINDS, with SILENT."""
+        return (*(self.weight(role, past=past) for role, past in KINDS), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,8 @@ def tokenised(tokenizer: Any, segments: Sequence[Segment], *, where: str | None 
         if segment.role == "end" and (not piece or (not segment.past and piece[-1] != eos)):
             piece = [*piece, eos]
         ids += piece
-        kinds += bytes([KINDS.index((segment.role, segment.past))]) * len(piece)
+        kind = SILENT if segment.silent else KINDS.index((segment.role, segment.past))
+        kinds += bytes([kind]) * len(piece)
     return TokenRow(tuple(ids), bytes(kinds), opening)
 
 

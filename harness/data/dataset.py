@@ -26,7 +26,8 @@ class Dataset:
     `codes`: a byte an entry, its part's place in PARTS or the code of its fold; `rejected`: broken rows left out, the
     first hundred; `bad_rows`: how many there are. `split`: None where the sources are the parts. `folds`: the folds
     that are test sets, where the matrix names them; rows of the others are always trained on. `numbers`: whether any
-    row has a number among its fields; `conversations`: whether anything was said before any row's instruction.
+    row has a number among its fields; `conversations`: whether anything was said before any row's instruction;
+    `newly_read`: whether any row is (see harness.data.load.Row).
     """
 
     sources: tuple[Source, ...]
@@ -38,6 +39,7 @@ class Dataset:
     folds: tuple[int, ...] = ()
     numbers: bool = False
     conversations: bool = False
+    newly_read: bool = False
 
     @property
     def name(self) -> str:
@@ -89,6 +91,7 @@ class _Scan:
     n: int = 0
     numbers: bool = False
     conversations: bool = False
+    newly_read: bool = False
 
 
 def dataset(spec: DataSpec, split: SplitSettings, beside: Path, folds: tuple[int, ...] = ()) -> Dataset:
@@ -136,6 +139,7 @@ def scan(found: Sequence[Source], fields: FieldMap, split: SplitSettings | None,
         tuple(seen.rejected),
         numbers=seen.numbers,
         conversations=seen.conversations,
+        newly_read=seen.newly_read,
     )
 
 
@@ -157,6 +161,7 @@ def _read_all(found: Sequence[Source], fields: FieldMap, split: SplitSettings | 
         seen.n += 1
         seen.numbers = seen.numbers or row.numbers
         seen.conversations = seen.conversations or bool(row.entry.history)
+        seen.newly_read = seen.newly_read or row.newly_read
         if row.key is not None:
             seen.keys.append(numbers.setdefault(row.key, len(numbers)))
         if row.part is not None:

@@ -23,7 +23,8 @@ UNKNOWN = Shape(ALPACA)
 class Row:
     """An entry. `index`: 0-based row in its source; `part`: its source's; `key`: the value that the split goes by.
 
-    `numbers`: whether a field of the row is a number or a truth value.
+    `numbers`: whether a field of the row is a number or a truth value; `newly_read`: whether it holds what version 4 of
+    DataInput is about.
     """
 
     part: SplitName | None
@@ -31,6 +32,7 @@ class Row:
     entry: Entry
     key: str | None
     numbers: bool
+    newly_read: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ def read(sources: Sequence[Source], fields: FieldMap, by: str | None = None) -> 
             except BadRow as e:
                 yield Rejected(f"{source.name}:{where}: {e}")
             else:
-                yield Row(source.input.part, index, found, key, any(isinstance(v, NUMBER) for v in raw.values()))
+                numbers = any(isinstance(v, NUMBER) for v in raw.values())
+                newly = bool(shape and shape.found_beside(raw)) or not all(turn.weight for turn in found.history)
+                yield Row(source.input.part, index, found, key, numbers, newly)
 
 
 def split_key(row: dict[str, Any], by: str) -> str:

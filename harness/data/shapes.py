@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -19,8 +19,11 @@ SHAPES: dict[str, FieldMap] = {
     "prompt and completion": FieldMap(instruction="prompt", output="completion"),
     "prompt and response": FieldMap(instruction="prompt", output="response"),
     "question and answer": FieldMap(instruction="question", output="answer"),
+    "Dolly": FieldMap(instruction="instruction", input="context", output="response"),
 }
-"""Known shapes; the first whose required fields a row has is its shape."""
+"""Known shapes; the first for whose required fields a row has values is its shape."""
+BESIDE: dict[str, type] = {"system": str, "history": list}
+"""What may stand beside an exchange under these names (LLaMA-Factory): a system message; pairs of question and answer."""
 ROLES: dict[str, Role] = {
     "system": "system", "developer": "system",
     "user": "user", "human": "user",
@@ -59,20 +62,32 @@ def recognise(row: Any, given: FieldMap) -> FieldMap | None:
         return ALPACA.model_copy(update={k: v for k, v in given.model_dump().items() if v is not None})
     if not isinstance(row, dict):
         return None
-    for fields in SHAPES.values():
-        if all(name in row for name in Shape(fields).required):
-            return fields.model_copy(update={"system": given.system, "references": given.references})
+    filled = {name for name, value in row.items() if value is not None}
+    for names in (filled, row.keys()):
+        for fields in SHAPES.values():
+            if names >= set(Shape(fields).required):
+                return fields.model_copy(update={"system": given.system, "references": given.references})
     return None
 
 
 class Shape:
-    """The fields of a source. `required`: those that each row must have; `named`: all that mean something."""
+    """The fields of a source. `required`: those that each row must have; `named`: all that mean something; `beside`: of
+    BESIDE, those that mean something where they hold it: both in rows of one exchange with an input, as Alpaca's, and
+    the system message in ShareGPT's.
+    """
 
     def __init__(self, fields: FieldMap) -> None:
         """Settled once: a million rows are held against it."""
         self.fields = fields
         self.required = [name for name in (fields.instruction, fields.output, fields.messages) if name is not None]
         self.named = frozenset(name for name in fields.model_dump().values() if name is not None)
+        taken = self.named if fields.system is None else self.named | {"system"}
+        known = BESIDE if fields.input else {"system"} if fields.messages == "conversations" else ()
+        self.beside = tuple(name for name in known if name not in taken)
+
+    def found_beside(self, row: dict[str, Any]) -> frozenset[str]:
+        """The names of `beside` under which the row has something."""
+        return frozenset(name for name in self.beside if isinstance(row.get(name), BESIDE[name]) and row[name])
 
 
 def entry(row: Any, shape: Shape) -> Entry:
@@ -85,9 +100,14 @@ def entry(row: Any, shape: Shape) -> Entry:
     for name in shape.required:
         if row.get(name) is None:
             raise BadRow(f"no key `{name}`; the row has: {', '.join(map(str, row)) or 'none'}")
-    meta = {str(k): str(v) for k, v in row.items() if k not in shape.named and isinstance(v, PLAIN)}
-    system = text(row, fields.system) if fields.system else ""
+    beside = shape.found_beside(row)
+    meaning = shape.named | beside
+    meta = {str(k): str(v) for k, v in row.items() if k not in meaning and isinstance(v, PLAIN)}
+    name = "system" if "system" in beside else fields.system
+    system = text(row, name) if name else ""
     opening = (Turn(role="system", text=system),) if system.strip() else ()
+    if "history" in beside:
+        opening = (*opening, *pairs(row["history"], "history"))
     if fields.messages is not None:
         found = conversation(row[fields.messages], fields.messages, opening, meta)
     else:
@@ -140,23 +160,45 @@ def conversation(messages: Any, name: str, opening: tuple[Turn, ...], meta: dict
     """A list of messages: the last exchange is instruction and output, what came before is the history."""
     if not isinstance(messages, list):
         raise BadRow(f"`{name}` is {type(messages).__name__}, not a list of messages")
-    turns = [*opening, *(turn(message, f"{name}[{number}]") for number, message in enumerate(messages))]
+    said = [turn(message, f"{name}[{number}]") for number, message in enumerate(messages)]
+    turns = [each for each in said if each is not None]
+    turns = turns if opening == tuple(turns[:1]) else [*opening, *turns]
     check_order(turns, name)
+    if not turns[-1].weight:
+        raise BadRow(f"the last answer of `{name}` has weight 0: there is nothing to learn from it, and to test by")
     return Entry(turns[-2].text, "", turns[-1].text, history=tuple(turns[:-2]), meta=meta)
 
 
-def turn(message: Any, where: str) -> Turn:
-    """One message: role and content (OpenAI), or from and value (ShareGPT)."""
+def pairs(history: list[Any], name: str) -> Iterator[Turn]:
+    """Earlier exchanges, a list of question and answer each."""
+    for number, pair in enumerate(history):
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(each, str) for each in pair):
+            raise BadRow(f"`{name}[{number}]` is not a pair of question and answer")
+        if not all(each.strip() for each in pair):
+            raise BadRow(f"`{name}[{number}]` is empty")
+        yield Turn(role="user", text=pair[0])
+        yield Turn(role="assistant", text=pair[1])
+
+
+def turn(message: Any, where: str) -> Turn | None:
+    """One message: role and content (OpenAI), or from and value (ShareGPT); None for an empty system message."""
     if not isinstance(message, dict):
         raise BadRow(f"`{where}` is {type(message).__name__}, not an object")
     speaker = message.get("role", message.get("from"))
-    role = ROLES.get(speaker) if isinstance(speaker, str) else None
+    role = ROLES.get(speaker.casefold()) if isinstance(speaker, str) else None
     if role is None:
         raise BadRow(f"`{where}` has role {speaker!r}; known: {', '.join(ROLES)}")
     content = joined(message.get("content", message.get("value")), where)
     if not content.strip():
+        if role == "system":
+            return None
         raise BadRow(f"`{where}` is empty")
-    return Turn(role=role, text=content)
+    weight = message.get("weight")
+    if role != "assistant" or weight is None:
+        return Turn(role=role, text=content)
+    if weight not in (0, 1):
+        raise BadRow(f"`{where}` has weight {weight!r}; known: 0, 1")
+    return Turn(role=role, text=content, weight=0 if weight == 0 else 1)
 
 
 def joined(content: Any, where: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.errors import DataError, ModelError
@@ -32,19 +32,20 @@ def render_chat_template(example: Example, tokenizer: Any) -> tuple[Segment, ...
     template = _Template(tokenizer, example.id, _Shield.of(tokenizer, example))
     messages = template.messages(example)
     answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    exchanges = conversation(example)[1]
     last = answers[-1]
     final, rest = template.split_answer(messages, last)
     if messages[last]["content"].strip() not in final:
         raise template.refusal("takes text out of the answer, or changes it, so that something else would be learnt")
     closing = rest.rstrip()  # nothing is predicted after the token that closes the last answer
-    for index, following in zip(answers[:-1], answers[1:], strict=True):
+    for index, following, exchange in zip(answers[:-1], answers[1:], exchanges[:-1], strict=True):
         response, rest = template.split_answer(messages[:following], index)
         if not rest.startswith(closing):
             raise template.unclear()
-        template.add_question(messages[:index], past=True)
-        template.add(response, "response", past=True)
+        template.add_question(messages[:index], past=True, silent=exchange.silent)
+        template.add(response, "response", past=True, silent=exchange.silent)
         if closing:  # without one, encoding would close the answer with a token that the template does not know
-            template.add(closing, "end", past=True)
+            template.add(closing, "end", past=True, silent=exchange.silent)
     template.add_question(messages[:last], past=False)
     template.add(final, "response", past=False)
     template.add(closing, "end", past=False)
@@ -179,12 +180,12 @@ class _Template:
             hint="choose a written prompt style, e.g. chatml or llama-3",
         )
 
-    def add_question(self, messages: list[dict[str, str]], *, past: bool) -> None:
+    def add_question(self, messages: list[dict[str, str]], *, past: bool, silent: bool = False) -> None:
         before, opened = self.text(messages), self.opened(messages)
         header = len(before) if opened.startswith(before) else len(opened)
         self.add(opened[self.done : header], "prompt", past=past)
-        self.add(opened[header:], "header", past=past)
+        self.add(opened[header:], "header", past=past, silent=silent)
 
-    def add(self, text: str, role: Role, *, past: bool) -> None:
+    def add(self, text: str, role: Role, *, past: bool, silent: bool = False) -> None:
         self.done += len(text)
-        self.segments.append(self.shield.lifted(text, role, past=past))
+        self.segments.append(replace(self.shield.lifted(text, role, past=past), silent=silent))

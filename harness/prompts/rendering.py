@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -151,11 +151,17 @@ def _render_text(style: TextStyle, example: Example) -> tuple[Segment, ...]:
             prompt = [(style.separator, False), *prompt]
         segments += [
             _segment(prompt, "prompt", past=past),
-            _own(style.assistant, "header", past=past),
-            _segment(_fill(style.response, output=[(exchange.output, True)]), "response", past=past),
-            _own(style.end, "end", past=past),
+            *(replace(each, silent=True) if exchange.silent else each for each in _answer(style, exchange, past=past)),
         ]
     return tuple(segments)
+
+
+def _answer(style: TextStyle, exchange: Exchange, *, past: bool) -> tuple[Segment, Segment, Segment]:
+    return (
+        _own(style.assistant, "header", past=past),
+        _segment(_fill(style.response, output=[(exchange.output, True)]), "response", past=past),
+        _own(style.end, "end", past=past),
+    )
 
 
 def _system(style: TextStyle, system: str | None) -> list[Piece]:

@@ -17,22 +17,25 @@ class Segment:
 
     `prompt`: whatever is asked; `header`: the marker that opens an answer; `response`: the answer; `end`: what closes
     it (the last one, and one without text, is followed by the end-of-sequence token). `past`: part of an exchange
-    before the last. `literal`: (start, end) of what the entry itself says; no control token is read there.
+    before the last. `literal`: (start, end) of what the entry itself says; no control token is read there. `silent`: it
+    carries no loss, whatever the masking.
     """
 
     text: str
     role: Role
     past: bool = False
     literal: tuple[tuple[int, int], ...] = ()
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A question and its answer."""
+    """A question and its answer; nobody is to learn one that is `silent`."""
 
     instruction: str
     input: str
     output: str
+    silent: bool = False
 
 
 def conversation(example: Example) -> tuple[str | None, tuple[Exchange, ...]]:
@@ -46,5 +49,5 @@ def conversation(example: Example) -> tuple[str | None, tuple[Exchange, ...]]:
             where=f"example {example.id}",
             hint="drop the entry, or mend the order of its messages",
         )
-    past = [Exchange(turns[i].text, "", turns[i + 1].text) for i in range(0, len(turns), 2)]
+    past = [Exchange(turns[i].text, "", turns[i + 1].text, turns[i + 1].weight == 0) for i in range(0, len(turns), 2)]
     return system, (*past, Exchange(example.instruction, example.input, example.output))

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from harness.records.base import Record
 from harness.records.settings import AuditKind
 
 
+def _carries_loss(weight: object) -> bool:
+    return weight == 1
+
+
 class Turn(Record):
-    """One message of a conversation."""
+    """One message of a conversation. `weight`: of an answer; 0 where nobody is to learn it, whatever the masking."""
 
     role: Literal["system", "user", "assistant"]
     text: str
+    weight: Literal[0, 1] = Field(1, exclude_if=_carries_loss)
 
 
 class Example(Record):

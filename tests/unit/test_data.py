@@ -139,11 +139,73 @@ def test_a_hub_data_set_must_be_pinned(tmp_path: Path) -> None:
                       {"role": "assistant", "content": "a"}]},
         {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
         {"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}]},
+        {"instruction": "q", "context": "", "response": "a"},
+        {"instruction": "q", "response": "a"},
+        {"messages": None, "prompt": "q", "completion": "a"},
+        {"messages": [{"role": "User", "content": "q"}, {"role": "Assistant", "content": "a"}]},
+        {"messages": [{"role": "system", "content": " "}, {"role": "user", "content": "q"},
+                      {"role": "assistant", "content": "a", "weight": 1}]},
+        {"instruction": "q", "output": "a", "system": "", "history": []},
+        {"conversations": [{"from": "human", "value": "q", "weight": 0}, {"from": "gpt", "value": "a"}], "system": ""},
     ],
 )  # fmt: skip
 def test_known_shapes(tmp_path: Path, row: dict[str, Any]) -> None:
     [found] = entries_of(jsonl(tmp_path / "a.jsonl", row))
     assert (found.instruction, found.input, found.output, found.history) == ("q", "", "a", ())
+
+
+def test_the_material_of_a_dolly_row(tmp_path: Path) -> None:
+    [found] = entries_of(jsonl(tmp_path / "a.jsonl", {"instruction": "q", "context": "c", "response": "a"}))
+    assert (found.instruction, found.input, found.output) == ("q", "c", "a")
+
+
+def test_a_system_message_and_a_history_beside_an_exchange_are_read(tmp_path: Path) -> None:
+    """As LLaMA-Factory has them."""
+    said = {"system": "s", "history": [["u1", "a1"], ["u2", "a2"]]}
+    roles = ("system", "user", "assistant", "user", "assistant")
+    expected = [*zip(roles, ("s", "u1", "a1", "u2", "a2"), strict=True)]
+    for row in (
+        {"instruction": "q", "input": "i", "output": "a", **said},
+        {"instruction": "q", "context": "i", "response": "a", **said},
+    ):
+        [found] = entries_of(jsonl(tmp_path / "a.jsonl", row))
+        assert (found.instruction, found.input, found.output, found.meta) == ("q", "i", "a", {})
+        assert [(turn.role, turn.text) for turn in found.history] == expected
+    [named] = entries_of(
+        jsonl(tmp_path / "a.jsonl", {"task": "q", "gold": "a", **said}), instruction="task", output="gold"
+    )
+    assert [(turn.role, turn.text) for turn in named.history] == expected
+    chat = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+    own = [{"from": "system", "value": "s"}, *chat]
+    beside, both = entries_of(jsonl(tmp_path / "b.jsonl", *({"conversations": c, "system": "s"} for c in (chat, own))))
+    assert beside.history == both.history == (Turn(role="system", text="s"),)
+    with pytest.raises(DataError, match="has the roles system, system, user"):
+        scanned(jsonl(tmp_path / "b.jsonl", {"conversations": own, "system": "another"}))
+
+
+def test_other_fields_of_these_names_are_fields_like_any_other(tmp_path: Path) -> None:
+    row = {"instruction": "q", "output": "a", "system": 3, "history": "ancient"}
+    [found] = entries_of(jsonl(tmp_path / "a.jsonl", row))
+    assert (found.history, found.meta) == ((), {"system": "3", "history": "ancient"})
+    for history, what in (([["q"]], "is not a pair"), ([["q", 3]], "is not a pair"), ([["q", " "]], "is empty")):
+        with pytest.raises(DataError, match=rf"`history\[0\]` {what}"):
+            scanned(jsonl(tmp_path / "a.jsonl", row | {"history": history}))
+    assert not scanned(jsonl(tmp_path / "a.jsonl", row, row)).newly_read
+
+
+def test_an_answer_of_weight_0_is_marked(tmp_path: Path) -> None:
+    """As OpenAI's format has it."""
+    chat = [("user", "u", 0), ("assistant", "no", 0), ("user", "u", None), ("assistant", "yes", 1)]
+    messages = [{"role": role, "content": text, "weight": weight} for role, text, weight in chat]
+    found = scanned(jsonl(tmp_path / "a.jsonl", *[{"messages": messages}] * 2))
+    assert [turn.weight for turn in next(iter(found)).example.history] == [1, 0]
+    assert found.newly_read
+    messages[1]["weight"] = 0.5
+    with pytest.raises(DataError, match=r"`messages\[1\]` has weight 0.5; known: 0, 1"):
+        scanned(jsonl(tmp_path / "a.jsonl", {"messages": messages}))
+    messages[1]["weight"], messages[3]["weight"] = 1, 0
+    with pytest.raises(DataError, match=r"last answer of `messages` has weight 0"):
+        scanned(jsonl(tmp_path / "a.jsonl", {"messages": messages}))
 
 
 def test_two_column_csv(tmp_path: Path) -> None:

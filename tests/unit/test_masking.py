@@ -162,6 +162,23 @@ def test_headers_of_all_turns_learn_under_instruction(tokenizer: Any) -> None:
     assert learned(tokenizer, row) == f"{header}Good.</s>{header}Yes.</s>{header}The cat slept.</s>"
 
 
+@pytest.mark.parametrize("style", ["alpaca", "chatml", "chat-template"])
+@pytest.mark.parametrize("policy", [PROMPT, MaskPolicy("instruction"), MaskPolicy("prompt", 0.5), MaskPolicy("none")])
+def test_an_answer_of_weight_0_carries_no_loss(style: str, policy: MaskPolicy) -> None:
+    tokenizer = tokenizer_of("byte-level")
+    marked = tuple(turn.model_copy(update={"weight": int(turn.text != "Good.")}) for turn in CONVERSATION.history)
+    chat = CONVERSATION.model_copy(update={"history": marked})
+    silent, spoken = (
+        encode(tokenizer, render(STYLES[style], each, tokenizer), policy) for each in (chat, CONVERSATION)
+    )
+    assert silent.ids == spoken.ids and silent.prompt_length == spoken.prompt_length
+    pairs = zip(silent.ids, silent.weights, spoken.weights, strict=True)
+    lost = [token for token, now, before in pairs if now != before]
+    text = str(tokenizer.decode(lost))
+    assert "Good." in text and "Yes." not in text and "How are you" not in text
+    assert len(silent.answered) == len(spoken.answered) - 1
+
+
 # ---------------------------------------------------------------- EOS and BOS
 
 
