@@ -40,7 +40,9 @@ EARLIER_ANSWER = re.compile(b"[%b]+" % bytes(KINDS.index((role, True)) for role 
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A tokenised row before any policy. `kinds`: a place in KINDS, or SILENT, for each of `ids`; `opening`: as in EncodedRow."""
+    """A tokenised row before any policy. `kinds`: of each of `ids`, a place in KINDS or SILENT; `opening`: as in
+    EncodedRow.
+    """
 
     ids: tuple[int, ...]
     kinds: bytes

@@ -23,7 +23,7 @@ SHAPES: dict[str, FieldMap] = {
 }
 """Known shapes; the first for whose required fields a row has values is its shape."""
 BESIDE: dict[str, type] = {"system": str, "history": list}
-"""What may stand beside an exchange under these names (LLaMA-Factory): a system message; pairs of question and answer."""
+"""What may stand beside an exchange under these names, as in LLaMA-Factory: a system message; questions and answers."""
 ROLES: dict[str, Role] = {
     "system": "system", "developer": "system",
     "user": "user", "human": "user",
@@ -103,8 +103,8 @@ def entry(row: Any, shape: Shape) -> Entry:
     beside = shape.found_beside(row)
     meaning = shape.named | beside
     meta = {str(k): str(v) for k, v in row.items() if k not in meaning and isinstance(v, PLAIN)}
-    name = "system" if "system" in beside else fields.system
-    system = text(row, name) if name else ""
+    speaks = "system" if "system" in beside else fields.system
+    system = text(row, speaks) if speaks else ""
     opening = (Turn(role="system", text=system),) if system.strip() else ()
     if "history" in beside:
         opening = (*opening, *pairs(row["history"], "history"))
