@@ -91,7 +91,7 @@ def measures_plot(rows: Sequence[Row], measures: Sequence[str], *, cells: int) -
         told("label", title="cell"), told("mean", ".2f"), told("low", ".2f", "95 % from"), told("high", ".2f", "to"),
         told("ranks"), told("unscored"),
     ]  # fmt: skip
-    span = intervals(fitted("from", "mean with its 95 % interval"), y, {"value": ACCENT})
+    span = intervals(fitted("from", "mean, 95 % interval"), y, {"value": ACCENT})
     point = {"mark": _SOLID | {"color": ACCENT}, "encoding": {"x": quantity("mean"), "y": y, "tooltip": tooltip}}
     layers: list[Spec] = [{"data": values_of(drawn), "transform": chosen, "layer": [*span, point]}]
     if ticks:

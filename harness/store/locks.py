@@ -16,7 +16,7 @@ def is_locked(folder: Path) -> bool:
         return False
     try:
         lock.acquire(timeout=0)
-    except (Timeout, PermissionError):
+    except (Timeout, OSError):  # taken, or a store that may only be read
         return True
     lock.release()
     return False
