@@ -17,6 +17,24 @@ def total_steps(settings: TrainSettings, n_rows: int) -> int:
     return steps if settings.max_steps is None else min(steps, settings.max_steps)
 
 
+def unreached(settings: TrainSettings, n_rows: int) -> list[str]:
+    """What the settings ask for and the training is too short for: a warm-up, `max_steps`."""
+    total, found = total_steps(settings, n_rows), []
+    whole = total_steps(settings.model_copy(update={"max_steps": None}), n_rows)
+    if settings.warmup_steps is not None and settings.warmup_steps >= total:
+        highest = learning_rate(total - 1, total, 1.0, settings)
+        found.append(
+            f"`train.warmup_steps: {settings.warmup_steps}`, and the training has {total}: its rate reaches"
+            f" {highest:.0%} of `lr`; lower it, or give `warmup_ratio`".replace("%", " %")
+        )
+    if settings.max_steps is not None and settings.max_steps > whole:
+        found.append(
+            f"`train.max_steps: {settings.max_steps}` is not reached: `epochs: {settings.epochs}` are {whole};"
+            " raise `epochs` to train longer"
+        )
+    return found
+
+
 def budgeted_steps(settings: TrainSettings, lengths: Sequence[int], seed: int) -> int:
     """`total_steps`, or fewer where `max_tokens` is reached before: up to the step that reaches it.
 

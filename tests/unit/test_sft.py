@@ -26,7 +26,7 @@ from trainers.methods import adapt, trained_parameters
 from trainers.models import LoadedModel
 from trainers.neftune import noisy_embeddings
 from trainers.rows import TrainingRows, encode_examples
-from trainers.schedules import batch_at, learning_rate, total_steps
+from trainers.schedules import batch_at, learning_rate, total_steps, unreached
 from trainers.sft import FitReport, fit, train_variant
 from trainers.token_shards import Recipe, write_shards
 
@@ -216,6 +216,24 @@ def test_rates_equal_those_of_transformers(schedule: Any, warmup_ratio: float) -
 )
 def test_total_steps(changes: dict[str, float], expected: int) -> None:
     assert total_steps(settings(**changes), 20) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"warmup_steps": 2, "max_steps": 3}, []),
+        ({"warmup_steps": 4}, ["`train.warmup_steps: 4`, and the training has 3: its rate reaches 50 % of `lr`"]),
+        ({"max_steps": 4}, ["`train.max_steps: 4` is not reached: `epochs: 1.0` are 3"]),
+        (
+            {"warmup_steps": 4, "max_steps": 1},
+            ["`train.warmup_steps: 4`, and the training has 1: its rate reaches 0 %"],
+        ),
+    ],
+)
+def test_a_schedule_that_the_training_does_not_reach_is_told(changes: dict[str, int], told: list[str]) -> None:
+    found = unreached(settings(**changes), 20)
+    assert len(found) == len(told)
+    assert all(text in each for text, each in zip(told, found, strict=True))
 
 
 def test_each_epoch_sees_every_row_once_in_an_order_of_its_own() -> None:
