@@ -97,7 +97,7 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
         service = getattr(stage.input, "model_identity", None)
         if service in down or (lost and not lost.isdisjoint(reads(stage.input.model_dump()))):
             lost.add(stage.key.digest)
-            if stage.key == plan.audit and errors and {"drop", "fail"} & set(spec.audit.actions().values()):
+            if stage.key == plan.audit and errors and spec.audit.demanding:
                 raise errors[0]  # nothing is trained on data that nobody looked through, where that was asked for
             continue
         bar = BAR_OF[stage.key.stage]

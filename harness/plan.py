@@ -14,6 +14,7 @@ from harness.errors import SpecError
 from harness.estimate import MOST_PROBED
 from harness.records.base import canonical_json
 from harness.records.inputs import (
+    Answering,
     AskInput,
     AuditInput,
     ContestInput,
@@ -65,8 +66,9 @@ def expand(spec: MatrixSpec, resolved: Resolved) -> Plan:
     can_stop(spec)
     bases = {name: planned(model.input) for name, model in resolved.models.items()}
     limits = row_limits(spec, resolved, [base.key for base in bases.values()])
-    data = planned(data_input(spec, resolved.data, limits))
-    audit = planned(AuditInput(data=data.key.digest, settings=spec.audit, **dict(limits)))
+    room = answering(spec, resolved, bases)
+    data = planned(data_input(spec, resolved.data, limits, room))
+    audit = planned(AuditInput(data=data.key.digest, settings=spec.audit, answering=room, **dict(limits)))
     judges = [judging(judge, data.key) for judge in resolved.judges]
     against = {
         fold: planned_generation(spec, resolved, rival, data.key, base_of(rival, bases))[1].key
@@ -112,20 +114,21 @@ def matrix_digest(spec: MatrixSpec, stages: tuple[PlannedStage, ...]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def data_input(spec: MatrixSpec, data: Dataset, limits: RowLimits) -> DataInput:
+def data_input(spec: MatrixSpec, data: Dataset, limits: RowLimits, room: Answering | None = None) -> DataInput:
     """Everything that decides the rows of the split. Findings that are only reported decide nothing."""
     kinds = tuple(kind for kind, action in spec.audit.actions().items() if action == "drop")
     dropping = Dropping(
         kinds=kinds,
         similarity=spec.audit.similarity if {"near_repeats", "near_leaks"} & set(kinds) else None,
         limits=limits if "truncated" in kinds else None,
+        answering=room if "no_room" in kinds else None,
     )
     leaks = bool(data.folds) and bool({"leaks", "near_leaks"} & set(kinds))
     rounded = data.split is not None and left_over(len(data.codes), data.split) > 0
     asked = data.conversations and bool({"near_repeats", "leaks", "near_leaks", "languages"} & set(kinds))
     newly_cut = data.split is not None and recut(len(data.codes), data.split)
     return DataInput(
-        version=3 if asked or newly_cut else 2 if leaks or rounded or data.numbers else 1,
+        version=4 if data.newly_read else 3 if asked or newly_cut else 2 if leaks or rounded or data.numbers else 1,
         sources=tuple(source.input for source in data.sources),
         fields=data.fields,
         bad_rows=data.bad_rows,
@@ -142,6 +145,13 @@ def row_limits(spec: MatrixSpec, resolved: Resolved, bases: list[StageKey]) -> R
         styles_sha256=tuple(style.sha256 for style in resolved.styles.values()),
         max_length=spec.train.max_length,
     )
+
+
+def answering(spec: MatrixSpec, resolved: Resolved, bases: dict[str, PlannedStage]) -> Answering:
+    """Everything that decides which test prompts leave no room for the answer."""
+    local = (each for each in variants(spec) if each.origin == "local")
+    by = dict.fromkeys((bases[each.model].key.digest, resolved.styles[each.prompt_style].sha256) for each in local)
+    return Answering(by=tuple(by), new_tokens=spec.generate.max_new_tokens)
 
 
 def same_scales(spec: MatrixSpec, resolved: Resolved) -> None:

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +32,15 @@ EXCERPT = 60
 
 @dataclass(frozen=True, slots=True)
 class TokenLimit:
-    """What a row's tokens are counted with. `tokens` may give an upper bound where that is within the limit."""
+    """What a row's tokens are counted with. `tokens` may give an upper bound where that is within the limit.
+
+    `truncated` is of rows that are trained on; `no_room` of test prompts, with the longest answer to them.
+    """
 
     label: str
     longest: int
     tokens: Callable[[Example], int]
+    kind: Literal["truncated", "no_room"] = "truncated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,17 @@ def audit(rows: Iterable[SplitExample], settings: AuditSettings, limits: Sequenc
     n: dict[str, int] = {name: int((named_part(columns) == code).sum()) for code, name in enumerate(PARTS)}
     languages = Counter(columns.language.tolist())
     return Audit(n, tuple(placed(rows, columns, found)), dict(languages.most_common()))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The rows without those of the dropped numbers, iterated anew each time."""
+
+    rows: Iterable[SplitExample]
+    dropped: Collection[int]
+
+    def __iter__(self) -> Iterator[SplitExample]:
+        return (row for number, row in enumerate(self.rows) if number not in self.dropped)
 
 
 def to_drop(
@@ -92,11 +108,16 @@ def by_itself(
     output = example.output.strip()
     if "echoes" in kinds and output in (example.instruction.strip(), example.input.strip()):
         yield Found("echoes", number, drops=[number])
-    if "truncated" in kinds and (row.split != "test" or row.fold is not None):
-        counted = [(limit.tokens(example), limit) for limit in limits]
+    seen_in: dict[AuditKind, bool] = {
+        "truncated": row.split != "test" or row.fold is not None,
+        "no_room": row.split == "test",
+    }
+    for kind in (kind for kind in seen_in if kind in kinds and seen_in[kind]):
+        counted = [(limit.tokens(example), limit) for limit in limits if limit.kind == kind]
         over = [f"{n} tokens of {limit.longest} ({limit.label})" for n, limit in counted if n > limit.longest]
         if over:
-            yield Found("truncated", number, drops=[number], detail="; ".join(over))
+            with_answer = "with the answer, " if kind == "no_room" else ""
+            yield Found(kind, number, drops=[number], detail=with_answer + "; ".join(over))
 
 
 def named_part(columns: Columns) -> npt.NDArray[np.int8]:

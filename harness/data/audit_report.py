@@ -10,13 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from harness.data.audit import Audit
-from harness.data.audit_summary import KINDS, counted, summarise
+from harness.data.audit_summary import KINDS, counted, line_of, summarise
 from harness.data.examination import Examination
-from harness.records.data import AuditFinding, Place
+from harness.records.data import AuditFinding
 from harness.records.settings import AuditKind
 
-SHOWN, NAMED = 20, 3
-"""Findings of a kind, and other entries of a finding."""
+SHOWN = 20
 
 
 def print_audit(examined: Examination, found: Audit, console: Console, *, every: bool) -> None:
@@ -37,11 +36,11 @@ def print_audit(examined: Examination, found: Audit, console: Console, *, every:
         _print_lines([line_of(finding) for finding in findings], len(findings), console, every=every)
     mix = ", ".join(f"{code} {n}" for code, n in found.languages.items())
     console.print(f"\n[bold]languages[/bold]  {mix}", highlight=False)
-    looked_for = [kind for kind in KINDS if kind != "truncated" or examined.models]
+    looked_for = [kind for kind in KINDS if kind not in ("truncated", "no_room") or examined.models]
     absent = ", ".join(kind for kind in looked_for if kind not in by_kind)
     console.print(f"\nnothing found of: {absent}" if absent else "", style="dim", highlight=False)
     if not examined.models:
-        console.print("not looked for: truncated (give --model, or a matrix)", style="dim", highlight=False)
+        console.print("not looked for: truncated, no_room (give --model, or a matrix)", style="dim", highlight=False)
 
 
 def _print_broken(examined: Examination, console: Console, *, every: bool) -> None:
@@ -58,20 +57,6 @@ def _print_lines(lines: Sequence[str], n: int, console: Console, *, every: bool)
         console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
     if n > len(shown):
         console.print(f"  … and {n - len(shown)} more" + ("" if every else " (--all)"), style="dim")
-
-
-def line_of(finding: AuditFinding) -> str:
-    """`test 40 (row 975) = train 355 (row 355): Generate a sentence …`."""
-    others = ", ".join(spot(other) for other in finding.others[:NAMED])
-    more = max(finding.n_others, len(finding.others)) - NAMED
-    others += f" and {more} more" if more > 0 else ""
-    sign = f" ~ {finding.similarity:.3f} " if finding.similarity is not None else " = "
-    return spot(finding.place) + (f"{sign}{others}" if others else "") + f": {finding.detail}"
-
-
-def spot(place: Place) -> str:
-    """`test 40 (row 975)`, both counted from 0."""
-    return f"{place.split} {place.position} (row {place.index})"
 
 
 def as_json(examined: Examination, found: Audit) -> str:

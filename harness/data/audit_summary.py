@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from harness.data.audit import Audit
 from harness.data.language import UNCLEAR
 from harness.errors import DataError
-from harness.records.data import AuditFinding, AuditSummary
+from harness.records.data import AuditFinding, AuditSummary, Place
 from harness.records.settings import AuditKind, AuditSettings
 
 KINDS: dict[AuditKind, tuple[str, str]] = {
@@ -23,10 +23,12 @@ KINDS: dict[AuditKind, tuple[str, str]] = {
     "length_outliers": ("entry is far from the usual length", "entries are far from the usual length"),
     "languages": ("entry is in another language than most", "entries are in another language than most"),
     "truncated": ("entry is longer than training takes", "entries are longer than training takes"),
+    "no_room": ("test prompt leaves no room for its answer", "test prompts leave no room for their answers"),
 }  # fmt: skip
 """What a kind of finding says of one entry, and of several."""
-NAMED = 10
-"""Places that a sentence names."""
+ROOM = "; room is made by a lower generate.max_new_tokens, or a model with a longer context"
+NAMED, OTHERS_NAMED = 10, 3
+"""Places that a sentence or an error names; other entries of a finding."""
 
 
 def summarise(audit: Audit, dropped: Mapping[AuditKind, int], bad_rows: int) -> AuditSummary:
@@ -74,12 +76,32 @@ def where(findings: Sequence[AuditFinding]) -> str:
     return f" ({named}{', …' if len(findings) > NAMED else ''})"
 
 
-def raise_if_forbidden(summary: AuditSummary, settings: AuditSettings) -> None:
-    """Raises DataError for what the matrix says must not be found."""
-    forbidden = [kind for kind, action in settings.actions().items() if action == "fail" and kind in summary.found]
-    if forbidden:
-        said = "\n".join(f"audit.{kind}: {counted(kind, summary.found[kind])}" for kind in forbidden)
+def line_of(finding: AuditFinding) -> str:
+    """`test 40 (row 975) = train 355 (row 355): Generate a sentence …`."""
+    others = ", ".join(spot(other) for other in finding.others[:OTHERS_NAMED])
+    more = max(finding.n_others, len(finding.others)) - OTHERS_NAMED
+    others += f" and {more} more" if more > 0 else ""
+    sign = f" ~ {finding.similarity:.3f} " if finding.similarity is not None else " = "
+    return spot(finding.place) + (f"{sign}{others}" if others else "") + f": {finding.detail}"
+
+
+def spot(place: Place) -> str:
+    """`test 40 (row 975)`, both counted from 0."""
+    return f"{place.split} {place.position} (row {place.index})"
+
+
+def raise_if_forbidden(audit: Audit, settings: AuditSettings) -> None:
+    """Raises DataError, with the first entries, for what the matrix says must not be found."""
+    said, forbidden = [], [kind for kind, action in settings.actions().items() if action == "fail"]
+    for kind in forbidden:
+        found = [finding for finding in audit.findings if finding.kind == kind]
+        if found:
+            said.append(f"audit.{kind}: {counted(kind, sum(finding.entries for finding in found))}")
+            said += [f"  {line_of(finding)}" for finding in found[:NAMED]]
+            said += [f"  … and {len(found) - NAMED} more"] if len(found) > NAMED else []
+    if said:
         raise DataError(
-            f"the data audit forbids this run:\n{said}",
-            hint="`harness data audit MATRIX` names the entries; mend the data, or let audit drop or report them",
+            "the data audit forbids this run:\n" + "\n".join(said),
+            hint="`harness data audit MATRIX` names all entries; mend the data, or let audit drop or report them"
+            + (ROOM if any(finding.kind == "no_room" for finding in audit.findings) else ""),
         )

@@ -34,8 +34,9 @@ from harness.prompts import (
 from harness.records.data import Example, SplitExample
 from harness.records.inputs import GenerateInput
 from harness.records.rows import Generation
-from harness.records.settings import GenerateSettings, ReferenceLength
+from harness.records.settings import GenerateSettings
 from trainers.checkpoints import load_variant
+from trainers.lengths import longest_answer
 from trainers.masking import encode_prompt
 from trainers.memory import running_out_is
 from trainers.models import LoadedModel
@@ -130,9 +131,7 @@ def tasks_of(tokenizer: Any, prompts: Sequence[Prompt], settings: GenerateSettin
     tasks = []
     for prompt in prompts:
         ids = tuple(encode_prompt(tokenizer, prompt.segments))
-        limit = settings.max_new_tokens
-        if isinstance(limit, ReferenceLength):
-            limit = limit.of(len(tokenizer.encode(prompt.reference, add_special_tokens=False)))
+        limit = longest_answer(settings.max_new_tokens, tokenizer, prompt.reference)
         tasks += [Task(prompt.example_id, sample, ids, limit) for sample in range(settings.samples)]
     return tasks
 

@@ -47,15 +47,25 @@ class RowLimits(Record):
     max_length: int | None
 
 
+class Answering(Record):
+    """What test prompts have to leave room for: who answers them (base and prompt style), and in how many tokens."""
+
+    by: tuple[tuple[str, str], ...]
+    """Digests: of the base model, of the style's bytes."""
+    new_tokens: NewTokens
+
+
 class Dropping(Record):
     """Which findings of the audit lose their entries, and from which similarity prompts count as near-duplicates.
 
-    `limits`: beyond which a row is too long; None where rows are not dropped for their length.
+    `limits`: beyond which a row is too long; None where rows are not dropped for their length. `answering`: the same of
+    test prompts without room for the answer.
     """
 
     kinds: tuple[AuditKind, ...]
     similarity: float | None
     limits: RowLimits | None = Field(None, exclude_if=_unset)
+    answering: Answering | None = Field(None, exclude_if=_unset)
 
 
 class DataInput(Record):
@@ -65,7 +75,8 @@ class DataInput(Record):
     `folds`: those that are test sets, where not all are. `version` 2: leaks from folds that are always trained on are
     dropped too, numbers among a row's fields are kept as text, and fractions that sum to 1 leave no row over; 3: what
     is dropped from conversations goes by their questions, fractions are rounded in decimals, and what two that sum to 1
-    leave over is train's. A split that none of this changes keeps its version.
+    leave over is train's; 4: `system` and `history` beside an exchange are read, and the weights of answers. A split
+    that none of this changes keeps its version.
     """
 
     stage: Literal["data"] = "data"
@@ -85,6 +96,7 @@ class AuditInput(RowLimits):
     version: int = 2
     data: str
     settings: AuditSettings
+    answering: Answering | None = None
 
 
 class BaseInput(Record):

@@ -300,6 +300,11 @@ class AuditSettings(Settings):
         description="A training or validation entry of more tokens than training takes in any of the models and prompt "
         "styles; drops it for all variants, `train: {truncate: drop}` for those that it is too long for.",
     )
+    no_room: AuditAction = Field(
+        "fail",
+        description="A test entry whose prompt leaves no room for the longest response in the context of a model that "
+        "is to answer it; under `report` that model has no result.",
+    )
     similarity: float = Field(
         0.95, gt=0.5, le=1, description="Cosine of character 5-gram counts from which two prompts are near-duplicates."
     )
@@ -307,6 +312,11 @@ class AuditSettings(Settings):
     def actions(self) -> dict[AuditKind, AuditAction]:
         """What to do, by kind of finding."""
         return {kind: getattr(self, kind) for kind in AUDIT_KINDS}
+
+    @property
+    def demanding(self) -> bool:
+        """Whether the matrix itself asks for more than a report."""
+        return any(action != "report" for kind, action in self.actions().items() if kind in self.model_fields_set)
 
 
 AuditKind = Literal[
@@ -319,5 +329,6 @@ AuditKind = Literal[
     "length_outliers",
     "languages",
     "truncated",
+    "no_room",
 ]
 AUDIT_KINDS: tuple[AuditKind, ...] = get_args(AuditKind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 from harness.data.split import PARTS, check_folds, check_parts
@@ -11,6 +12,7 @@ from harness.errors import ModelError
 from harness.records.base import digest
 from harness.records.data import SplitExample, SplitName
 from harness.records.inputs import (
+    Answering,
     AuditInput,
     BaseInput,
     DataInput,
@@ -37,7 +39,7 @@ def make_data(workshop: Workshop, given: DataInput, writer: ObjectWriter) -> Dat
     if given.dropping is not None:
         from harness.data.audit import to_drop
 
-        limits = token_limits(workshop, given.dropping.limits) if given.dropping.limits else []
+        limits = token_limits(workshop, given.dropping.limits, given.dropping.answering)
         dropped = to_drop(data, given.dropping.kinds, given.dropping.similarity or 1.0, limits)
     counts: dict[SplitName, int] = dict.fromkeys(PARTS, 0)
     folds: dict[int, int] = dict.fromkeys(data.folded, 0)
@@ -70,26 +72,26 @@ def make_audit(workshop: Workshop, given: AuditInput, writer: ObjectWriter) -> A
 
     seal = workshop.store.sealed(StageKey(stage="data", digest=given.data))
     assert seal is not None and isinstance(seal.facts, DataFacts)  # noqa: S101 - made before its audit
-    found = audit(SealedSplit(workshop.store, given.data), given.settings, token_limits(workshop, given))
+    limits = token_limits(workshop, given, given.answering)
+    found = audit(SealedSplit(workshop.store, given.data), given.settings, limits)
+    raise_if_forbidden(found, given.settings)
     summary = summarise(found, seal.facts.dropped, workshop.resolved.data.bad_rows)
-    raise_if_forbidden(summary, given.settings)
     writer.replace_rows(found.findings)
     return AuditFacts(summary=summary)
 
 
-def token_limits(workshop: Workshop, given: RowLimits) -> list[TokenLimit]:
-    """How many tokens training takes of a row, and how a row's are counted: for each model and prompt style."""
-    from trainers.lengths import token_limit
+def token_limits(workshop: Workshop, given: RowLimits | None, answering: Answering | None) -> list[TokenLimit]:
+    """How many tokens training and answering take, and how a row's are counted: for each model and prompt style."""
+    from trainers import lengths
     from trainers.models import load_tokenizer
 
-    limits = []
-    for base in given.bases:
+    @cache
+    def counter(base: str) -> lengths.Counter:
         weights = workshop.store.weights(StageKey(stage="base", digest=base))
-        tokenizer, context = load_tokenizer(weights, trust_remote_code=workshop.trusts_code(base))
         model = next(model.name for model in workshop.resolved.models.values() if digest(model.input) == base)
-        styles = [workshop.style(sha256) for sha256 in given.styles_sha256]
-        limits += [token_limit(model, tokenizer, context, style, given.max_length) for style in styles]
-    return limits
+        return lengths.Counter(model, *load_tokenizer(weights, trust_remote_code=workshop.trusts_code(base)))
+
+    return list(lengths.token_limits(given, answering, counter, workshop.style))
 
 
 def make_base(workshop: Workshop, base: BaseInput, writer: ObjectWriter) -> None:

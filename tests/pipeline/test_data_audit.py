@@ -95,3 +95,25 @@ def test_a_leak_can_forbid_the_run(place: Place, tmp_path: Path) -> None:
     assert "audit.leaks: 1 entry held out from training stands in train" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("runs/objects/generate/*"))
+
+
+def test_prompts_without_room_are_told_before_any_training_or_dropped(place: Place, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (place.folder / "data.jsonl").read_text().splitlines()]
+    for row in (30, 31):
+        rows[row]["instruction"] = "Say it again. " * 400
+    (place.folder / "long.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    text = place.matrix.read_text().replace("path: data.jsonl", "path: long.jsonl").replace("[none]", "[none, full]")
+    (place.folder / "now.yaml").write_text(text)
+    refused = place.harness("run", "now.yaml", "--store", str(tmp_path / "runs"))
+    assert refused.returncode == 2, refused.stdout
+    assert "audit.no_room: 2 test prompts leave no room for their answers" in refused.stderr
+    assert not list(tmp_path.glob("runs/objects/train/*")) and "Traceback" not in refused.stderr
+    assert place.harness("data", "audit", "now.yaml").returncode == 2
+    (place.folder / "now.yaml").write_text(
+        text.replace("leaks: report", "no_room: drop").replace("[none, full]", "[none]").replace("tiny", "room", 1)
+    )
+    done = place.harness("run", "now.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    [file] = place.folder.glob("runs/matrices/room-*/comparison.json")
+    result = Result.model_validate_json(file.read_bytes())
+    assert result.audit is not None and (result.n_test, result.audit.dropped) == (50, {"no_room": 2})

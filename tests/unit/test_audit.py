@@ -7,7 +7,7 @@ import math
 import os
 import random
 import tracemalloc
-from collections import Counter
+from collections import Counter as Counted
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from harness.data import similarity
 from harness.data.audit import TokenLimit, audit, examine, to_drop
 from harness.data.audit_summary import raise_if_forbidden, summarise
 from harness.data.dataset import dataset
-from harness.errors import DataError
+from harness.errors import DataError, ModelError
+from harness.generators.local import check_room, prompt_of, tasks_of
 from harness.prompts import STYLES, render
 from harness.records.data import AuditFinding, Example, SplitExample, SplitName, Turn
-from harness.records.settings import AuditSettings, SplitSettings
+from harness.records.settings import AuditSettings, GenerateSettings, NewTokens, ReferenceLength, SplitSettings
 from harness.spec.data import DataSpec
+from trainers.lengths import Counter, room_limit
 
 NOUNS = (
     "apple bridge castle desert engine forest garden harbour island jungle kitchen ladder mirror needle orchard".split()
@@ -184,6 +186,40 @@ def test_rows_too_long_to_train_on() -> None:
     assert to_drop(split, ["truncated"], 1.0, [limit]) == {1: "truncated"}  # the test set stays as it is
 
 
+def test_test_prompts_without_room_forbid_a_run_unless_told_otherwise() -> None:
+    room = TokenLimit("words", 20, lambda example: len(example.instruction.split()) + 8, "no_room")
+    split = rows(train=[entry(LONG)], test=[entry("short"), *(entry(f"{LONG} {n}") for n in range(12))])
+    found = audit(split, AuditSettings(), [room])
+    assert spots([f for f in found.findings if f.kind == "no_room"]) == [("test", n) for n in range(1, 13)]
+    with pytest.raises(DataError) as caught:
+        raise_if_forbidden(found, AuditSettings())
+    assert "audit.no_room: 12 test prompts leave no room" in str(caught.value)
+    assert "  test 1 (row 1): with the answer, 28 tokens of 20 (words)\n" in str(caught.value)
+    assert "… and 2 more" in str(caught.value) and "generate.max_new_tokens" in str(caught.value)
+    raise_if_forbidden(found, AuditSettings(no_room="report"))
+    assert to_drop(split, ["no_room"], 1.0, [room]) == dict.fromkeys(range(2, 14), "no_room")
+    folded = [SplitExample(split="test", index=i, example=entry(LONG), fold=1 + i) for i in range(2)]
+    assert to_drop(folded, ["no_room"], 1.0, [room]) == {0: "no_room", 1: "no_room"}
+
+
+@pytest.mark.parametrize("new_tokens", [8, ReferenceLength(times_reference=2, at_least=1, at_most=40)])
+def test_room_is_counted_as_the_generator_counts_it(tokenizer: Any, new_tokens: NewTokens) -> None:
+    asked = entry("Name a pet, and " * 6, output="A cat is a pet. " * 2)
+    style = STYLES["phi"]
+    settings = GenerateSettings(max_new_tokens=new_tokens)
+    [task] = tasks_of(tokenizer, [prompt_of(asked, style, tokenizer)], settings)
+    needed = len(task.ids) + task.limit
+    for context in (needed - 1, needed):
+        limit = room_limit(Counter("m", tokenizer, context), style, new_tokens)
+        if context < needed:
+            assert limit.tokens(asked) == needed > limit.longest
+            with pytest.raises(ModelError, match=f"has {len(task.ids)} tokens"):
+                check_room([task], context)
+        else:
+            assert limit.tokens(asked) <= limit.longest
+            check_room([task], context)
+
+
 def test_what_is_dropped() -> None:
     a, b = entry(LONG), entry("Explain why leaves turn red in autumn.")
     split = rows(train=[a, *FILLER, a, b], test=[b, b])
@@ -200,9 +236,9 @@ def test_actions() -> None:
     assert "1 entry held out from training stands in train (test 0)." in summary.sentences
     assert "2 entries repeat an earlier prompt: left out." in summary.sentences
     assert "3 broken rows: left out." in summary.sentences
-    raise_if_forbidden(summary, AuditSettings(leaks="report", echoes="fail"))
-    with pytest.raises(DataError, match=r"audit\.leaks: 1 entry held out"):
-        raise_if_forbidden(summary, AuditSettings(leaks="fail"))
+    raise_if_forbidden(audit(split, AuditSettings()), AuditSettings(leaks="report", echoes="fail"))
+    with pytest.raises(DataError, match=r"(?s)audit\.leaks: 1 entry held out.*test 0 \(row 0\) = train 0 \(row 0\)"):
+        raise_if_forbidden(audit(split, AuditSettings()), AuditSettings(leaks="fail"))
 
 
 def test_an_empty_and_a_single_row_split() -> None:
@@ -213,9 +249,9 @@ def test_an_empty_and_a_single_row_split() -> None:
 # ---------------------------------------------------------------- similarity
 
 
-def grams(text: str) -> Counter[str]:
+def grams(text: str) -> Counted[str]:
     text = text.ljust(similarity.GRAM, "\0")
-    return Counter(text[i : i + similarity.GRAM] for i in range(len(text) - similarity.GRAM + 1))
+    return Counted(text[i : i + similarity.GRAM] for i in range(len(text) - similarity.GRAM + 1))
 
 
 def cosine(a: str, b: str) -> float:
@@ -298,6 +334,7 @@ def test_the_command_takes_a_matrix_and_a_field_map(
         )
         assert main(["data", "audit", str(tmp_path / "m.yaml")]) == 0
         said = capsys.readouterr().out
+        assert "no_room" in said, "looked for"
         assert "1 entry held out from training stands in train" in said
         assert (f"train 1 (row 1): {length} tokens of {limit} ({tiny_folder.name}, phi)" in said) == longer
     assert (
@@ -322,6 +359,52 @@ def test_the_command_refuses_a_file_without_an_entry(tmp_path: Path, capsys: pyt
     path.write_text("")
     assert main(["data", "audit", str(path)]) == 2
     assert "no rows" in capsys.readouterr().err
+
+
+def test_the_command_ends_as_a_run_would(tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.jsonl", [entry("x"), entry(LONG), entry("x"), entry("y")])
+    matrix = tmp_path / "m.yaml"
+
+    def ends(audit: str, data: str = "a.jsonl", tokens: int = 4) -> int:
+        matrix.write_text(
+            f"name: m\ndata: {data}\nsplit: {{train: 2, test: 2}}\naudit: {audit}\n"
+            f"generate: {{max_new_tokens: {tokens}}}\n"
+            f"axes: {{model: [{tiny_folder}], prompt_style: [phi], method: [none]}}\n"
+        )
+        return main(["data", "audit", str(matrix)])
+
+    assert ends("{leaks: report}") == 0
+    assert ends("{leaks: fail}") == 2
+    said = capsys.readouterr()
+    assert "= train 0 (row 0)" in said.out and "audit.leaks: 1 entry held out" in said.err
+    assert [ends("{repeats: fail, leaks: drop}"), ends("{repeats: fail}")] == [0, 2], "of what the run would see"
+    assert [ends("{}", tokens=100_000), ends("{no_room: report}", tokens=100_000)] == [2, 0]
+    assert "audit.no_room: 2 test prompts leave no room" in capsys.readouterr().err
+    path.write_text(path.read_text() + "{broken\n")
+    assert [ends("{}"), ends("{}", "{path: a.jsonl, on_bad_rows: drop}")] == [2, 0]
+    assert "1 broken row forbids a run" in capsys.readouterr().err
+    assert main(["data", "audit", str(path), "--model", str(tiny_folder)]) == 0, "a file forbids nothing"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["FILE", "--prompt-style", "nosuch"], "--prompt-style: nothing is counted without --model"),
+        (["FILE", "--max-length", "20"], "--max-length: nothing is counted without --model"),
+        (["FILE", "--fields", "instruction=a", "instruction=b"], "a field is named twice"),
+        (["MATRIX", "--model", "m", "--fields", "output=a"], "--fields, --model: not beside a matrix"),
+        (["FILE", "--model", "m", "--max-length", "0"], "0 is below 1"),
+    ],
+)
+def test_the_command_refuses_what_means_nothing(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = {"FILE": str(write(tmp_path / "a.jsonl", [entry("x")])), "MATRIX": str(tmp_path / "m.yaml")}
+    try:
+        assert main(["data", "audit", *(named.get(each, each) for each in arguments)]) == 2
+    except SystemExit as e:
+        assert e.code == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -434,6 +434,7 @@ def test_only_a_split_that_would_hold_other_rows_than_before_has_another_digest(
 
     assert [version(""), version("", numbers=True)] == [1, 2]
     assert [version(parts), version(parts, 15)] == [1, 2]
+    assert version("", newly_read=True) == 4
     assert [version(leaks), version("", folds=(2,)), version(leaks, folds=(2,))] == [1, 1, 2]
     halves, binary = "split: {train: 0.8, test: 0.2}\n", "split: {train: 0.57, test: 0.29}\n"
     assert [version(halves), version(halves, 1099), version(binary, 90), version(binary, 100)] == [1, 3, 1, 3]
