@@ -16,6 +16,8 @@ from harness.errors import DataError
 
 CHUNK = 1 << 20
 """Characters read at once from a JSON array."""
+EXCERPT = 40
+"""Characters of a cell that a message shows."""
 BLANK = re.compile(r"[ \t\r\n]*")
 QUOTED = re.compile(r'"[^"]*("|$)')
 AFTER_VALUE = frozenset(", \t\r\n]")
@@ -156,7 +158,8 @@ class JsonBuffer:
 def csv_rows(path: Path, delimiter: str | None = None) -> Iterator[RawRow]:
     """Rows under a header line, as dicts; a cell that is missing at a row's end is left out.
 
-    `delimiter`: None where the header tells.
+    Several columns without a name are none, as long as they are empty: Excel writes such at a line's end. `delimiter`:
+    None where the header tells.
 
     Raises DataError for a header that names a column twice, and where quoting breaks: the rows after it cannot be told.
     """
@@ -168,25 +171,32 @@ def csv_rows(path: Path, delimiter: str | None = None) -> Iterator[RawRow]:
             f.seek(0)
             reader = csv.reader(f, delimiter=delimiter, strict=True)
             header = next(reader, [])
-            repeated = {name for name in header if header.count(name) > 1}
+            repeated = {name for name in header if name and header.count(name) > 1}
             if repeated:
                 raise DataError(f"the header names {', '.join(map(repr, sorted(repeated)))} twice", where=f"{path}:1",
                                 hint="give each column a name of its own")  # fmt: skip
             began = reader.line_num + 1
             for cells in reader:
                 if cells:
-                    more = len(cells) > len(header)
-                    yield (
-                        str(began),
-                        Broken("more cells than the header has; quote cells that contain the delimiter")
-                        if more
-                        else dict(zip(header, cells, strict=False)),
-                    )
+                    yield str(began), row_under(header, cells, unnamed=header.count("") > 1)
                 began = reader.line_num + 1
         except csv.Error as e:
             raise DataError(f"not CSV: {e}", where=f"{path}:{began}", hint="mend the file at this line") from e
         except UnicodeDecodeError as e:
             raise not_utf8(path) from e
+
+
+def row_under(header: list[str], cells: list[str], *, unnamed: bool) -> dict[str, str] | Broken:
+    """The row's cells by their columns. `unnamed`: whether several columns have no name."""
+    if len(cells) > len(header):
+        return Broken("more cells than the header has; quote cells that contain the delimiter")
+    row = dict(zip(header, cells, strict=False))
+    if unnamed:
+        said = [cell for name, cell in zip(header, cells, strict=False) if not name and cell]
+        if said:
+            return Broken(f"a cell under no column's name: {said[0][:EXCERPT]!r}")
+        row.pop("", None)
+    return row
 
 
 def delimiter_of(header: str) -> str:

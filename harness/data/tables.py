@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.data.formats import RawRow
+from harness.data.formats import Broken, RawRow
 from harness.errors import DataError, MissingExtra
 
 BATCH = 1000
@@ -18,34 +18,57 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def parquet_rows(path: Path) -> Iterator[RawRow]:
-    """Rows of a Parquet file. Raises DataError for a file that is none."""
+    """Rows of a Parquet file. Raises DataError for a file that is none, and for one that names a column twice."""
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(path) as file:
-            yield from numbered(batch.to_pylist() for batch in file.iter_batches(batch_size=BATCH))
+            names = file.schema_arrow.names
+            if repeated := sorted({name for name in names if names.count(name) > 1}):
+                raise DataError(f"names the column {', '.join(map(repr, repeated))} twice", where=str(path),
+                                hint="give each column a name of its own")  # fmt: skip
+            yield from numbered(file.iter_batches(batch_size=BATCH))
     except (pa.ArrowException, OSError) as e:
         raise DataError(f"not a Parquet file that can be read: {first_line(e)}", where=str(path),
                         hint="write it anew, or give another format") from e  # fmt: skip
 
 
 def numbered(batches: Any) -> Iterator[RawRow]:
-    """Rows of all batches, each with its number."""
+    """Rows of all record batches or tables, each with its number."""
     number = 0
     for batch in batches:
-        for row in batch:
+        for row in rows_of(batch):
             yield f"row {number}", row
             number += 1
+
+
+def rows_of(batch: Any) -> list[Any]:
+    """The rows of a record batch or table; Broken in the place of one that is not UTF-8."""
+    try:
+        found: list[Any] = batch.to_pylist()
+    except UnicodeDecodeError:
+        if len(batch) == 1:
+            return [Broken("not UTF-8 text")]
+        return [row for place in range(len(batch)) for row in rows_of(batch.slice(place, 1))]
+    return found
 
 
 # ---------------------------------------------------------------- Arrow folders
 
 
 def arrow_parts(folder: Path) -> tuple[str, ...]:
-    """Names of the parts of a folder that `datasets.save_to_disk` wrote; empty for a folder of one unnamed set."""
+    """Names of the parts of a folder that `datasets.save_to_disk` wrote; empty for a folder of one unnamed set.
+
+    Raises DataError where the list of them is broken.
+    """
     listing = folder / "dataset_dict.json"
-    return tuple(json.loads(listing.read_text(encoding="utf-8"))["splits"]) if listing.is_file() else ()
+    if not listing.is_file():
+        return ()
+    try:
+        return tuple(map(str, json.loads(listing.read_text(encoding="utf-8"))["splits"]))
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise unreadable_set(e, listing) from e
 
 
 def is_arrow_folder(folder: Path) -> bool:
@@ -66,8 +89,7 @@ def arrow_identity(folder: Path, part: str | None) -> str:
             with (own / file["filename"]).open("rb") as f:
                 digest.update(hashlib.file_digest(f, "sha256").digest())
     except (OSError, ValueError, KeyError, TypeError) as e:
-        raise DataError(f"not a data set that can be read: {first_line(e)}", where=str(own),
-                        hint="write it anew with `save_to_disk`") from e  # fmt: skip
+        raise unreadable_set(e, own) from e
     return digest.hexdigest()
 
 
@@ -77,14 +99,19 @@ def arrow_rows(folder: Path, part: str | None) -> Iterator[RawRow]:
     try:
         loaded = library().load_from_disk(str(own))
     except (OSError, ValueError, KeyError) as e:
-        raise DataError(f"not a data set that can be read: {first_line(e)}", where=str(own),
-                        hint="write it anew with `save_to_disk`") from e  # fmt: skip
+        raise unreadable_set(e, own) from e
     yield from dataset_rows(loaded)
+
+
+def unreadable_set(error: Exception, where: Path) -> DataError:
+    """The error for what `datasets.save_to_disk` would not have written."""
+    return DataError(f"not a data set that can be read: {first_line(error)}", where=str(where),
+                     hint="write it anew with `save_to_disk`")  # fmt: skip
 
 
 def dataset_rows(loaded: Any) -> Iterator[RawRow]:
     """Rows of a `datasets.Dataset`."""
-    return numbered(batch.to_pylist() for batch in loaded.with_format("arrow").iter(batch_size=BATCH))
+    return numbered(loaded.with_format("arrow").iter(batch_size=BATCH))
 
 
 def library() -> Any:

@@ -327,6 +327,51 @@ def test_not_utf8(tmp_path: Path, name: str) -> None:
         scanned(tmp_path / name)
 
 
+def not_utf8_table() -> pa.Table:
+    texts = pa.array([b"a", b"\xff", b"c"], pa.binary()).view(pa.string())
+    return pa.table({"instruction": texts, "output": ["x", "y", "z"]})
+
+
+def test_a_row_of_a_parquet_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    parquet.write_table(not_utf8_table(), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet:row 1: not UTF-8 text"):
+        scanned(tmp_path / "a.parquet")
+    assert scanned(tmp_path / "a.parquet", drop_bad=True).bad_rows == 1
+    assert [entry.instruction for entry in entries_of(tmp_path / "a.parquet")] == ["a", "c"]
+
+
+def test_a_row_of_an_arrow_folder_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    datasets.Dataset(not_utf8_table()).save_to_disk(str(tmp_path / "set"))
+    with pytest.raises(DataError, match=r"set:row 1: not UTF-8 text"):
+        dataset(DataSpec(path="set"), HALVES, tmp_path)
+
+
+@pytest.mark.parametrize("listing", ["{", '{"parts": 1}', '{"splits": 1}', "[]"])
+def test_a_broken_listing_of_an_arrow_folder_is_named(tmp_path: Path, listing: str) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "dataset_dict.json").write_text(listing)
+    with pytest.raises(DataError, match=r"dataset_dict.json: not a data set that can be read"):
+        dataset(DataSpec(path="set"), HALVES, tmp_path)
+
+
+def test_a_parquet_file_that_names_a_column_twice(tmp_path: Path) -> None:
+    twice = pa.Table.from_arrays([pa.array(["a"])] * 3, names=["instruction", "instruction", "output"])
+    parquet.write_table(twice, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet: names the column 'instruction' twice"):
+        scanned(tmp_path / "a.parquet")
+
+
+def test_empty_columns_at_the_end_of_a_csv_file_are_none(tmp_path: Path) -> None:
+    """As Excel writes them."""
+    (tmp_path / "a.csv").write_text("instruction,output,,\nq,a,,\n")
+    assert [(entry.output, entry.meta) for entry in entries_of(tmp_path / "a.csv")] == [("a", {})]
+    (tmp_path / "a.csv").write_text("instruction,output,,\nq,a,,\nq,a,,b\n")
+    with pytest.raises(DataError, match=r"a\.csv:3: a cell under no column's name: 'b'"):
+        scanned(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text(",instruction,output\n0,q,a\n")
+    assert [entry.meta for entry in entries_of(tmp_path / "a.csv")] == [{"": "0"}], "as pandas writes its index"
+
+
 def test_broken_rows_can_be_dropped_and_are_counted(tmp_path: Path) -> None:
     good = {"instruction": "a", "output": "b"}
     path = jsonl(tmp_path / "a.jsonl", good, {"instruction": "a"}, good)
