@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from numbers import Real
+from typing import TypeGuard
 
 from harness.errors import HarnessError
 from harness.metrics.base import Item, ItemScore, MeanMetric, NoScore, Options, Outcome
@@ -52,8 +53,13 @@ class FunctionMetric(MeanMetric):
         found = self._function(item.response, item.references, **self._options)
         if found is None:
             return NoScore("the function gives None")
-        if isinstance(found, bool) or not isinstance(found, Real) or not math.isfinite(found):
+        if not finite(found):
             raise HarnessError(
                 f"metric {self.name} gives {found!r} for a response", hint="give a finite number, or None for no score"
             )
         return ItemScore(float(found))
+
+
+def finite(value: object) -> TypeGuard[Real]:
+    """Whether it is a number that may be a score."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import re
 import sys
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.errors import HarnessError, trouble_at, trouble_inside
-from harness.metrics.base import Metric, Options, References
-from harness.metrics.function import FunctionMetric
+from harness.metrics.base import Item, ItemScore, Metric, NoScore, Options, Outcome, References
+from harness.metrics.function import FunctionMetric, finite
 
 GROUP = "sft_harness.metrics"
 BUILT_IN = {
@@ -75,7 +76,7 @@ def _users(point: EntryPoint, references: References, options: Options) -> Metri
     if not isinstance(loaded, type):
         if not callable(loaded):
             raise HarnessError(f"{point.value} is neither a class nor a function", hint="docs/metrics.md shows both")
-        return FunctionMetric(loaded, point.value, _source(loaded, point), options)
+        return _guarded(FunctionMetric(loaded, point.value, _source(loaded, point), options), point.value)
     try:
         return _held_to_contract(loaded(references, options), point, _source(loaded, point))
     except HarnessError:
@@ -95,7 +96,38 @@ def _held_to_contract(metric: Any, point: EntryPoint, source: str) -> Metric:
         raise HarnessError(f"{point.value} is no metric: it lacks {', '.join(lacking)}", hint="docs/metrics.md")
     own = metric.signature()
     metric.signature = lambda: f"{point.value}|source:{source}|{own}"
+    return _guarded(metric, point.value)
+
+
+def _guarded(metric: Any, place: str) -> Metric:
+    """The metric; what it raises or gives in another shape while it scores is told with its place."""
+    own = metric.rows
+    rows = _told(lambda items: list(own(items)), place)  # a generator raises once it is read
+
+    def checked(items: Sequence[Item]) -> list[Outcome]:
+        found: list[Outcome] = rows(items)
+        for each in found:
+            if not isinstance(each, NoScore) and not (isinstance(each, ItemScore) and finite(each.value)):
+                raise HarnessError(
+                    f"metric {place} gives {each!r} as an outcome",
+                    hint="rows() gives an ItemScore with a finite number, or a NoScore, for each item",
+                )
+        return found
+
+    metric.rows, metric.corpus_score = checked, _told(metric.corpus_score, place)
     return cast(Metric, metric)
+
+
+def _told(call: Callable[..., Any], place: str) -> Callable[..., Any]:
+    def guarded(*given: Any) -> Any:
+        try:
+            return call(*given)
+        except HarnessError:
+            raise
+        except Exception as e:  # a metric of a user's own may raise anything
+            raise HarnessError(f"metric {place} broke off: {trouble_at(e)}", hint="docs/metrics.md") from e
+
+    return guarded
 
 
 def _source(of: Any, point: EntryPoint) -> str:

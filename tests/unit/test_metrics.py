@@ -532,6 +532,36 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+WRONG = """
+
+from harness.metrics.base import ItemScore
+def boom(response, references):
+    return {}["boom"]
+class Wrong(Starts):
+    def rows(self, items):
+        return [ROWS]
+"""
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("1.0", r":Wrong gives 1\.0 as an outcome"),
+        ("None", ":Wrong gives None as an outcome"),
+        ("ItemScore(float('nan'))", ":Wrong gives ItemScore.* as an outcome"),
+        ("items[3]", r":Wrong broke off: .*own_metrics_of_a_user\.py:\d+: IndexError"),
+    ],
+)
+def test_what_a_users_metric_raises_or_gives_while_scoring_is_told_with_its_place(
+    rows: str, told: str, own_module: Path
+) -> None:
+    own_module.write_text(OWN + WRONG.replace("ROWS", rows))
+    with pytest.raises(HarnessError, match=told):
+        score(load_metric("own_metrics_of_a_user:Wrong"), [Item("a", ("b",))])
+    with pytest.raises(HarnessError, match=r":boom broke off: .*own_metrics_of_a_user\.py:\d+: KeyError: 'boom'"):
+        score(load_metric("own_metrics_of_a_user:boom"), [Item("a", ("b",))])
+
+
 def test_a_users_own_function_and_class(own_module: Path) -> None:
     vowels = load_metric("own_metrics_of_a_user:vowels", ENGLISH, {"letters": "a"})
     assert vowels.rows([Item("aab", ("x",)), Item("a", ("",))]) == [
