@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
+from functools import cache, partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from harness.data.folds import in_fold
 from harness.errors import HarnessError
-from harness.records.inputs import TrainInput
+from harness.records.base import digest
+from harness.records.data import SplitExample
+from harness.records.inputs import DataInput, StageKey, TrainInput
 from harness.records.masks import MaskPreview
 from harness.records.plan import Plan, VariantPlan
 from harness.resolved import Resolved
 from harness.store import Store
+
+if TYPE_CHECKING:
+    from trainers.lengths import Counter
 
 
 def chosen(plan: Plan, name: str | None) -> list[VariantPlan]:
@@ -44,28 +51,60 @@ def chosen(plan: Plan, name: str | None) -> list[VariantPlan]:
 def previews(
     plan: Plan, resolved: Resolved, store: Store, variants: list[VariantPlan], rows: int
 ) -> Iterator[tuple[VariantPlan, MaskPreview]]:
-    """The masks of the first `rows` training rows of each variant; each tokenizer is loaded once."""
+    """The masks of the first `rows` rows that each variant is trained on; each tokenizer is loaded once."""
+    from trainers.lengths import token_limit
     from trainers.mask_preview import preview_of
-    from trainers.models import LoadedModel, load_tokenizer, locate, read_tokenizer
+    from trainers.models import LoadedModel
     from trainers.rows import encode_examples, mask_policy
 
-    inputs = {stage.key: stage.input for stage in plan.stages if isinstance(stage.input, TrainInput)}
-    loaded: dict[str, LoadedModel] = {}
+    inputs = {stage.key: stage.input for stage in plan.stages}
+    counter = cache(partial(counter_of, resolved, store))
+    split = kept_rows(plan, resolved, store, counter)
     for each in variants:
-        model = resolved.models[each.variant.model]
-        if model.name not in loaded:
-            trusted = model.input.trust_remote_code
-            # converted already: far quicker to read than a GGUF file
-            if each.base is not None and store.sealed(each.base) is not None:
-                read = load_tokenizer(store.weights(each.base), trust_remote_code=trusted)
-            else:
-                read = read_tokenizer(locate(model.name, trust_remote_code=trusted))
-            loaded[model.name] = LoadedModel(None, *read)
-        base, style = loaded[model.name], resolved.styles[each.variant.prompt_style]
-        input = inputs[each.train] if each.train else None
-        assert input is not None  # noqa: S101 - `chosen` gives trained variants only
+        style, input = resolved.styles[each.variant.prompt_style], inputs[each.train] if each.train else None
+        assert isinstance(input, TrainInput)  # noqa: S101 - `chosen` gives trained variants only
+        counted: Counter = counter(input.base)
         settings, policy = input.settings, mask_policy(input)
-        seen = in_fold(resolved.data, each.variant.fold)
-        train = list(islice((row for row in seen if row.split == "train"), rows))
-        encoded = encode_examples(base, train, style, policy, settings.max_length, settings.truncate)
+        limit = token_limit(counted, style, settings.max_length)
+        fits = (row for row in trained(split, each) if limit.tokens(row.example) <= limit.longest)
+        wanted = fits if settings.truncate == "drop" else trained(split, each)
+        first = [*islice(wanted, rows)] or [*islice(trained(split, each), rows)]  # of which it is said why none is left
+        base = LoadedModel(None, counted.tokenizer, counted.context)
+        encoded = encode_examples(base, first, style, policy, settings.max_length, settings.truncate)
         yield each, preview_of(base.tokenizer, encoded, style, policy, rows)
+
+
+def trained(split: Iterable[SplitExample], variant: VariantPlan) -> Iterator[SplitExample]:
+    """The rows that this variant is trained on, unless they are too long."""
+    return (row for row in in_fold(split, variant.variant.fold) if row.split == "train")
+
+
+def kept_rows(
+    plan: Plan, resolved: Resolved, store: Store, counter: Callable[[str], Counter]
+) -> Iterable[SplitExample]:
+    """The split as a run seals it: as it was sealed, or without what the audit is to drop."""
+    from harness.data.audit import Kept, to_drop
+    from harness.stages.workshop import SealedSplit
+    from trainers.lengths import token_limits
+
+    if store.sealed(plan.data) is not None:
+        return SealedSplit(store, plan.data.digest)
+    given = next(stage.input for stage in plan.stages if stage.key == plan.data)
+    dropping = given.dropping if isinstance(given, DataInput) else None
+    if dropping is None:
+        return resolved.data
+    styles = {style.sha256: style for style in resolved.styles.values()}
+    limits = list(token_limits(dropping.limits, dropping.answering, counter, styles.__getitem__))
+    return Kept(resolved.data, to_drop(resolved.data, dropping.kinds, dropping.similarity or 1.0, limits))
+
+
+def counter_of(resolved: Resolved, store: Store, base: str) -> Counter:
+    """The tokenizer of the base model with this digest, where it is quickest to read: converted, or as it came."""
+    from trainers.lengths import Counter
+    from trainers.models import load_tokenizer, locate, read_tokenizer
+
+    model = next(model for model in resolved.models.values() if digest(model.input) == base)
+    trusted, key = model.input.trust_remote_code, StageKey(stage="base", digest=base)
+    if store.sealed(key) is not None:  # far quicker than a GGUF file
+        return Counter(model.name, *load_tokenizer(store.weights(key), trust_remote_code=trusted))
+    return Counter(model.name, *read_tokenizer(locate(model.name, trust_remote_code=trusted)))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from harness.cli import main
+from harness.commands.parsing import prepared
+from harness.pipeline import make_sealed
 from harness.records.masks import MaskedRow, MaskedToken, MaskPreview
+from harness.stages import Workshop
+from harness.store import Store
 from reports.mask_terminal import row_text
 from reports.masks import CellMask, cards
 
@@ -72,6 +79,43 @@ def test_a_matrix_that_trains_nothing_has_no_variant_to_show(matrix: str, capsys
     Path(matrix).write_text(Path(matrix).read_text().replace("axes:\n  {", "axes:\n  {method: none, "))
     assert main(["preview", matrix]) == 2
     assert "matrix 'small': trains no variant" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize(
+    ("settings", "first"),
+    [
+        ("audit: {leaks: drop}", "LONG"),
+        ("audit: {leaks: drop, truncated: drop}\ntrain: {max_length: 80}", "CANDLE"),
+        ("train: {max_length: 80, truncate: drop}", "LEAKED"),
+        ("audit: {leaks: drop}\ntrain: {max_length: 80, truncate: drop}", "CANDLE"),
+    ],
+)
+def test_preview_shows_the_rows_that_training_sees(
+    settings: str, first: str, sealed: bool, matrix: str, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = [("Say it.", "LEAKED"), ("Say it. " * 30, "LONG"), ("Name a light.", "CANDLE"), ("Name a bird.", "ROBIN")]
+    entries += [("Say it.", "PROMPT"), ("Name a town.", "YORK")]
+    rows = [{"instruction": instruction, "output": output} for instruction, output in entries]
+    Path("d.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    Path(matrix).write_text(
+        f"name: small\ndata: d.jsonl\nsplit: {{train: 4, test: 2}}\n{settings}\n"
+        f"axes: {{model: {tiny_folder}, prompt_style: phi}}\n"
+    )
+    if sealed:
+        _, plan, resolved, _ = prepared(Path(matrix))
+        workshop = Workshop(Store(Path("runs")), resolved, lambda units: None)
+        watcher: Any = SimpleNamespace(say=print)
+        for stage in plan.stages:
+            if stage.key.stage in ("base", "data"):
+                make_sealed(workshop, stage, watcher)
+    assert main(["preview", matrix, "--rows", "1"]) == 0
+    shown = capsys.readouterr().out.replace("│", "")
+    assert first in shown and "in 1 training row" in shown
+    Path(matrix).write_text(Path(matrix).read_text().replace("max_length: 80", "max_length: 8"))
+    if "truncate: drop" in settings:
+        assert main(["preview", matrix]) == 2
+        assert "no row is left to train on" in (said := capsys.readouterr().err) and "raise train.max_length" in said
 
 
 def test_prompts_check_and_list(matrix: str, capsys: pytest.CaptureFixture[str]) -> None:
