@@ -79,6 +79,7 @@ def matches(combination: dict[str, Any], rule: Assignment) -> bool:
 
 def variant(values: dict[str, Any]) -> Variant:
     """A variant; training choices of an untuned model mean nothing and are dropped, as is a weight of no tokens."""
+    values = unmasked(values)
     if values["method"] == "none":
         values = values | {"masking": None, "seed": None} | dict.fromkeys(TRAIN_AXES)
     if values["method"] == "full":
@@ -90,6 +91,13 @@ def variant(values: dict[str, Any]) -> Variant:
     return Variant(**values)
 
 
+def unmasked(values: dict[str, Any]) -> dict[str, Any]:
+    """These values of axes; where the masked tokens have the weight of the others, with what that is: masking none."""
+    if values.get("prompt_loss_weight") != 1:
+        return values
+    return values | {"masking": "none", "prompt_loss_weight": 0.0}
+
+
 def baseline_cell(spec: MatrixSpec) -> str | None:
     """Name of the cell that `compare.baseline` means. Raises SpecError if not exactly one matches."""
     wanted = spec.compare.baseline
@@ -97,6 +105,7 @@ def baseline_cell(spec: MatrixSpec) -> str | None:
         return None
     cells = dict.fromkeys(each.cell for each in variants(spec))
     given = {axis: value for axis, value in wanted.model_dump().items() if value is not None and axis != "seed"}
+    given = unmasked(given)
     found = [cell.name for cell in cells if all(getattr(cell, axis) == value for axis, value in given.items())]
     if len(found) != 1:
         raise SpecError(

@@ -313,10 +313,25 @@ WEIGHTS = MATRIX.replace("masking: [prompt, none]", "masking: [prompt, none], pr
 def test_the_weight_is_an_axis_where_something_is_masked() -> None:
     cells = {each.cell for each in variants(parse_spec(WEIGHTS, "m")) if each.method == "lora"}
     names = {cell.name.rsplit("/", 1)[-1] for cell in cells}
-    assert names == {"mask-prompt", "mask-prompt-w0.1", "mask-prompt-w1", "mask-none"}
+    assert names == {"mask-prompt", "mask-prompt-w0.1", "mask-none"}
     assert {cell.level("prompt_loss_weight") for cell in cells if cell.masking == "none"} == {None}
     plan = plan_of(WEIGHTS)
-    assert len(keys(plan, "train")) == 2 * 4 * 2, "each weight trains for itself"
+    assert len(keys(plan, "train")) == 2 * 3 * 2, "each weight trains for itself"
+
+
+def test_weight_1_of_any_masking_is_masking_none() -> None:
+    one = WEIGHTS.replace("[prompt, none]", "[prompt, instruction]").replace("[0, 0.1, 1.0]", "1")
+    given = one.replace("seed:", "train_on: [last_turn, all_assistant_turns], seed:")
+    assert keys(plan_of(one), "train") == keys(plan_of(MATRIX.replace("[prompt, none]", "none")), "train")
+    assert {cell.masking for each in variants(parse_spec(given, "m")) if (cell := each.cell).method == "lora"} == {
+        "none"
+    }
+    assert len(keys(plan_of(given), "train")) == 2 * 2
+    for masking in ("prompt", "instruction"):
+        baseline = f"{{method: lora, prompt_style: phi, masking: {masking}, prompt_loss_weight: 1}}"
+        assert (
+            baseline_cell(parse_spec(WEIGHTS + f"compare: {{baseline: {baseline}}}\n", "m")) == "a/phi/lora/mask-none"
+        )
 
 
 def test_levels_of_the_weight_are_matched_and_none_stands_at_weight_0() -> None:
