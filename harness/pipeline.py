@@ -19,6 +19,7 @@ from harness.resolved import Resolved
 from harness.spec.matrix import MatrixSpec
 from harness.stages import Workshop, make, units
 from harness.store import MatrixRun, Store
+from harness.work_note import Noting
 
 
 @dataclass(slots=True)
@@ -75,6 +76,7 @@ def run(  # noqa: PLR0913 - a run's whole surroundings
     depend on it; a service that failed is not asked again. What the data or their audit forbids is raised at once.
     """
     folder = store.write_matrix(plan, matrix_yaml)
+    watcher = Noting(watcher, folder)
     made: Counter[str] = Counter()
     failures: list[FailedVariant] = []
     lost: set[str] = set()  # digests of what could not be made, and of what reads it

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.records.result import Result
+from harness.records.work import work_note
 from harness.store import MatrixRun, Store, is_locked, lock_owner
 from reports.wording import labels
 
@@ -47,6 +48,8 @@ def progress(run: MatrixRun, store: Store) -> Progress:
             done[stage.key.stage] += 1
         elif (store.folder(stage.key) / "owner.json").exists() and is_locked(store.folder(stage.key)):
             working.append(f"{stage.key.stage} {stage.key.digest[:12]}: {lock_owner(store.folder(stage.key))}")
+    if working and (note := work_note(run.folder)) is not None:
+        working.append(note.words())
     stages = tuple((name, done[name], n) for name, n in total.items())
     troubles = store.troubles(run.plan)
     failed = sum(entry["status"] == "failed" for entry in troubles)

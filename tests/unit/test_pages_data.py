@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 import pandas as pd
 import pytest
 from filelock import FileLock
+from rich.console import Console
 
+from harness.progress import Lines
 from harness.prompts import STYLES, inference_prompt, render
 from harness.prompts.chat_template import control_tokens
 from harness.records.style import TextStyle
 from harness.store import MatrixRun, Store
+from harness.work_note import Noting
 from leaderboard import costs, outcome, pairs, spread, view
 from leaderboard.asked import prompt_of
 from leaderboard.next_steps import next_steps
@@ -318,8 +322,16 @@ def test_progress_tells_who_is_at_work_and_what_could_not_be_made(tmp_path: Path
     store.log(run.plan.matrix, "c", keys[2], "unfinished", "no room")
     note = {"pid": 1, "host": "h", "since": "2026-01-01T00:00:00+00:00"}
     (store.folder(keys[0]) / "owner.json").write_text(json.dumps(note))
-    with FileLock(store.folder(keys[0]) / "lock"):
-        (working,) = progress(run, store).under_way
+    pages, note_of = Console(file=io.StringIO()), run.folder / "at_work.json"
+    with FileLock(store.folder(keys[0]) / "lock"), Lines(pages, {"train": 2}, {"train": 0}) as lines:
+        watcher = Noting(lines, run.folder)
+        watcher.begin("train", "a#1", 400)
+        watcher._written = 0.0
+        watcher.advance("train", 120)
+        working, doing = progress(run, store).under_way
+        assert doing == "train a#1: 120 of 400 examples"
+        watcher.end("train", "a#1", "")
+    assert not note_of.exists()
     assert working.startswith(f"train {keys[0].digest[:12]}: being made by process 1 on h")
     found = progress(run, store)
     assert found.under_way == (), "it was killed"
