@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.data.load import Rejected, Row, example, read
+from harness.data.shapes import NO_KEY
 from harness.data.source import Source, sources
 from harness.data.split import LEFT_OUT, PARTS, TEST, TRAIN, assign, check_parts, fold_code
 from harness.errors import DataError
@@ -118,11 +119,14 @@ def scan(found: Sequence[Source], fields: FieldMap, split: SplitSettings | None,
     where = ", ".join(source.name for source in found)
     if seen.bad_rows and not (drop_bad and seen.n):
         more = f"\n… and {seen.bad_rows - 10} more" if seen.bad_rows > 10 else ""
-        raise DataError(
-            "\n".join(seen.rejected[:10]) + more,
-            hint="each row needs text under `instruction` and `output`, or has another known shape, or `data.fields` "
-            "names its fields; `data.on_bad_rows: drop` leaves broken rows out",
+        said = "\n".join(seen.rejected[:10]) + more
+        mend = (
+            "each row needs text under `instruction` and `output`, or has another known shape, or `data.fields` names"
+            " its fields"
+            if NO_KEY in said
+            else "mend these rows"
         )
+        raise DataError(said, hint=mend + ("; `data.on_bad_rows: drop` leaves broken rows out" if seen.n else ""))
     if not seen.n:
         raise DataError("no rows", where=where, hint="give a file with at least one row in each split part")
     if split is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.data.dataset import Dataset, dataset, scan, whole
+from harness.data.shapes import NO_KEY
 from harness.data.source import sources
 from harness.errors import DataError
 from harness.prompts import PromptStyle, load_style
@@ -52,8 +53,13 @@ def examination(
         data, uncut = scan(found, known, SplitSettings(), drop_bad=True), False
     except DataError as e:  # of so few rows that a part is empty; any other comes again
         data, uncut = whole(found, known), True
-        if data.bad_rows and not data.codes:
-            raise DataError(e.what, hint="name the fields: --fields instruction=NAME output=NAME") from e
+        if data.bad_rows and not data.codes and NO_KEY in e.what:
+            hint = (
+                "give --fields names that the rows have"
+                if fields
+                else "name the fields: --fields instruction=NAME output=NAME"
+            )
+            raise DataError(e.what, hint=hint) from e
         if not data.codes:
             raise
     chosen = Examination(data, AuditSettings(), max_length=max_length, uncut=uncut)

@@ -41,7 +41,17 @@ def jsonl_rows(path: Path) -> Iterator[RawRow]:
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")  # noqa: PLW2901 - the same line, without its byte order mark
             if line.strip():
-                yield str(number), parsed(line)
+                row = parsed(line)
+                yield str(number), array_told(row) if number == 1 and line.lstrip().startswith(b"[") else row
+
+
+def array_told(row: Any) -> Any:
+    """The first row of a file that begins as a JSON array does; Broken, with what to do, where it looks like one."""
+    if isinstance(row, Broken):
+        return Broken(f"{row.reason}; where the file is one JSON array, call it .json")
+    if row and all(isinstance(each, dict) for each in row):
+        return Broken("a JSON array, not one row a line; call the file .json")
+    return row
 
 
 def parsed(line: bytes) -> Any:
@@ -73,7 +83,7 @@ def json_rows(path: Path) -> Iterator[RawRow]:
         buffer = JsonBuffer(path, f)
         try:
             buffer.expect("[", "the file holds no list of rows",
-                          "a JSON array of objects is expected; one object a line is .jsonl")  # fmt: skip
+                          "a JSON array is expected; one object a line is .jsonl: call the file that")  # fmt: skip
             number = 0
             while buffer.peek() != "]":
                 if number:

@@ -35,6 +35,10 @@ PLAIN = str | int | float | bool
 """What is kept of a row's further fields, as text."""
 
 
+NO_KEY = "no key "
+"""How the reason begins of a row that lacks a field of its shape."""
+
+
 class BadRow(Exception):
     """A row that is no entry; its text says why."""
 
@@ -99,7 +103,7 @@ def entry(row: Any, shape: Shape) -> Entry:
         raise BadRow(f"a row is an object with keys, not {type(row).__name__}")
     for name in shape.required:
         if row.get(name) is None:
-            raise BadRow(f"no key `{name}`; the row has: {', '.join(map(str, row)) or 'none'}")
+            raise BadRow(f"{NO_KEY}`{name}`; the row has: {', '.join(map(str, row)) or 'none'}")
     beside = shape.found_beside(row)
     meaning = shape.named | beside
     meta = {str(k): str(v) for k, v in row.items() if k not in meaning and isinstance(v, PLAIN)}

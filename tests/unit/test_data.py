@@ -19,6 +19,7 @@ from pyarrow import parquet
 
 from harness.data import catalog, formats
 from harness.data.dataset import dataset, scan
+from harness.data.examination import examination
 from harness.data.load import Row, example, read
 from harness.data.source import arrow_source, file_source
 from harness.errors import DataError, ModelError
@@ -318,6 +319,64 @@ def test_broken_files(tmp_path: Path, name: str, content: str, message: str) -> 
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         scanned(tmp_path / name)
+
+
+ROW = '{"instruction": "a", "output": "b"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said", "hint"),
+    [
+        (
+            "a.jsonl",
+            f"[\n{ROW},\n]\n",
+            "a.jsonl:1: not JSON: .*; where the file is one JSON array, call it .json",
+            "mend these rows",
+        ),
+        (
+            "a.jsonl",
+            f"[{ROW}]\n",
+            "a.jsonl:1: a JSON array, not one row a line; call the file .json",
+            "mend these rows",
+        ),
+        ("a.json", f"{ROW}\n{ROW}\n", "no list of rows", "one object a line is .jsonl: call the file that"),
+        ("a.jsonl", '{"instruction": "a", "output": 3}\n', "output` is int", "mend these rows"),
+        ("a.jsonl", '{"task": "a"}\n', "no key `instruction`", "`data.fields` names its fields"),
+    ],
+)
+def test_the_hint_goes_with_the_reason(tmp_path: Path, name: str, content: str, said: str, hint: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=said) as caught:
+        scanned(tmp_path / name, drop_bad=True)
+    assert caught.value.hint is not None and hint in caught.value.hint and "on_bad_rows" not in caught.value.hint
+    if name == "a.jsonl":
+        (tmp_path / name).write_text(content + ROW + "\n")
+        with pytest.raises(DataError) as caught:
+            scanned(tmp_path / name)
+        assert "on_bad_rows: drop" in str(caught.value.hint)
+
+
+def test_a_gap_in_the_field_that_the_split_goes_by_asks_for_no_field_map(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "a.jsonl", json.loads(ROW))
+    with pytest.raises(DataError, match="no value under `family`") as caught:
+        scan([file_source(path)], FieldMap(), SplitSettings(stratify_by="family"), drop_bad=False)
+    assert "fields" not in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("row", "fields", "hint"),
+    [
+        ({"task": "q"}, [], "name the fields: --fields"),
+        ({"task": "q"}, ["instruction=question", "output=task"], "names that the rows have"),
+        ({"instruction": "q", "output": 3}, [], "mend these rows"),
+    ],
+)
+def test_the_audit_asks_for_fields_only_where_they_are_unknown(
+    tmp_path: Path, row: dict[str, Any], fields: list[str], hint: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        examination(jsonl(tmp_path / "a.jsonl", row), fields, None, "alpaca", None)
+    assert hint in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.csv"])
