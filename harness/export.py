@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trainers.export import Dtype
 
 Form = Literal["merged", "adapter"]
+ELSEWHERE = "name another folder with --to"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,7 @@ def export(  # noqa: PLR0913 - what is exported, whereto, and how
 
     if form == "adapter" and dtype is not None:
         raise HarnessError("an adapter keeps its own dtype", hint="leave --dtype out, or export without --adapter")
-    elsewhere = "name another folder with --to"
-    with translated_disk_errors(folder, elsewhere):
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            what = "is not empty" if folder.is_dir() else "is a file"
-            raise HarnessError(what, where=str(folder), hint="name a new folder: nothing is overwritten")
+    _refuse_used(folder)
     assert variant.train is not None and variant.base is not None  # noqa: S101 - `pick` gives trained variants only
     for key in (variant.train, variant.base):
         if store.sealed(key) is None:
@@ -80,7 +77,7 @@ def export(  # noqa: PLR0913 - what is exported, whereto, and how
     convert = find_converter(converter) if gguf and original is None else None
     answered = _answered_in(run, variant)
     notes = [_rounding(GGUF_FILE, gguf, answered)] if gguf else []
-    with translated_disk_errors(folder, elsewhere):
+    with translated_disk_errors(folder, ELSEWHERE):
         if form == "adapter":
             found = adapter_base(variant.variant.model, stage, base, beside)
             export_adapter(
@@ -89,7 +86,7 @@ def export(  # noqa: PLR0913 - what is exported, whereto, and how
             notes.insert(0, found.note)
         else:
             export_merged(folder, weights, base, style, dtype=dtype or answered, trust_remote_code=trusted)
-            notes.insert(0, _rounding("model.safetensors", dtype or answered, answered))
+            notes.insert(0, _rounding("these weights", dtype or answered, answered))
         if original is not None:
             export_gguf(folder, weights, base, original, style, f"{run.name} {variant.variant.name}", gguf)
         if convert is not None:
@@ -101,6 +98,13 @@ def export(  # noqa: PLR0913 - what is exported, whereto, and how
         card = model_card(run, variant, store.sealed(variant.train), merged=form == "merged", notes=told)
         (folder / "README.md").write_text(card, encoding="utf-8")
     return Exported(sorted(path for path in folder.rglob("*") if path.is_file()), told)
+
+
+def _refuse_used(folder: Path) -> None:
+    with translated_disk_errors(folder, ELSEWHERE):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            what = "is not empty" if folder.is_dir() else "is a file"
+            raise HarnessError(what, where=str(folder), hint="name a new folder: nothing is overwritten")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +143,11 @@ def _answered_in(run: MatrixRun, variant: VariantPlan) -> Dtype:
     return "bfloat16" if resolve(given.settings.precision) == "bf16" else "float32"
 
 
-def _rounding(file: str, dtype: str, answered: Dtype) -> str:
-    """What the card's figures are of where the file's weights are other ones; empty where they are the same."""
+def _rounding(what: str, dtype: str, answered: Dtype) -> str:
+    """What the card's figures are of where the weights here are other ones; empty where they are the same."""
     if dtype in (answered, {"float32": "f32", "bfloat16": "bf16"}[answered]):
         return ""
-    return f"{file} holds {dtype}; the variant answered in {answered}, and all figures are of those answers"
+    return f"{what}: {dtype}; the variant answered in {answered}, and all figures are of those answers"
 
 
 def _style(weights: Path) -> PromptStyle:

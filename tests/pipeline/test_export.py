@@ -72,7 +72,7 @@ def test_another_dtype_is_asked_for_and_told_in_card_and_output(place: Place, tm
     done = place.harness("export", "tiny", "--variant", "phi/lora", "--dtype", other, "--to", str(tmp_path / "e"))
     assert done.returncode == 0, done.stderr
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "e").dtype == getattr(torch, other)
-    told = f"holds {other}; the variant answered in {answered}"
+    told = f"these weights: {other}; the variant answered in {answered}"
     assert told in done.stdout
     assert told in (tmp_path / "e" / "README.md").read_text()
 
