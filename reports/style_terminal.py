@@ -33,6 +33,8 @@ def print_styles(styles: Mapping[str, PromptStyle], console: Console) -> None:
 def print_style(style: TextStyle, console: Console) -> None:
     """A style that has been checked: its identity, an entry with and without input, and a conversation."""
     console.print(Text.assemble(("ok", "bold green"), f"  {style.name}  sha256 {style.sha256[:12]}"))
+    for doubt in style.doubts:
+        console.print(Text(f"warning: {doubt}", "yellow"))
     stops = stop_strings(style)
     said = ", ".join(repr(stop) for stop in stops) if stops else "the end-of-sequence token only"
     console.print(Text(f"generation stops at {said}", "dim"))

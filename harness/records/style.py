@@ -67,6 +67,20 @@ class TextStyle(Record):
         return self
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """What it may not be meant to say, though it can be said."""
+        found = []
+        for field, template in self.model_dump(exclude={"kind", "name", "stop"}).items():
+            doubled = [f"{{{{…}}}} around {{{name}}}" for name in re.findall(r"\{\{(\w+)\}\}", template)]
+            unknown = [f"{{{name}}}" for name in re.findall(r"\{(\w+)\}", template) if name not in PLACEHOLDERS]
+            if doubled or unknown:
+                found.append(f"{field}: taken as text: {', '.join([*doubled, *unknown])}")
+        if self.assistant.endswith((" ", "\t")):
+            found.append("assistant: ends with a blank, which most tokenizers write into the answer's first token; put it"
+                         " at the start of `response`")  # fmt: skip
+        return tuple(found)
+
+    @property
     def sha256(self) -> str:
         """Identity of the style: a digest of its templates, not of its name."""
         return digest(self.model_copy(update={"name": ""}))

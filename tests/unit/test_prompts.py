@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from harness.errors import DataError, HarnessError, ModelError, SpecError
 from harness.prompts import (
@@ -25,6 +27,7 @@ from harness.prompts import (
 )  # fmt: skip
 from harness.prompts.modelfile import modelfile
 from harness.records.data import Example, Turn
+from reports.style_terminal import print_style
 from tests.small_tokenizers import tokenizer_of
 
 WITH = Example(id="w", instruction="Name it.", input="A pet", output="A cat.")
@@ -188,6 +191,19 @@ def test_every_problem_of_a_file_comes_with_its_line(tmp_path: Path) -> None:
 def test_braces_of_other_kinds_are_text(tmp_path: Path) -> None:
     style = style_file(written(tmp_path, 'user: "{instruction}{input}"\nassistant: "\\\\boxed{answer} {}"\n'))
     assert render(style, WITHOUT)[1].text == "\\boxed{answer} {}"
+
+
+def test_what_a_style_may_not_mean_is_told(tmp_path: Path) -> None:
+    user, blank = '"Q: {{instruction}} {question}{input}"', '"\\nA: "'
+    style = style_file(written(tmp_path, f"user: {user}\nassistant: {blank}\n"))
+    placeholder, header = style.doubts
+    assert placeholder == "user: taken as text: {{…}} around {instruction}, {question}"
+    assert header.startswith("assistant: ends with a blank")
+    doubtful = {name for name, each in STYLES.items() if isinstance(each, TextStyle) and each.doubts}
+    assert doubtful == {"human-assistant"}, "which is written as it is handed down"
+    shown = io.StringIO()
+    print_style(style, Console(file=shown, width=200))
+    assert "warning: user: taken as text: {{…}} around {instruction}, {question}" in shown.getvalue()
 
 
 def test_unknown_names_and_files(tmp_path: Path) -> None:
