@@ -76,8 +76,10 @@ class TextStyle(Record):
             if doubled or unknown:
                 found.append(f"{field}: taken as text: {', '.join([*doubled, *unknown])}")
         if self.assistant.endswith((" ", "\t")):
-            found.append("assistant: ends with a blank, which most tokenizers write into the answer's first token; put it"
-                         " at the start of `response`")  # fmt: skip
+            found.append(
+                "assistant: ends with a blank, which most tokenizers write into the answer's first token; put it at the"
+                " start of `response`"
+            )
         return tuple(found)
 
     @property
