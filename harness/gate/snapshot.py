@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.align import VariantScores, fold
 from harness.errors import HarnessError
 from harness.evidence import judge_info, panel_info
-from harness.finished import gathered
+from harness.finished import NOT_COMPARED, gathered
 from harness.metrics.base import Metric
 from harness.records.baseline import JudgeTerms, Snapshot, SnapshotMeasure, SnapshotVariant
 from harness.records.data import Example, SplitExample
@@ -25,7 +25,7 @@ from harness.store import MatrixRun, Store
 def snapshot(run: MatrixRun, store: Store, *, texts: bool) -> Snapshot:
     """Of a finished run. `texts`: with the items and the answers, which make the file larger and may not be public.
 
-    Raises HarnessError where the run has no result.
+    Raises HarnessError where the run has no result, StoreError where rows are not what was sealed.
     """
     if run.result is None:
         raise HarnessError(f"matrix {run.name!r} is not finished", hint="`harness run` goes on where it stopped")
@@ -36,6 +36,7 @@ def snapshot(run: MatrixRun, store: Store, *, texts: bool) -> Snapshot:
             where="compare.stop_when_decided",
             hint="a regression check needs every item: leave it out of the matrix",
         )
+    store.refuse_damaged(stage.key for stage in run.plan.stages if stage.key.stage not in NOT_COMPARED)
     inputs = gathered(run, store)
     plans = {each.variant.name: each for each in run.plan.variants}
     infos = run.result.measures
@@ -172,8 +173,8 @@ def _planned_metric(name: str, metric: Metric) -> MeasureInfo:
     )
 
 
-def planned_items(spec: MatrixSpec, resolved: Resolved) -> tuple[str, ...] | None:
-    """Ids of the test items; None where an audit decides which of them count."""
+def planned_items(spec: MatrixSpec, resolved: Resolved) -> tuple[Example, ...] | None:
+    """The test items; None where an audit decides which of them count."""
     if "drop" in spec.audit.actions().values() or spec.compare.leaked_items == "leave out":
         return None
-    return tuple(row.example.id for row in resolved.data if row.split == "test")
+    return tuple(row.example for row in resolved.data if row.split == "test")

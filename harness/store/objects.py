@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -63,6 +63,7 @@ class ObjectSummary:
     rows: int | None
 
 
+ROWS = "rows.jsonl"
 PEOPLE = "human"
 """The backend of objects that hold people's ratings: nothing can make them again."""
 
@@ -142,10 +143,21 @@ class Store:
         return list(self.stream(key, row_type))
 
     def stream(self, key: StageKey, row_type: Any) -> Iterator[Any]:
-        """The same, one row at a time."""
-        if self.sealed(key) is None:
+        """The same, one row at a time. Raises StoreError where the file is longer or shorter than what was sealed."""
+        seal, path = self.sealed(key), self.folder(key) / ROWS
+        if seal is None:
             raise StoreError(f"{key.stage} object {key.digest[:12]} is not finished", hint="harness run continues it")
-        return stream_rows(self.folder(key) / "rows.jsonl", row_type)
+        if path.exists() and any(each.path == ROWS and each.bytes != path.stat().st_size for each in seal.files):
+            raise _not_sealed(path)
+        return stream_rows(path, row_type)
+
+    def refuse_damaged(self, keys: Iterable[StageKey]) -> None:
+        """Raises StoreError where the rows of a sealed object are not, byte for byte, what was sealed."""
+        for key in keys:
+            seal, path = self.sealed(key), self.folder(key) / ROWS
+            for file in seal.files if seal else ():
+                if file.path == ROWS and not (path.exists() and file_sha256(path) == file.sha256):
+                    raise _not_sealed(path)
 
     @contextlib.contextmanager
     def making(self, planned: PlannedStage, *, announce: Any = None, label: str = "") -> Iterator[ObjectWriter]:
@@ -361,6 +373,14 @@ class Store:
     def remove(self, key: StageKey) -> None:
         """Delete one object."""
         shutil.rmtree(self.folder(key))
+
+
+def _not_sealed(path: Path) -> StoreError:
+    return StoreError(
+        f"{path.name} is not what was sealed",
+        where=str(path.parent),
+        hint="delete the folder and run the matrix again: it will be made again; `harness store verify` names others",
+    )
 
 
 def planned(stage_input: Any) -> PlannedStage:
