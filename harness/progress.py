@@ -252,3 +252,11 @@ class Lines:
     def say(self, text: str) -> None:
         """See Watcher."""
         self._console.print(Text(text), soft_wrap=True)
+
+
+def watching(
+    console: Console, pieces: Mapping[str, int], done: Mapping[str, int], *, plain: bool = False
+) -> Bars | Lines:
+    """Bars where a person looks on; FORCE_COLOR, which workflows set, makes a terminal of a log to rich alone."""
+    seen = console.is_terminal and console.file.isatty()
+    return Bars(console, pieces, done) if seen and not plain else Lines(console, pieces, done)

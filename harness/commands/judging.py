@@ -51,7 +51,7 @@ def trust_judges(arguments: argparse.Namespace) -> int:
 
     from harness import pipeline
     from harness.evidence import agreements, contests, judge_report, judged_variants, win_rates
-    from harness.progress import Bars, Lines
+    from harness.progress import watching
     from harness.store import Store
     from reports.trust_table import print_agreement, print_strengths, print_trust, print_win_rates
 
@@ -64,7 +64,7 @@ def trust_judges(arguments: argparse.Namespace) -> int:
     undone = {stage.key for stage in pipeline.missing(plan, store)} & probes
     check_judges(plan, resolved, undone)
     pieces = {"judge": len(undone)}
-    with Bars(console, pieces, {}) if console.is_terminal else Lines(console, pieces, {}) as watcher:
+    with watching(console, pieces, {}) as watcher:
         pipeline.measure_judges(plan, resolved, store, watcher, budget)
     variants, finished = judged_variants(plan, store)
     print_trust([judge_report(judge, variants, finished, store) for judge in plan.judges], console)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands.parsing import (
     Commands,
@@ -14,6 +16,11 @@ from harness.commands.parsing import (
     quiet_libraries,
     warn_of_foreign_packages,
 )
+
+if TYPE_CHECKING:
+    from harness.records.plan import Plan
+    from harness.resolved import Resolved
+    from harness.spec.matrix import MatrixSpec
 
 
 def add(commands: Commands) -> None:
@@ -34,7 +41,7 @@ def run_matrix(arguments: argparse.Namespace) -> int:
 
     from harness import pipeline
     from harness.commands.judging import budget_of, check_judges
-    from harness.progress import Bars, Lines
+    from harness.progress import watching
     from harness.store import Store
 
     warn_of_foreign_packages()
@@ -49,9 +56,9 @@ def run_matrix(arguments: argparse.Namespace) -> int:
         undone = pipeline.missing(plan, store)
         check_judges(plan, resolved, {stage.key for stage in undone})
         total, done = pipeline.pieces(plan, undone)
-        plain = arguments.plain or not console.is_terminal
-        watcher = Lines(console, total, done) if plain else Bars(console, total, done)
+        watcher = watching(console, total, done, plain=arguments.plain)
         quiet_libraries()
+        _warn_of_the_schedule(spec, plan, resolved)
         with watcher:
             result = pipeline.run(spec, plan, resolved, store, text, watcher, budget).result
     show_result(result, store.matrix_folder(plan), arguments.store)
@@ -89,4 +96,15 @@ def show_plan(arguments: argparse.Namespace) -> int:
     spec, plan, resolved, _ = prepared(arguments.matrix)
     undone = {stage.key for stage in missing(plan, Store(arguments.store))}
     print_plan(plan, resolved, undone, estimate(spec, plan, resolved, undone), Console())
+    _warn_of_the_schedule(spec, plan, resolved)
     return 0
+
+
+def _warn_of_the_schedule(spec: MatrixSpec, plan: Plan, resolved: Resolved) -> None:
+    from trainers.schedules import unreached
+
+    trained = [each.variant for each in plan.variants if each.train is not None]
+    rows = min((resolved.data.count("train", variant.fold) for variant in trained), default=None)
+    if rows is not None:
+        for text in unreached(spec.train.settings, rows):
+            print(f"warning: {text}", file=sys.stderr)
