@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from harness.records.check import CheckReport, CheckResult
 
 
@@ -16,6 +18,14 @@ def workflow_commands(report: CheckReport, matrix_file: str) -> list[str]:
         if level:
             lines.append(_command(level, check, matrix_file))
     return lines
+
+
+_BEGINNING = re.compile(r"^([^\S\n]*:)(?=:)|(##)(?=\[)", re.MULTILINE)
+
+
+def inert(text: str) -> str:
+    """Text of a log without commands: `::…` behind any blanks at a line's start, or the older `##[…]` anywhere."""
+    return _BEGINNING.sub("\\g<0>\u200b", text)
 
 
 def _command(level: str, check: CheckResult, matrix_file: str) -> str:

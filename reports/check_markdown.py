@@ -11,14 +11,14 @@ from reports.check_wording import difference, heading, limit, outcome, sides, up
 from reports.markdown_table import escape, table
 from reports.wording import NONE, figure, p_value, visible
 
-MARKER = "<!-- sft-harness check -->"
-"""First line: by it a workflow finds its own comment again and edits it."""
+MARKER = "<!-- sft-harness check: {} against {} -->"
+"""First line: by it a workflow finds its own comment again and edits it; one for each matrix and baseline."""
 
 
 def check_markdown(report: CheckReport) -> str:
     """Verdict, table, what changed, and the worst items with what became of their answers."""
     sections = [
-        f"{MARKER}\n## {escape(heading(report))}",
+        f"{_marker(report)}\n## {escape(heading(report))}",
         f"**{escape(report.answer)}**",
         table(_HEADER, [_row(check) for check in report.checks], left=3),
         _list("Why", [f"{each.name}: {each.reason}" for each in report.checks if each.fails or each.warns]),
@@ -29,6 +29,11 @@ def check_markdown(report: CheckReport) -> str:
         f"Matrix `{_code(report.matrix_file)}` against `{_code(report.baseline_file)}`. {_LEGEND}",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _marker(report: CheckReport) -> str:
+    files = (visible(each).replace("--", "- -") for each in (report.matrix_file, report.baseline_file))
+    return MARKER.format(*files)
 
 
 _LEGEND = (

@@ -11,8 +11,8 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!&])")
 
 
 def escape(text: str) -> str:
-    """Foreign text as one line of Markdown that only shows it: no heading, link, HTML, mathematics."""
-    return _SPECIAL.sub(r"\\\1", " ".join(visible(text).split()))
+    """Foreign text as one line of Markdown that only shows it: no heading, link, HTML, mathematics, nobody called."""
+    return _SPECIAL.sub(r"\\\1", " ".join(visible(text).split())).replace("@", "@\u200b")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:

@@ -16,7 +16,6 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-MARKER = "<!-- sft-harness check -->"
 LONGEST = 65_000
 """Characters; GitHub takes 65,536."""
 
@@ -41,7 +40,7 @@ def asked(address: str, headers: dict[str, str], method: str = "GET", body: str 
 
 
 def main() -> int:
-    """Find our comment by its first line and edit it, or write a new one."""
+    """Find our comment by its first line, which names matrix and baseline, and edit it; or write a new one."""
     file = Path(sys.argv[1])
     if not file.is_file():
         print(f"{file} was not written: nothing to say")
@@ -49,9 +48,11 @@ def main() -> int:
     text = file.read_text(encoding="utf-8")[:LONGEST]
     try:
         comments, one, headers, edit = place(dict(os.environ))
-        page, ours = 1, None
+        marker, page, ours = text.partition("\n")[0], 1, None
         while ours is None and (found := asked(f"{comments}?per_page=100&page={page}", headers)):
-            ours = next((each["id"] for each in found if each["body"].startswith(MARKER)), None)
+            ours = next(
+                (each["id"] for each in found if marker.startswith("<!--") and each["body"].startswith(marker)), None
+            )
             page += 1
         if ours is None:
             asked(comments, headers, "POST", text)

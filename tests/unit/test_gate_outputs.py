@@ -11,9 +11,9 @@ from rich.console import Console
 from harness.gate.report import Files, check
 from harness.records.check import CheckReport
 from harness.records.policy import Budget, MeasureCheck, Policy
-from reports.annotations import workflow_commands
+from reports.annotations import inert, workflow_commands
 from reports.answer_diff import changes
-from reports.check_markdown import MARKER, check_markdown
+from reports.check_markdown import check_markdown
 from reports.check_terminal import print_check
 from reports.junit import junit_xml
 from tests.snapshots import baseline, scores, snapshot, variant
@@ -56,7 +56,7 @@ def test_annotations_are_escaped_as_the_runner_reads_them(report: CheckReport) -
 
 def test_markdown_shows_table_changes_and_five_worst_items(report: CheckReport) -> None:
     text = check_markdown(report)
-    assert text.startswith(MARKER)
+    assert text.startswith("<!-- sft-harness check: a,b:c.yaml against baselines/main.json -->\n")
     assert "**✗ regression**" in text and "| rougeL of m/alpaca/full/mask-prompt | critical |" in text
     assert text.count("<details>") == 5
     assert "<ins>wrong</ins>" in text and "<del>" in text
@@ -91,3 +91,16 @@ def test_a_diff_goes_by_words_and_by_characters_where_there_are_no_spaces() -> N
         ("same", " cat"),
     ]
     assert [c.text for c in changes("我喜欢猫", "我喜欢狗")] == ["我喜欢", "猫", "狗"]
+
+
+def test_answers_call_nobody_and_give_the_runner_no_commands(report: CheckReport) -> None:
+    said = "::error file=app.py::injected @octocat ##[error]older"
+    worst = tuple(each.model_copy(update={"candidate_answer": said, "baseline_answer": None}) for each in report.worst)
+    now = report.model_copy(update={"worst": worst})
+    assert "@octocat" not in check_markdown(now) and "octocat" in check_markdown(now)
+    out = io.StringIO()
+    print_check(now, Console(file=out, width=140))
+    lines = inert(out.getvalue()).splitlines()
+    assert any(line.lstrip().startswith("::") for line in out.getvalue().splitlines())
+    assert not any(line.lstrip().startswith("::") or "##[" in line for line in lines)
+    assert "".join(lines).replace("\u200b", "") == "".join(out.getvalue().splitlines())

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reports.check_markdown import MARKER
+from reports.check_markdown import MARKER as MARKERS
 from tests.servers.loopback import Asked, Said, serve
 
+MARKER = MARKERS.format("matrix.yaml", "main.json")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "ci"
 
 
@@ -35,7 +36,8 @@ def test_workflows_are_valid_by_the_published_schema(file: str, schema: str, tmp
 @pytest.mark.parametrize("ours", [None, 107])
 def test_the_comment_is_posted_once_and_edited_from_then_on(service: str, ours: int | None, tmp_path: Path) -> None:
     (tmp_path / "check.md").write_text(f"{MARKER}\n## harness check: pass – ✓\n", encoding="utf-8")
-    full = [{"id": i, "body": "someone else's"} for i in range(100)]
+    full = [{"id": i, "body": "someone else's"} for i in range(99)]
+    full.append({"id": 99, "body": f"{MARKERS.format('german.yaml', 'main.json')}\nof another matrix"})
     second = [{"id": 107, "body": f"{MARKER}\nolder"}] if ours else []
 
     def answer(one: Asked) -> Said:
