@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -47,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit status. Problems that a user can mend print one message and no traceback."""
     from harness.errors import HarnessError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # cp1252 and ASCII have no minus sign
+        with suppress(OSError):  # a stream whose descriptor is another file by now
+            sys.stdout.reconfigure(errors="backslashreplace")
     arguments = parser().parse_args(argv)
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is as orderly as Ctrl-C

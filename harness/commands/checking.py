@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,25 +63,47 @@ def check_matrix(arguments: argparse.Namespace) -> int:
     """`harness check`."""
     from rich.console import Console
 
-    from harness.errors import HarnessError, StoreError
-    from harness.gate.report import UNREACHABLE
-    from reports.check_terminal import print_check
+    from harness.errors import HarnessError, spoken_error
+    from harness.gate.report import Files, failure, unusable
 
-    console = Console()
+    console, problem = Console(), None
+    files = Files.of(arguments.matrix, arguments.against, arguments.policy)
     limits = arguments.max_calls, arguments.max_cost
+    for path in (arguments.junit, arguments.markdown, arguments.json):
+        if path is not None:  # an earlier verdict is none on this candidate, whatever ends this command
+            with suppress(OSError):
+                path.unlink()
     try:
         report = checked(arguments.matrix, arguments.against, arguments.policy, arguments.store, console, limits)
-    except HarnessError:
-        raise
-    except Exception:
+    except HarnessError as e:
+        problem, report = e, unusable(files, failure("usage", str(e), "usage"))
+    except Exception as e:
         # Python itself would exit with 1, which here means a worse model.
         traceback.print_exc()
-        return UNREACHABLE
-    print_check(report, console)
+        report = unusable(files, failure("program", spoken_error(e), "infrastructure"))
+    status = published(report, arguments, None if problem else console)
+    if problem is not None:
+        raise problem
+    return status
+
+
+def published(report: CheckReport, arguments: argparse.Namespace, console: Console | None) -> int:
+    """Write the files that were asked for, then print; gives the exit status, 4 where a pass could not be written."""
+    from harness.errors import HarnessError
+    from harness.gate.report import UNREACHABLE
+
     try:
         write_outputs(report, junit=arguments.junit, markdown=arguments.markdown, json=arguments.json)
-    except (StoreError, OSError) as e:
+        if console is not None:
+            print_report(report, console)
+        annotate(report)
+    except BrokenPipeError:
+        raise
+    except (HarnessError, OSError) as e:
         print(f"error: {e}", file=sys.stderr)
+        return report.exit_status or UNREACHABLE
+    except Exception:
+        traceback.print_exc()
         return report.exit_status or UNREACHABLE
     return report.exit_status
 
@@ -106,11 +129,11 @@ def checked(  # noqa: PLR0913 - what is held to what, and how
     from harness.store import MatrixRun, Store
 
     baseline = load(against)
-    files = Files(str(matrix), str(against), str(policy_file or "policy"))
+    files = Files.of(matrix, against, policy_file)
     policy = settled(load_policy(policy_file), baseline.snapshot, files.policy)
     try:
         spec, plan, resolved, text = prepared(matrix)
-        refused = refusals(baseline, policy, spec, plan, resolved)
+        refused = refusals(baseline, policy, spec, plan, resolved, files.policy)
         if refused:
             return assembled(baseline, policy, files, [failure(*each, "input") for each in refused])
         store, budget = Store(store_folder), budget_of(resolved, *limits)
@@ -132,23 +155,38 @@ def checked(  # noqa: PLR0913 - what is held to what, and how
     return check(baseline, candidate, policy, files)
 
 
-def refusals(
-    baseline: Baseline, policy: Policy, spec: MatrixSpec, plan: Plan, resolved: Resolved
+def refusals(  # noqa: PLR0913 - both sides in their parts
+    baseline: Baseline, policy: Policy, spec: MatrixSpec, plan: Plan, resolved: Resolved, policy_file: str
 ) -> list[tuple[str, str]]:
-    """(check, why it cannot be compared) of those that can fail the gate, told before anything is trained."""
+    """(check, why it cannot be made) of those that can fail the gate, told before anything is trained.
+
+    Raises HarnessError where the policy names cells or items that are not there.
+    """
+    from harness.gate.cells import kinds, missing_cells, paired
     from harness.gate.drift import Drift, item_changes, measure_drift
+    from harness.gate.limits import golden_item
+    from harness.gate.report import unchecked
     from harness.gate.snapshot import planned_items, planned_measures
 
-    found = measure_drift(baseline.snapshot, *planned_measures(spec, plan, resolved))
-    items = planned_items(spec, resolved)
+    before = baseline.snapshot
+    cells, cells_before = kinds(each.variant for each in plan.variants), kinds(each.variant for each in before.variants)
+    missing = missing_cells(paired(cells, cells_before, policy.cells), cells_before)
+    refused = [unchecked(name) for name in missing if policy.missing_cells == "fail"]
+    measures, judges = planned_measures(spec, plan, resolved)
+    found, items = measure_drift(before, measures, judges), planned_items(spec, resolved)
     if items is not None:
-        found += [Drift(text) for text in item_changes(baseline.snapshot.items, items)]
-    checks = [check.measure for check in policy.checks if check.tier != "advisory"]
-    return [
-        (measure, "; ".join(texts))
-        for measure in checks
-        if (texts := [each.text for each in found if each.touches(measure)])
-    ]
+        ids = [each.id for each in items]
+        found += [Drift(text) for text in item_changes(before.items, ids)]
+        for golden in policy.golden:
+            golden_item(golden, ids, items, policy_file)
+    known = {each.info.name for each in measures}
+    needed = [check.measure for check in policy.checks if check.tier != "advisory"]
+    needed += [golden.measure for golden in policy.golden if golden.tier != "advisory"]
+    for each in dict.fromkeys(needed):
+        texts = [drift.text for drift in found if drift.touches(each)]
+        texts += [] if each in known else [f"{each} is not measured in this matrix"]
+        refused += [(each, "; ".join(texts))] if texts else []
+    return refused
 
 
 def finished(  # noqa: PLR0913 - a run's whole surroundings
@@ -163,7 +201,7 @@ def finished(  # noqa: PLR0913 - a run's whole surroundings
     """The result of the matrix, run as `harness run` does where anything is missing."""
     from harness import pipeline
     from harness.commands.judging import check_judges
-    from harness.progress import Bars, Lines
+    from harness.progress import watching
 
     result = pipeline.finished_result(plan, store)
     if result is not None:
@@ -172,14 +210,13 @@ def finished(  # noqa: PLR0913 - a run's whole surroundings
     check_judges(plan, resolved, {stage.key for stage in undone})
     total, done = pipeline.pieces(plan, undone)
     quiet_libraries()
-    with Bars(console, total, done) if console.is_terminal else Lines(console, total, done) as watcher:
+    with watching(console, total, done) as watcher:
         return pipeline.run(spec, plan, resolved, store, text, watcher, budget).result
 
 
 def write_outputs(report: CheckReport, *, junit: Path | None, markdown: Path | None, json: Path | None) -> None:
-    """The files asked for; inside GitHub Actions the annotations and the step summary too."""
+    """The files asked for; inside GitHub Actions the step summary too."""
     from harness.store import translated_disk_errors
-    from reports.annotations import workflow_commands
     from reports.check_markdown import check_markdown
     from reports.junit import junit_xml
 
@@ -187,18 +224,40 @@ def write_outputs(report: CheckReport, *, junit: Path | None, markdown: Path | N
         if path is not None:
             with translated_disk_errors(path, "name another file"):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(write(report), encoding="utf-8")
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        place = os.path.relpath(report.matrix_file, os.environ.get("GITHUB_WORKSPACE", "."))
-        for line in workflow_commands(report, place):
-            print(line)
+                path.write_text(write(report), encoding="utf-8", errors="backslashreplace")
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with (
             translated_disk_errors(Path(summary), "set GITHUB_STEP_SUMMARY to another file"),
-            Path(summary).open("a", encoding="utf-8") as f,
+            Path(summary).open("a", encoding="utf-8", errors="backslashreplace") as f,
         ):
             f.write(check_markdown(report))
+
+
+def print_report(report: CheckReport, console: Console) -> None:
+    """As text; inside GitHub Actions so that nothing of a model's answers is a command to the runner."""
+    from reports.annotations import inert
+    from reports.check_terminal import print_check
+
+    with console.capture() as captured:
+        print_check(report, console)
+    text = captured.get()
+    print(inert(text) if in_actions() else text, end="", file=console.file, flush=True)
+
+
+def annotate(report: CheckReport) -> None:
+    """Inside GitHub Actions, what fails or warns beside the matrix file."""
+    from reports.annotations import workflow_commands
+
+    if in_actions():
+        place = os.path.relpath(report.matrix_file, os.environ.get("GITHUB_WORKSPACE", "."))
+        for line in workflow_commands(report, place):
+            print(line)
+
+
+def in_actions() -> bool:
+    """Whether GitHub Actions reads what is printed."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 def report_json(report: CheckReport) -> str:

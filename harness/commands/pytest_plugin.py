@@ -1,7 +1,8 @@
 """`pytest --harness-matrix matrix.yaml --harness-baseline baselines/main.json`: a test for each line of the policy.
 
 The first test runs what is missing; a regression fails its test, what cannot be told and fails nothing is skipped, and
-trouble of judges, servers or disks is an error: where nothing but that went wrong, pytest's exit status is 4.
+trouble of judges, servers or disks is an error, as are sides that are not comparable and files that cannot be used:
+where nothing else went wrong, pytest's exit status is that of `harness check`.
 """
 
 from __future__ import annotations
@@ -64,25 +65,26 @@ class MatrixFile(pytest.File):
         yield MatrixCheck.from_parent(self, name="verdict", wanted=None)
 
     @cached_property
-    def report(self) -> CheckReport:
-        """What came out. Raises HarnessError."""
+    def report(self) -> CheckReport | Exception:
+        """What came out, or why nothing did."""
         from rich.console import Console
 
         from harness.commands.checking import checked
 
         option = self.config.getoption
         policy, store = option("harness_policy"), option("harness_store")
-        return checked(self.given, option("harness_baseline"), policy, store, Console())
+        try:
+            return checked(self.given, option("harness_baseline"), policy, store, Console())
+        except Exception as e:
+            return e  # for every test, without trying again for each
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """An exit status that tells trouble around the model from a worse model."""
-    troubled = sum(isinstance(each, MatrixCheck) and each.troubled for each in session.items)
-    if troubled and troubled == session.testsfailed:
-        from harness.gate.report import UNREACHABLE
-
-        session.exitstatus = UNREACHABLE
+    """An exit status that tells a worse model from trouble around it, and from files that cannot be used."""
+    statuses = [each.status for each in session.items if isinstance(each, MatrixCheck) and each.status is not None]
+    if statuses and len(statuses) == session.testsfailed:
+        session.exitstatus = min(statuses)
 
 
 class CheckFailed(Exception):
@@ -93,25 +95,36 @@ class MatrixCheck(pytest.Item):
     """One line of the policy, for all pairs of cells; `wanted` None: whatever fails the gate."""
 
     def __init__(self, *, wanted: tuple[str, str] | None, **rest: Any) -> None:
-        """`wanted`: kind and measure of the checks."""
+        """`wanted`: kind and measure of the checks. `status`: what `harness check` exits with, where none is judged."""
         super().__init__(**rest)
         self.wanted = wanted
-        self.troubled = False
+        self.status: int | None = None
 
     def _found(self) -> tuple[CheckReport, list[CheckResult]]:
         """The report, and the checks of this line; those that failed everything where there are none of it."""
         assert isinstance(self.parent, MatrixFile)  # noqa: S101 - made by it alone
         report = self.parent.report
+        if isinstance(report, Exception):
+            raise report
         mine = [each for each in report.checks if self.wanted in (None, (each.kind, each.measure))]
         return report, mine or list(report.checks)
 
     def setup(self) -> None:
-        """Raises CheckFailed where nothing was found out about the model: pytest calls that an error, not a failure."""
-        report, mine = self._found()
+        """Fails where nothing was found out about the model: pytest calls that an error, not a failure."""
+        from harness.gate.report import UNREACHABLE, exit_status
+
+        try:
+            report, mine = self._found()
+        except HarnessError as e:
+            self.status = e.exit_status
+            pytest.fail(str(e), pytrace=False)
+        except Exception:
+            self.status = UNREACHABLE
+            raise
         failed = [each for each in mine if each.fails]
-        if failed and all(each.cause == "infrastructure" for each in failed):
-            self.troubled = True
-            raise CheckFailed("\n".join([report.answer, *map(_line, failed)]))
+        if failed and all(each.outcome == "error" and each.cause != "training" for each in failed):
+            self.status = exit_status(failed)
+            pytest.fail("\n".join([report.answer, *map(_line, failed)]), pytrace=False)
 
     def runtest(self) -> None:
         """Raises CheckFailed, or skips."""
@@ -125,9 +138,7 @@ class MatrixCheck(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The reasons alone; a traceback only for what was not foreseen."""
-        if isinstance(excinfo.value, CheckFailed | HarnessError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
+        return str(excinfo.value) if isinstance(excinfo.value, CheckFailed) else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where pytest says that the test stands."""

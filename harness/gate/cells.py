@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from harness.errors import HarnessError
 from harness.records.baseline import Snapshot, SnapshotVariant
 from harness.records.result import MeasureInfo
 from harness.records.rows import MetricRow, Scored
-from harness.records.variant import Cell
+from harness.records.variant import Cell, Variant
 from harness.stats.panel import BoolArray
 
 
@@ -108,14 +108,19 @@ def sides(baseline: Snapshot, candidate: Snapshot, wanted: Mapping[str, str]) ->
     """Pair the cells. `wanted`: see `paired`. Raises HarnessError as it does."""
     before, now = _cells(baseline), _cells(candidate)
     broken = dict(_broken(candidate))
-    kinds, kinds_before = ({name: group[0].variant.cell for name, group in side.items()} for side in (now, before))
-    names = paired(kinds, kinds_before, wanted, broken)
+    cells, cells_before = (kinds(each.variant for each in side.variants) for side in (candidate, baseline))
+    names = paired(cells, cells_before, wanted, broken)
     pairs = tuple(CellPair(name, other, now[name], before[other]) for name, other in names.items() if name in now)
     failed = tuple(f"{name}: {reason}" for name, reason in broken.items() if name in names | before or not pairs)
-    missing = missing_cells(names, kinds_before)
+    missing = missing_cells(names, cells_before)
     alone = [f"{name} is new: the baseline has no such cell" for name in now if name not in names | before]
     alone += [without_counterpart(name) for name in before if name not in {*names.values(), *now, *missing}]
     return Sides(baseline, candidate, pairs, failed, missing, tuple(alone))
+
+
+def kinds(variants: Iterable[Variant]) -> dict[str, Cell]:
+    """Their cells by name."""
+    return {each.cell.name: each.cell for each in variants}
 
 
 def paired(

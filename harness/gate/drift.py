@@ -39,11 +39,12 @@ def item_changes(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
     """In words, where the test items are not the same; an item is known by its content."""
     gone, new = (sorted(set(a) - set(b)) for a, b in ((before, now), (now, before)))
     if gone or new:
-        parts = [f"{len(ids)} {word} ({_some(ids)})" for word, ids in (("gone", gone), ("new", new)) if ids]
+        parts = [f"{len(ids)} {word} ({some(ids)})" for word, ids in (("gone", gone), ("new", new)) if ids]
         yield f"test items changed: {', '.join(parts)}; {len(set(before) & set(now))} of {len(before)} are left"
 
 
-def _some(ids: Sequence[str]) -> str:
+def some(ids: Sequence[str]) -> str:
+    """The first of them."""
     return ", ".join(ids[:SHOWN]) + (", …" if len(ids) > SHOWN else "")
 
 

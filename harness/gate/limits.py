@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from statistics import fmean
 
 from harness.errors import HarnessError
 from harness.gate.cells import CellPair, Sides
-from harness.gate.drift import Drift
+from harness.gate.drift import Drift, some
 from harness.gate.measures import pair_values
-from harness.gate.policy_file import full_marks
-from harness.records.baseline import Snapshot, SnapshotVariant
+from harness.gate.policy_file import directed, full_marks
+from harness.records.baseline import SnapshotVariant
 from harness.records.check import CheckResult
+from harness.records.data import Example
 from harness.records.policy import Budget, GoldenItem, Policy
 
 
@@ -61,12 +62,13 @@ def _mean(variants: Sequence[SnapshotVariant], what: str) -> float | None:
     return fmean(found) if found else None
 
 
-def golden_checks(sides: Sides, policy: Policy, drifts: Sequence[Drift]) -> Iterator[CheckResult]:
-    """Every golden item of every pair of cells. Raises HarnessError for an item that is no test item."""
+def golden_checks(sides: Sides, policy: Policy, drifts: Sequence[Drift], where: str) -> Iterator[CheckResult]:
+    """Every golden item of every pair of cells. Raises HarnessError for one that is no test item, or several."""
     for golden in policy.golden:
-        item = _item(golden, sides.candidate)
+        item = golden_item(golden, sides.candidate.items, sides.candidate.examples or (), where)
         apart = [each.text for each in drifts if each.touches(golden.measure)]
-        info = next((each.info for each in sides.candidate.measures if each.info.name == golden.measure), None)
+        infos = (each.info for each in sides.candidate.measures if each.info.name == golden.measure)
+        info = next((directed(each, policy) for each in infos), None)
         for pair in sides.pairs:
             result = CheckResult(
                 name=f"golden {item} by {golden.measure} of {pair.name}",
@@ -97,15 +99,22 @@ def _golden(result: CheckResult, values: tuple[float, float] | None, limit: floa
     return result.model_copy(update={"outcome": "pass" if kept else "regression", **changes})
 
 
-def _item(golden: GoldenItem, candidate: Snapshot) -> str:
-    if golden.item in candidate.items:
+def golden_item(golden: GoldenItem, items: Collection[str], examples: Sequence[Example], where: str) -> str:
+    """Its id. Raises HarnessError where no test item has that id or instruction, or several have the instruction."""
+    if golden.item in items:
         return golden.item
-    texts = {each.instruction: each.id for each in candidate.examples or ()}
-    if golden.item in texts:
-        return texts[golden.item]
-    near = get_close_matches(golden.item, [*candidate.items, *texts], n=1)
+    alike = [each.id for each in examples if each.instruction == golden.item]
+    if len(alike) > 1:
+        raise HarnessError(
+            f"golden: {len(alike)} test items have the instruction {golden.item!r}",
+            where=where,
+            hint=f"name one by its id: {some(alike)}",
+        )
+    if alike:
+        return alike[0]
+    near = get_close_matches(golden.item, [*items, *(each.instruction for each in examples)], n=1)
     raise HarnessError(
         f"golden: no test item {golden.item!r}",
-        where="policy",
+        where=where,
         hint=(f"did you mean {near[0]!r}? " if near else "") + "an item is named by its id, or its instruction in full",
     )

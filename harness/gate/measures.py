@@ -10,7 +10,7 @@ import numpy as np
 from harness.gate.cells import CellPair, Sides
 from harness.gate.decision import Decision, Rule, Weighed, decide, weigh
 from harness.gate.drift import Drift
-from harness.gate.policy_file import tolerance
+from harness.gate.policy_file import directed, tolerance
 from harness.metrics.registry import load_metric
 from harness.records.baseline import SnapshotMeasure
 from harness.records.check import Cause, CheckResult
@@ -53,7 +53,7 @@ def _checks(sides: Sides, policy: Policy, check: MeasureCheck, drifts: Sequence[
             for each in blanks
         )
         return
-    info = _directed(now.info, check)
+    info = directed(now.info, policy)
     rule = Rule(
         tolerance=tolerance(check, policy, info),
         alpha=check.alpha or policy.alpha,
@@ -81,13 +81,10 @@ def _refused(check: MeasureCheck, now: SnapshotMeasure | None, drifts: Iterable[
     return None
 
 
-def _directed(info: MeasureInfo, check: MeasureCheck) -> MeasureInfo:
-    if check.direction == "auto":
-        return info
-    return info.model_copy(update={"higher_is_better": check.direction == "higher"})
-
-
 def _blank(check: MeasureCheck, policy: Policy, pair: CellPair, info: MeasureInfo) -> CheckResult:
+    usual = policy.inconclusive
+    if usual == "fail" and check.tier != "critical":
+        usual = "warn"
     return CheckResult(
         name=f"{check.measure} of {pair.name}",
         kind="measure",
@@ -99,7 +96,7 @@ def _blank(check: MeasureCheck, policy: Policy, pair: CellPair, info: MeasureInf
         reason="",
         cell=pair.name,
         baseline_cell=pair.baseline_name,
-        on_inconclusive=check.inconclusive or policy.inconclusive,
+        on_inconclusive=check.inconclusive or usual,
         seeds=pair.seeds,
     )
 
@@ -132,7 +129,8 @@ def _made(  # noqa: PLR0913 - one check and all that it is judged by
         floor = _floor(known, check.floor, higher=info.higher_is_better)
     if pair.unchanged(check.measure):
         reason = "the same inputs gave the same scores, item by item: nothing changed"
-        return _Made(known.model_copy(update={"outcome": "pass", "reason": reason, "delta": 0.0}), None, floor)
+        same = {"outcome": "pass", "reason": reason, "delta": 0.0, "baseline": known.candidate, "notes": ()}
+        return _Made(known.model_copy(update=same), None, floor)
     if found.items < 2 or unpaired > policy.max_unpaired * asked:
         reason = f"{unpaired} of {asked} items lack a score on one side (at most {policy.max_unpaired:.0%} may)"
         cause: Cause = "infrastructure" if info.kind == "judge" else "input"
@@ -203,10 +201,10 @@ def _reason(weighed: Weighed, decision: Decision, decimals: int) -> str:
             text = f"{moved}: better"
         case "regression":
             beyond = min(map(abs, ends[1:])) > weighed.rule.tolerance
-            rest = ", by more than {}" if beyond else ", and a fall of {} cannot be excluded"
+            rest = ", by more than {}" if beyond else ", and a loss of {} cannot be excluded"
             text = f"{moved}: worse{rest.format(f'{weighed.rule.tolerance:g}')}"
         case _:
-            text = f"{moved}: cannot tell whether it fell by {weighed.rule.tolerance:g}; {_wanted(weighed)}"
+            text = f"{moved}: cannot tell whether it lost {weighed.rule.tolerance:g}; {_wanted(weighed)}"
     return text.replace("-", "\u2212") + (" (these checkpoints only)" if weighed.scope == "checkpoint" else "")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -31,9 +33,16 @@ def load_policy(path: Path | None) -> Policy:
         for number, budget in enumerate(policy.budgets)
         if budget.at_most is None and budget.at_least is None
     ]
-    names = [(check.measure, check.direction) for check in policy.checks]
+    for key, named in (
+        ("checks", [each.measure for each in policy.checks]),
+        ("budgets", [each.what for each in policy.budgets]),
+        ("golden", [f"{each.item!r} by {each.measure}" for each in policy.golden]),
+    ):
+        problems += [f"{path}: {key}: {name} is checked twice" for name, times in Counter(named).items() if times > 1]
     problems += [
-        f"{path}: checks: {name} is checked twice" for name, _ in dict.fromkeys(names) if names.count((name, _)) > 1
+        f"{path}: checks: {each.measure} is advisory, which fails nothing: leave out `inconclusive: fail`, or its tier"
+        for each in policy.checks
+        if each.tier == "advisory" and each.inconclusive == "fail"
     ]
     if problems:
         raise SpecError(problems)
@@ -44,8 +53,8 @@ def settled(policy: Policy, baseline: Snapshot, where: str) -> Policy:
     """The policy with a check for each measure where it names none. `where` names its file in messages.
 
     By default a measure without a scale is no check, unless it is the primary one or the policy has a tolerance.
-    Raises HarnessError for a measure that the baseline does not have, a floor that is a share, not points, and a
-    tolerance or full marks that only a scale could give.
+    Raises HarnessError for a measure that the baseline does not have, a floor that is a share, not points, a tolerance
+    of a whole scale, and a tolerance or full marks that only a scale could give.
     """
     infos = {each.info.name: each.info for each in baseline.measures}
     checks = policy.checks or tuple(
@@ -62,10 +71,36 @@ def settled(policy: Policy, baseline: Snapshot, where: str) -> Policy:
                 raise HarnessError(f"{kind}: the baseline has no measure {name!r}", where=where, hint=hint + known)
     for check in checks:
         _refuse_share(check, infos[check.measure], where)
-        tolerance(check, policy, infos[check.measure], where)
+        _refuse_whole(check, policy, infos[check.measure], where)
+    settled = policy.model_copy(update={"checks": checks})
     for golden in policy.golden:
-        full_marks(golden, infos[golden.measure], where)
-    return policy.model_copy(update={"checks": checks})
+        full_marks(golden, directed(infos[golden.measure], settled), where)
+    return settled
+
+
+def directed(info: MeasureInfo, policy: Policy) -> MeasureInfo:
+    """The measure with the direction that its check gives it."""
+    said = next((each.direction for each in policy.checks if each.measure == info.name), "auto")
+    return info if said == "auto" else info.model_copy(update={"higher_is_better": said == "higher"})
+
+
+def _refuse_whole(check: MeasureCheck, policy: Policy, info: MeasureInfo, where: str) -> None:
+    points, scale = tolerance(check, policy, info, where), _scale(info)
+    if scale is not None and points >= scale:
+        raise HarnessError(
+            f"checks: {info.name} may fall by {points:g} points, and its whole scale ({info.unit}) has {scale:g}",
+            where=where,
+            hint=f"give it a `tolerance` of its own, such as {SHARE * scale:g}",
+        )
+
+
+def wide_tolerances(policy: Policy, baseline: Snapshot) -> Iterator[str]:
+    """In words, each tolerance of more than half of its measure's scale. `policy`: settled."""
+    infos = {each.info.name: each.info for each in baseline.measures}
+    for check in policy.checks:
+        points, scale = tolerance(check, policy, infos[check.measure]), _scale(infos[check.measure])
+        if scale is not None and points > scale / 2:
+            yield f"{check.measure} may fall by {points:g} points, more than half of its scale ({scale:g})"
 
 
 def _refuse_share(check: MeasureCheck, info: MeasureInfo, where: str) -> None:

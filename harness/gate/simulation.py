@@ -165,7 +165,7 @@ def _aligned(setting: Setting, generator: np.random.Generator) -> Aligned:
     present[:-1, setting.seeds[1] :] = False
     values[~present] = 0.0
     own = slice(setting.cells - setting.shared, setting.cells)  # the last of the baseline's: the first is held against
-    values, present = (np.concatenate((each, each[own])) for each in (values, present))
+    values, present = np.concatenate((values, values[own])), np.concatenate((present, present[own]))
     cells += setting.shared
     panel = Panel(values, present, np.ones(cells, dtype=np.bool_))
     lost = np.zeros(cells, dtype=np.int64)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from harness.gate.cells import CellPair, Sides
 from harness.gate.measures import pair_values
+from harness.gate.policy_file import directed
 from harness.records.baseline import Snapshot, SnapshotVariant
 from harness.records.check import CheckResult, WorstItem
+from harness.records.policy import Policy
 
 SHOWN = 5
 
 
-def worst_items(sides: Sides, checks: tuple[CheckResult, ...], count: int = SHOWN) -> tuple[WorstItem, ...]:
+def worst_items(
+    sides: Sides, checks: tuple[CheckResult, ...], policy: Policy, count: int = SHOWN
+) -> tuple[WorstItem, ...]:
     """Of the first failed measure (the first measure if none failed), largest loss first; none that did not lose.
 
     Answers shown are those of each side's first seed.
@@ -19,7 +23,7 @@ def worst_items(sides: Sides, checks: tuple[CheckResult, ...], count: int = SHOW
     if not measures or not sides.candidate.examples:
         return ()
     chosen = next((each for each in measures if each.fails or each.outcome == "regression"), measures[0])
-    info = next(each.info for each in sides.candidate.measures if each.info.name == chosen.measure)
+    info = next(directed(each.info, policy) for each in sides.candidate.measures if each.info.name == chosen.measure)
     pair = next(each for each in sides.pairs if each.name == chosen.cell)
     sign = 1 if info.higher_is_better else -1
     losses = sorted(

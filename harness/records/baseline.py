@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
+
+from pydantic import model_validator
 
 from harness.records.base import Record
 from harness.records.data import Example
@@ -86,6 +89,19 @@ class Snapshot(Record):
     failed: tuple[FailedVariant, ...] = ()
     clusters: dict[str, str] | None = None
     examples: tuple[Example, ...] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Snapshot:
+        names = [each.variant.name for each in self.variants]
+        for what, ids in (("item", self.items), ("variant", names)):
+            twice = [each for each, times in Counter(ids).items() if times > 1]
+            if twice:
+                raise ValueError(f"{what} {twice[0]} is there twice")
+        for each in self.variants:
+            for what, values in (*each.scores.items(), *each.counts.items(), ("answers", each.answers)):
+                if values is not None and len(values) != len(self.items):
+                    raise ValueError(f"{each.variant.name} has {len(values)} {what} for {len(self.items)} items")
+        return self
 
 
 class HistoryEntry(Record):

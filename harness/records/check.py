@@ -9,8 +9,9 @@ from harness.records.policy import Inconclusive, Policy, Tier
 
 Outcome = Literal["pass", "improved", "inconclusive", "regression", "error"]
 """improved: a pass, and shown to be better. error: there is nothing to decide from."""
-Cause = Literal["input", "infrastructure", "training"]
-"""What an error comes from: what was given; a server or a disk; the candidate's own training."""
+Cause = Literal["input", "usage", "infrastructure", "training"]
+"""What an error comes from: the two sides are not comparable; a file cannot be used; a server or a disk; the
+candidate's own training."""
 
 
 class CheckResult(Record):
@@ -65,7 +66,7 @@ class CheckResult(Record):
         if self.tier == "advisory":
             return False
         if self.outcome == "inconclusive":
-            return self.tier == "critical" and self.on_inconclusive == "fail"
+            return self.on_inconclusive == "fail"
         return self.outcome in ("regression", "error")
 
     @property
@@ -91,8 +92,10 @@ class WorstItem(Record):
 
 
 class CheckReport(Record):
-    """The whole verdict."""
+    """The whole verdict. `harness`: version of the program that found it."""
 
+    version: Literal[1] = 1
+    harness: str
     matrix: str
     matrix_file: str
     baseline: str

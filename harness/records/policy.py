@@ -10,7 +10,7 @@ from harness.records.base import Settings
 
 Tier = Literal["critical", "supporting", "advisory"]
 """critical: a regression fails, and what is inconclusive does what the policy says; supporting: a regression fails, and
-what is inconclusive only warns; advisory: shown, and fails nothing."""
+what is inconclusive only warns, unless the check itself says more; advisory: shown, and fails nothing."""
 Inconclusive = Literal["pass", "warn", "fail"]
 
 
