@@ -67,7 +67,7 @@ def copies(rows: Rows, codes: Codes, held: npt.NDArray[np.bool_]) -> Rows:
     firsts = list(zip(parts.tolist(), rows[held][places].tolist(), strict=True))
     gone = np.zeros(len(rows), dtype=np.bool_)
     for part in np.unique(codes).tolist():
-        gone |= (codes == part) & (rows > min(stays(part, beside, first) for beside, first in firsts))
+        gone |= (codes == part) & (rows > min((stays(part, beside, first) for beside, first in firsts), default=NEVER))
     return np.unique(rows[gone])
 
 
@@ -98,9 +98,7 @@ def near(rows: Iterable[SplitExample], columns: Columns, threshold: float) -> It
         context = asked.before.astype(np.uint32)  # its lower half
         repeating = proposed(columns, prompts.first, asked.bands ^ context[:, None])
     prompt, (a, b) = columns.prompt[asked.row], repeating.T
-    repeating = repeating[
-        asked.last[a] & asked.last[b] & (prompt[a] != prompt[b]) & (asked.before[a] == asked.before[b])
-    ]
+    repeating = repeating[(prompt[a] != prompt[b]) & (asked.before[a] == asked.before[b])]
     leaking = np.concatenate([leaking, leaking[:, ::-1]])
     held, other = leaking.T
     train = (part == TRAIN) | (part > LEFT_OUT)

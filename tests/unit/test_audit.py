@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -97,6 +98,38 @@ def test_a_question_leaks_whatever_stands_before_it() -> None:
     nearly = rows(train=[*FILLER, earlier], test=[entry(LONG.replace("dawn", "dusk"))])
     assert spots(findings(nearly, "near_leaks", similarity=0.9)) == [("test", 0)]
     assert to_drop(nearly, ["near_leaks"], 0.9) == {len(FILLER): "near_leaks"}
+
+
+@given(
+    drawn=st.lists(
+        st.tuples(
+            st.sampled_from(
+                [("train", None), ("test", None), ("validation", None), ("test", 1), ("test", 2), ("test", 3)]
+            ),
+            st.lists(st.sampled_from("abcde"), min_size=1, max_size=3),
+        ),
+        max_size=12,
+    )
+)
+def test_leaks_are_those_that_comparing_everything_finds(
+    drawn: list[tuple[tuple[SplitName, int | None], list[str]]],
+) -> None:
+    split = []
+    for index, ((part, fold), asked) in enumerate(drawn):
+        turns = [text for question in asked[:-1] for text in (question, "Yes.")]
+        example = behind(entry(asked[-1]), *turns)
+        split.append(SplitExample(split=part, index=index, example=example, fold=fold))
+    found, dropped = set(), set()
+    for (held, (held_part, held_fold)), (row, (part, fold)) in itertools.product(
+        enumerate(each for each, _ in drawn), enumerate(each for each, _ in drawn)
+    ):
+        trained = part == "train" or (fold is not None and fold != held_fold)
+        if held_part != "train" and trained and drawn[held][1][-1] in drawn[row][1]:
+            found.add(held)
+            if part == "train" or held_fold is None or row > held:
+                dropped.add(row)
+    assert {f.row for f in examine(split, ["leaks"], 1.0)[1]} == found
+    assert to_drop(split, ["leaks"], 1.0).keys() == dropped
 
 
 def test_what_all_entries_share_makes_none_a_duplicate() -> None:
