@@ -73,6 +73,15 @@ def test_plan_tells_what_is_sealed(finished: tuple[Place, subprocess.CompletedPr
     assert "nothing to do" in done.stdout
 
 
+def test_plan_warns_of_a_warm_up_that_has_no_end(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "p")
+    place.edit("epochs: 1,", "epochs: 1, warmup_steps: 500, max_steps: 1000,")
+    done = place.harness("plan", "matrix.yaml")
+    assert done.returncode == 0
+    assert "warning: `train.warmup_steps: 500`, and the training has 3: its rate reaches 0 % of `lr`" in done.stderr
+    assert "warning: `train.max_steps: 1000` is not reached" in done.stderr
+
+
 def test_adding_a_seed_trains_only_the_new_variants(
     finished: tuple[Place, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
