@@ -70,9 +70,9 @@ def check_matrix(arguments: argparse.Namespace) -> int:
     files = Files.of(arguments.matrix, arguments.against, arguments.policy)
     limits = arguments.max_calls, arguments.max_cost
     for path in (arguments.junit, arguments.markdown, arguments.json):
-        if path is not None:  # an earlier verdict is none on this candidate, whatever ends this command
+        if path is not None and path.is_file() and not path.is_symlink():  # not /dev/stdout
             with suppress(OSError):
-                path.unlink()
+                path.unlink()  # an earlier verdict is none on this candidate, whatever ends this command
     try:
         report = checked(arguments.matrix, arguments.against, arguments.policy, arguments.store, console, limits)
     except HarnessError as e:

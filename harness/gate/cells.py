@@ -40,7 +40,7 @@ class CellPair:
 class Panels:
     """Both sides on one measure. `pairs`: numbers of cells, candidate's and baseline's.
 
-    `again`: cells (C,) of the candidate whose every variant is the baseline's own: nothing new is known of seeds there.
+    `again`: cells (C,) whose every variant is in a cell of the other side, which alone tells of seeds.
     """
 
     aligned: Aligned
@@ -76,7 +76,9 @@ class Sides:
         at = {("baseline", name): k for k, name in enumerate(before)}
         at |= {("candidate", name): len(before) + k for k, name in enumerate(now)}
         own = {each.generate for each in self.baseline.variants}
-        again = [False] * len(before) + [all(each.generate in own for each in group) for group in now.values()]
+        copies = [all(each.generate in own for each in group) for group in now.values()]
+        more = {each.generate for copy, group in zip(copies, now.values(), strict=True) for each in group if not copy}
+        again = [all(each.generate in more for each in group) for group in before.values()] + copies
         return Panels(
             align(layout, info, self.candidate.clusters),
             tuple((at["candidate", p.name], at["baseline", p.baseline_name]) for p in self.pairs),

@@ -104,5 +104,9 @@ def test_seeds_that_both_sides_share_are_known_once() -> None:
     tested, same = checked(snapshot([changed, *kept]), before).checks
     assert (tested.lower, tested.upper) == pytest.approx((alone.lower, alone.upper))
     assert tested.scope == "recipe" and "nothing changed" in same.reason
+    more = [*kept, styled("alpaca", 4)]  # a seed was added: the baseline's own are among the candidate's
+    known = only(checked(snapshot([changed]), snapshot([styled("phi", 1), *more]), missing_cells="warn"))
+    added = checked(snapshot([changed, *more]), before).checks[0]
+    assert (added.lower, added.upper) == pytest.approx((known.lower, known.upper))
     named = checked(snapshot([changed, *kept]), before, cells={"phi": "alpaca"}, missing_cells="warn").checks[0]
     assert named.lower is not None  # a cell that is there again is a side like any other
