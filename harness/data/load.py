@@ -60,7 +60,9 @@ def read(sources: Sequence[Source], fields: FieldMap, by: str | None = None) -> 
                 yield Rejected(f"{source.name}:{where}: {e}")
             else:
                 numbers = any(isinstance(v, NUMBER) for v in raw.values())
-                newly = bool(shape and shape.found_beside(raw)) or not all(turn.weight for turn in found.history)
+                newly = bool(found.history) and (
+                    bool(shape and shape.found_beside(raw)) or not all(turn.weight for turn in found.history)
+                )
                 yield Row(source.input.part, index, found, key, numbers, newly)
 
 

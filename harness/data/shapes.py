@@ -22,6 +22,7 @@ SHAPES: dict[str, FieldMap] = {
     "Dolly": FieldMap(instruction="instruction", input="context", output="response"),
 }
 """Known shapes; the first for whose required fields a row has values is its shape."""
+NOTHING: frozenset[str] = frozenset()
 BESIDE: dict[str, type] = {"system": str, "history": list}
 """What may stand beside an exchange under these names, as in LLaMA-Factory: a system message; questions and answers."""
 ROLES: dict[str, Role] = {
@@ -91,6 +92,8 @@ class Shape:
 
     def found_beside(self, row: dict[str, Any]) -> frozenset[str]:
         """The names of `beside` under which the row has something."""
+        if row.keys().isdisjoint(self.beside):  # most rows, of which there may be millions
+            return NOTHING
         return frozenset(name for name in self.beside if isinstance(row.get(name), BESIDE[name]) and row[name])
 
 
@@ -105,7 +108,7 @@ def entry(row: Any, shape: Shape) -> Entry:
         if row.get(name) is None:
             raise BadRow(f"{NO_KEY}`{name}`; the row has: {', '.join(map(str, row)) or 'none'}")
     beside = shape.found_beside(row)
-    meaning = shape.named | beside
+    meaning = shape.named | beside if beside else shape.named
     meta = {str(k): str(v) for k, v in row.items() if k not in meaning and isinstance(v, PLAIN)}
     speaks = "system" if "system" in beside else fields.system
     system = text(row, speaks) if speaks else ""
