@@ -44,10 +44,17 @@ def repeats(columns: Columns) -> Iterator[Found]:
 
 
 def leaks(columns: Columns) -> Iterator[Found]:
-    """Test and validation entries whose question stands in train."""
+    """Test and validation entries whose question stands in train; a follow-up behind the same questions only."""
     asked = columns.asked
-    for group in groups(asked.text):
-        rows, held = asked.row[group], asked.last[group]
+    follows = asked.before != 0
+    yield from _leaks(columns, asked.text, asked.last & ~follows)
+    yield from _leaks(columns, asked.text + similarity.mixed(asked.before), asked.last & follows)
+
+
+def _leaks(columns: Columns, keys: Hashes, held_out: npt.NDArray[np.bool_]) -> Iterator[Found]:
+    """Of the questions `held_out`, in so far as they are held out, those whose key a question in train has."""
+    for group in groups(keys):
+        rows, held = columns.asked.row[group], held_out[group]
         codes = columns.part[rows]
         if (codes == codes[0]).all():
             continue
@@ -85,29 +92,43 @@ def stays(part: int, held: int, row: int) -> int:
 
 
 def near(rows: Iterable[SplitExample], columns: Columns, threshold: float) -> Iterator[Found]:
-    """Entries whose question is nearly that of an earlier entry which was asked the same before, or of one in train."""
+    """Entries whose question is nearly that of an earlier entry, or of one in train.
+
+    A follow-up is held against those behind the same questions only.
+    """
     asked = columns.asked
-    part = columns.part[asked.row]
+    part, follows, before = columns.part[asked.row], asked.before != 0, similarity.mixed(asked.before)
+    place = 2 * part.astype(np.uint64) + asked.last
+    in_context = asked.bands ^ asked.before.astype(np.uint32)[:, None]  # its lower half
     # exact copies would crowd out the near ones: the first stands for all
     prompts = Members(np.flatnonzero(asked.last), columns.prompt + columns.part.astype(np.uint64))
-    texts = Members(np.arange(len(asked)), asked.text + (2 * part.astype(np.uint64) + asked.last))
-    leaking = proposed(columns, texts.first, asked.bands)
-    if np.array_equal(prompts.first, texts.first) and not asked.before.any():
-        repeating = leaking
-    else:
-        context = asked.before.astype(np.uint32)  # its lower half
-        repeating = proposed(columns, prompts.first, asked.bands ^ context[:, None])
+    openings = Members(np.arange(len(asked)), asked.text + place + np.where(follows, np.uint64(1 << 32), np.uint64(0)))
+    behind = Members(np.flatnonzero(follows), (asked.text + before + place)[follows])
+    repeating = proposed(columns, prompts.first, in_context)
+    plain = np.array_equal(prompts.first, openings.first) and not follows.any()
+    opening = repeating if plain else proposed(columns, openings.first, asked.bands)
+    following = proposed(columns, behind.first, in_context)
     prompt, (a, b) = columns.prompt[asked.row], repeating.T
     repeating = repeating[(prompt[a] != prompt[b]) & (asked.before[a] == asked.before[b])]
-    leaking = np.concatenate([leaking, leaking[:, ::-1]])
-    held, other = leaking.T
-    train = (part == TRAIN) | (part > LEFT_OUT)
-    beside = asked.last[held] & (part[held] != TRAIN) & train[other] & (part[held] != part[other])
-    leaking = leaking[beside & (asked.text[held] != asked.text[other])]
-    cosines = cosines_of(rows, asked, np.concatenate([repeating, leaking]))
-    repeated, leaked = np.split(cosines, [len(repeating)])
+    opening = across(columns, opening, asked.last & ~follows)
+    following = across(columns, following, asked.last & follows)
+    following = following[asked.before[following[:, 0]] == asked.before[following[:, 1]]]
+    cosines = cosines_of(rows, asked, np.concatenate([repeating, opening, following]))
+    repeated, opened, followed = np.split(cosines, np.cumsum([len(repeating), len(opening)]))
     yield from near_repeats(columns, prompts, partners(repeating[:, ::-1], repeated, threshold))
-    yield from near_leaks(columns, texts, partners(leaking, leaked, threshold))
+    yield from near_leaks(columns, openings, partners(opening, opened, threshold))
+    yield from near_leaks(columns, behind, partners(following, followed, threshold))
+
+
+def across(columns: Columns, pairs: Rows, held_out: npt.NDArray[np.bool_]) -> Rows:
+    """Pairs of a question `held_out` and another one that is trained on where it is."""
+    asked, part = columns.asked, columns.part[columns.asked.row]
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    held, other = both.T
+    train = (part == TRAIN) | (part > LEFT_OUT)
+    beside = held_out[held] & (part[held] != TRAIN) & train[other] & (part[held] != part[other])
+    found: Rows = both[beside & (asked.text[held] != asked.text[other])]
+    return found
 
 
 Partners = dict[int, list[tuple[float, int]]]

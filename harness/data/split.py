@@ -12,6 +12,8 @@ from harness.records.data import SplitName
 from harness.records.settings import SplitSettings
 
 PARTS: tuple[SplitName, ...] = ("train", "test", "validation")
+TINY = Fraction(1, 10**9)
+"""Of a row: what the last digit of a fraction may lack."""
 LEFT_OUT = len(PARTS)
 """The code of a row in no part; that of a row in a part is the part's place in PARTS. Above it: a fold's code."""
 TRAIN, TEST, VALIDATION = (PARTS.index(name) for name in ("train", "test", "validation"))
@@ -77,9 +79,10 @@ def check_parts(n: int, found: dict[SplitName, int]) -> None:
 def count(part: float, n: int, counts: bool) -> int:
     """A fraction of n, rounded down as the book does; above 1, or 1 beside other `counts`, a number of rows.
 
-    A fraction is what was written in decimals: 0.29 of 100 is 29, and in binary 28.999999999999996.
+    A fraction is what was written in decimals: 0.29 of 100 is 29, and in binary 28.999999999999996. A third that was
+    written with many digits is a third.
     """
-    return int(part) if part > 1 or (counts and part == 1) else int(n * Fraction(str(part)))
+    return int(part) if part > 1 or (counts and part == 1) else int(n * Fraction(str(part)) + TINY)
 
 
 def assign(n: int, keys: Sequence[int], settings: SplitSettings) -> bytes:

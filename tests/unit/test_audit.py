@@ -95,6 +95,11 @@ def test_a_question_leaks_whatever_stands_before_it() -> None:
     [leak] = findings(split, "leaks")
     assert spots([leak]) == [("test", 1)], "what is trained on, in any turn; of the test the last question alone"
     assert [(o.split, o.position) for o in leak.others] == [("train", len(FILLER))]
+    going = [behind(entry("Go on."), said, "Well.") for said in ("Tell me a tale.", "Count to ten.", "Tell me a tale.")]
+    assert spots(findings(rows(train=[*FILLER, going[0]], test=going[1:]), "leaks")) == [("test", 1)], "follow-ups"
+    asked_again = [behind(entry(text), "Tell me a tale.", "Well.") for text in (LONG, LONG.replace("dawn", "dusk"))]
+    beside = rows(train=[*FILLER, asked_again[0]], test=[asked_again[1], behind(asked_again[1], "Count.", "1")])
+    assert spots(findings(beside, "near_leaks", similarity=0.9)) == [("test", 0)], "behind the same question"
     nearly = rows(train=[*FILLER, earlier], test=[entry(LONG.replace("dawn", "dusk"))])
     assert spots(findings(nearly, "near_leaks", similarity=0.9)) == [("test", 0)]
     assert to_drop(nearly, ["near_leaks"], 0.9) == {len(FILLER): "near_leaks"}
@@ -124,7 +129,9 @@ def test_leaks_are_those_that_comparing_everything_finds(
         enumerate(each for each, _ in drawn), enumerate(each for each, _ in drawn)
     ):
         trained = part == "train" or (fold is not None and fold != held_fold)
-        if held_part != "train" and trained and drawn[held][1][-1] in drawn[row][1]:
+        *before, last = drawn[held][1]
+        places = [n for n, question in enumerate(drawn[row][1]) if question == last]
+        if held_part != "train" and trained and any(not before or drawn[row][1][:n] == before for n in places):
             found.add(held)
             if part == "train" or held_fold is None or row > held:
                 dropped.add(row)

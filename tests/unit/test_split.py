@@ -40,6 +40,7 @@ def parts(n: int, keys: list[int], **settings: Any) -> list[str]:
         (1099, SplitSettings(train=0.8, test=0.2), (880, 219, 0)),  # nothing is left for a validation part
         (15, SplitSettings(train=9, test=0.3, validation=0.1), (9, 4, 1)),
         (100, SplitSettings(train=0.57, test=0.29), (57, 29, 14)),  # 0.29 * 100 is 28.999999999999996
+        (300, SplitSettings(train=1 / 3, test=1 / 3), (100, 100, 100)),
     ],
 )
 def test_sizes(n: int, settings: SplitSettings, expected: tuple[int, int, int]) -> None:
