@@ -204,7 +204,7 @@ def _reason(weighed: Weighed, decision: Decision, decimals: int) -> str:
             rest = ", by more than {}" if beyond else ", and a loss of {} cannot be excluded"
             text = f"{moved}: worse{rest.format(f'{weighed.rule.tolerance:g}')}"
         case _:
-            text = f"{moved}: cannot tell whether it lost {weighed.rule.tolerance:g}; {_wanted(weighed)}"
+            text = f"{moved}: cannot tell whether it lost {weighed.rule.tolerance:g} or more; {_wanted(weighed)}"
     return text.replace("-", "\u2212") + (" (these checkpoints only)" if weighed.scope == "checkpoint" else "")
 
 
