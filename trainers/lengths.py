@@ -48,7 +48,9 @@ def token_limit(counter: Counter, style: PromptStyle, max_length: int | None) ->
     def tokens(example: Example) -> int:
         segments = render(style, example, tokenizer)
         most = most_tokens(segments)
-        return most if most <= longest else len(encode(tokenizer, segments, MaskPolicy("none")).ids)
+        if most <= longest:
+            return most
+        return len(encode(tokenizer, segments, MaskPolicy("none"), where=f"example {example.id}").ids)
 
     return TokenLimit(f"{Path(counter.model).name}, {style.name}", longest, tokens)
 
