@@ -118,9 +118,9 @@ def test_a_users_metric_that_breaks_off_takes_nothing_else_with_it(place: Place)
     place.edit("[none, full, lora]", "[none]")
     path = f"{ROOT}:{place.folder}"
     done = place.harness("run", "matrix.yaml", "--plain", PYTHONPATH=path)
-    said = "stage score broke off: ZeroDivisionError: division by zero\n  hint: "
+    said = f"error: metric own:score broke off: {place.folder}/own.py:2: ZeroDivisionError: division by zero\n  hint: "
     assert done.returncode == 2
-    assert done.stderr.startswith("error: model") and said in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.startswith(said) and "Traceback" not in done.stderr
     assert len(list((place.folder / "runs").glob("objects/score/*"))) == 2, "the other metric, and this one unsealed"
     done = place.harness("run", "matrix.yaml", "--plain", "--debug", PYTHONPATH=path)
     assert "Traceback" in done.stderr and "return 1 / 0" in done.stderr
