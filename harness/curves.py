@@ -25,8 +25,17 @@ def curves(cells: Sequence[Cell], measure: Measured, means: Sequence[float | Non
     """One a numeric axis with three values or more among cells with a score, where they tell it from other axes."""
     if measure.info.descriptive:
         return ()
-    found = (_curve(axis, cells, measure, means) for axis in NUMBERS)
+    found = (_curve(axis, _on(axis, cells), measure, means) for axis in NUMBERS)
     return tuple(each for each in found if each is not None)
+
+
+def _on(axis: Axis, cells: Sequence[Cell]) -> list[Cell]:
+    """The cells as they lie along an axis: masking none is weight 1 of the one other masking."""
+    maskings = {cell.masking for cell in cells} - {None, "none"}
+    if axis != "prompt_loss_weight" or len(maskings) != 1:
+        return list(cells)
+    as_weight = {"masking": maskings.pop(), "prompt_loss_weight": 1.0}
+    return [cell.model_copy(update=as_weight) if cell.masking == "none" else cell for cell in cells]
 
 
 def _curve(axis: Axis, cells: Sequence[Cell], measure: Measured, means: Sequence[float | None]) -> Curve | None:

@@ -360,7 +360,8 @@ def test_a_continuous_axis_gets_a_curve_with_a_band() -> None:
     for style, gain in (("alpaca", 3.0), ("phi", 0.0)):
         for weight in (0.0, 0.1, 0.3, 1.0):
             for seed in (1, 2):
-                who = variant(style, seed=seed).model_copy(update={"prompt_loss_weight": weight})
+                masked = {"prompt_loss_weight": weight} if weight < 1 else {"masking": "none"}  # which is weight 1
+                who = variant(style, seed=seed).model_copy(update=masked)
                 noise = draw.normal(0, 4, 80) + draw.normal(0, 0.3)
                 variants.append(scored(who, base + gain + 8 * weight - 9 * weight**2 + noise))
     (curve,) = compare(make_inputs(*variants)).curves
