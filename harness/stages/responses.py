@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from harness.errors import DataError
-from harness.prompts import Answer, ChatTemplateStyle, answer
 from harness.records.data import Example
 from harness.records.inputs import (
     GenerateInput,
@@ -15,19 +14,13 @@ from harness.records.rows import Generation
 from harness.records.seal import ImportFacts
 from harness.resolved import ResolvedServed
 from harness.stages.workshop import Workshop
-from harness.store import ObjectWriter, planned
+from harness.store import ObjectWriter
 
 
 def make_responses(
     workshop: Workshop, given: GenerateInput | ServedInput | ImportedInput, writer: ObjectWriter
 ) -> ImportFacts | None:
     """Responses to the test set, from wherever they come."""
-    if not isinstance(given, ImportedInput):
-        earlier = earlier_responses(workshop, given)
-        if earlier:
-            writer.replace_rows(earlier)
-            workshop.advance(len(earlier))
-            return None
     match given:
         case GenerateInput():
             make_generations(workshop, given, writer)
@@ -36,22 +29,6 @@ def make_responses(
         case ImportedInput():
             return make_import(workshop, given, writer)
     return None
-
-
-CUT_ONLY = {"local": (5, 4), "served": (2, 1)}
-"""By source: a version that differs from an earlier one in what is cut off responses only, and that one."""
-
-
-def earlier_responses(workshop: Workshop, given: GenerateInput | ServedInput) -> list[Generation]:
-    """The responses of the earlier version, where nothing more would be cut off any of them; else none."""
-    version, earlier = CUT_ONLY[given.source]
-    key = planned(given.model_copy(update={"version": earlier})).key
-    if given.version != version or not workshop.store.is_sealed(key):
-        return []
-    style = workshop.style(given.style_sha256) if isinstance(given, GenerateInput) else ChatTemplateStyle()
-    rows: list[Generation] = workshop.store.read(key, Generation)
-    whole = all(answer(style, row.text) == Answer(row.text) and not row.text.endswith("\ufffd") for row in rows)
-    return rows if whole else []
 
 
 def make_generations(workshop: Workshop, generate: GenerateInput, writer: ObjectWriter) -> None:

@@ -11,12 +11,8 @@ import pytest
 
 from harness.errors import DataError, HarnessError, JudgeError, StoreError
 from harness.pipeline import make_sealed, out_of_service, without_locals
-from harness.prompts import STYLES
-from harness.records.inputs import GenerateInput, ProbeInput
-from harness.records.rows import Generation
-from harness.records.settings import GenerateSettings
+from harness.records.inputs import ProbeInput
 from harness.stages import Workshop
-from harness.stages.responses import earlier_responses, make_responses
 from harness.store import Store, planned
 
 STAGE = planned(ProbeInput(data="d", items=2))
@@ -82,23 +78,3 @@ def test_a_service_is_not_to_blame_for_what_it_is_asked() -> None:
     assert out_of_service(JudgeError("no answer"), "model") == {"model"}
     assert out_of_service(DataError("nothing to compare the response with"), "model") == set()
     assert out_of_service(JudgeError("no probe"), None) == set()
-
-
-def test_responses_from_before_a_rule_of_cutting_stay_where_it_would_cut_nothing(tmp_path: Path) -> None:
-    style = STYLES["alpaca"]
-    given = GenerateInput(weights="w", base="w", data="d", style_sha256=style.sha256, settings=GenerateSettings())
-    row = Generation(example_id="a", sample=0, text="Paris.", finish_reason="eos", tokens=2, seconds=1.0)
-    found = []
-    for place, text in enumerate(("Paris.", "<think>Rome?</think>Paris.", "Paris.\n### Response:\nParis.")):
-        store = Store(tmp_path / str(place))
-        workshop = Workshop(store, SimpleNamespace(styles={"alpaca": style}), lambda units: None)  # type: ignore[arg-type]
-        with store.making(planned(given.model_copy(update={"version": 4})), announce=print) as writer:
-            writer.replace_rows([row, row.model_copy(update={"example_id": "b", "text": text})])
-            writer.finish(facts=None)
-        found.append([each.text for each in earlier_responses(workshop, given)])
-        if place == 0:
-            with store.making(planned(given), announce=print) as writer:
-                make_responses(workshop, given, writer)
-                assert [each.text for each in writer.kept_rows(Generation)] == ["Paris.", "Paris."]
-    assert found == [["Paris.", "Paris."], [], []]
-    assert earlier_responses(workshop, given.model_copy(update={"version": 6})) == []
