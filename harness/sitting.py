@@ -12,6 +12,7 @@ from harness.records.plan import Plan
 from harness.records.rows import Generation, ReplyRow
 from harness.spec.matrix import MatrixSpec
 from harness.store import Store, planned
+from harness.thoughts import graded
 from harness.variants import opponent
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def sit_down(  # noqa: PLR0913 - a sitting's whole surroundings
     if rubric.mode == "pairwise":
         theirs = [row for key in opponents(plan, against) for row in store.read(key, Generation)]
         others = {(row.example_id, row.sample): row.text for row in theirs}
-    tests = [row.example for row in store.stream(plan.data, SplitExample) if row.split == "test"]
+    tests = [graded(row.example) for row in store.stream(plan.data, SplitExample) if row.split == "test"]
     objects = [rating_input(rater, rubric, key.digest, plan.data.digest, against.digest) for key in answered]
     sheets = [
         sheet(asked, rubric, tests, store.read(key, Generation), others)

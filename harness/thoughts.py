@@ -1,8 +1,10 @@
-"""What a model thinks before it answers: `<think>…</think>`."""
+"""What a model thinks before it answers, and a reference may hold: `<think>…</think>`. It is graded nowhere."""
 
 from __future__ import annotations
 
 import re
+
+from harness.records.data import Example
 
 THOUGHT, THOUGHT_END = "<think>", "</think>"
 _END_ALONE = re.compile(rf"^[ \t]*{THOUGHT_END}[ \t]*$", re.MULTILINE)
@@ -19,3 +21,11 @@ def without_thoughts(text: str) -> str:
     while kept.lstrip().startswith(THOUGHT):
         kept = kept.partition(THOUGHT_END)[2].lstrip()
     return kept
+
+
+def graded(example: Example) -> Example:
+    """The example with its references as answers are held against them: without thoughts."""
+    output, *others = map(without_thoughts, example.references)
+    if (output, *others) == example.references:
+        return example
+    return example.model_copy(update={"output": output, "alternatives": tuple(others)})

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from harness.errors import JudgeError
 from harness.records.base import digest
-from harness.records.data import SplitExample
+from harness.records.data import Example, SplitExample
 from harness.records.inputs import (
     AskInput,
     ContestInput,
@@ -24,6 +24,7 @@ from harness.records.rows import Generation, Reply, ReplyRow
 from harness.records.seal import AskFacts
 from harness.resolved import ResolvedJudge
 from harness.store import ObjectWriter, Store
+from harness.thoughts import graded
 
 if TYPE_CHECKING:
     from judges.contest import Contest
@@ -40,7 +41,7 @@ def make_probe(workshop: Workshop, probe: ProbeInput, writer: ObjectWriter) -> N
     """Answers of known worth."""
     from judges.probes import probe_generations
 
-    writer.replace_rows(probe_generations(workshop.tests(probe.data), probe.items, PROBE_SEED))
+    writer.replace_rows(probe_generations(graded_tests(workshop, probe.data), probe.items, PROBE_SEED))
 
 
 def unchanged_rubric(judge: ResolvedJudge) -> Rubric:
@@ -62,7 +63,9 @@ def make_replies(workshop: Workshop, ask: AskInput, writer: ObjectWriter) -> Ask
     resolved = asker(workshop, ask)
     rubric = unchanged_rubric(resolved)
     generations = workshop.generations(ask.generations)
-    requests = judge_requests(rubric, workshop.tests(ask.data), generations, ask, opponents(workshop, ask, generations))
+    requests = judge_requests(
+        rubric, graded_tests(workshop, ask.data), generations, ask, opponents(workshop, ask, generations)
+    )
     kept: list[Any] = writer.kept_rows(ReplyRow)
     workshop.advance(len(kept))
     known = earlier_replies(workshop.store, ask)
@@ -157,7 +160,7 @@ def contest_of(store: Store, contest: ContestInput, rubric: str) -> Contest:
     from judges.contest import Contest
     from judges.rubric import load_rubric
 
-    tests = [row.example for row in store.stream(StageKey(stage="data", digest=contest.data), SplitExample)
+    tests = [graded(row.example) for row in store.stream(StageKey(stage="data", digest=contest.data), SplitExample)
              if row.split == "test"]  # fmt: skip
     texts = [
         [
@@ -232,12 +235,17 @@ def given_replies(store: Store, contest: ContestInput) -> dict[str, Reply]:
     return found
 
 
+def graded_tests(workshop: Workshop, data: str) -> list[Example]:
+    """The test examples as judges see them."""
+    return [graded(example) for example in workshop.tests(data)]
+
+
 def opponents(workshop: Workshop, ask: AskInput, generations: list[Generation]) -> dict[tuple[str, int], str] | None:
     """What a pairwise rubric compares each answer with, by (example, sample); None for any other rubric."""
     if ask.against is None:
         return None
     if ask.against == "reference":
-        texts = {example.id: example.output for example in workshop.tests(ask.data)}
+        texts = {example.id: example.output for example in graded_tests(workshop, ask.data)}
         return {(row.example_id, row.sample): texts[row.example_id] for row in generations if row.example_id in texts}
     return {(row.example_id, row.sample): row.text for row in workshop.generations(ask.against)}
 

@@ -10,7 +10,7 @@ from harness.records.rows import MetricRow, NoMetricRow
 from harness.records.seal import ScoreFacts
 from harness.resolved import ResolvedMetric
 from harness.store import ObjectWriter
-from harness.thoughts import without_thoughts
+from harness.thoughts import graded
 
 if TYPE_CHECKING:
     from harness.metrics.base import Outcome
@@ -24,12 +24,11 @@ def make_scores(workshop: Workshop, score: ScoreInput, writer: ObjectWriter) -> 
     from harness.metrics.scoring import score as score_items
     from harness.metrics.scoring import summed_up
 
-    tests = {example.id: example for example in workshop.tests(score.data)}
+    tests = {example.id: graded(example) for example in workshop.tests(score.data)}
     languages = workshop.languages(score.data)
     resolved = next(each for each in workshop.resolved.metrics.values() if scores_as(each, score))
     generations = workshop.generations(score.generations)
-    references = {id: tuple(map(without_thoughts, example.references)) for id, example in tests.items()}
-    items = [Item(row.text, references[row.example_id], languages[row.example_id]) for row in generations]
+    items = [Item(row.text, tests[row.example_id].references, languages[row.example_id]) for row in generations]
     if getattr(resolved.metric, "of_weights", False):
         outcomes = of_weights(workshop, score)
         scored = summed_up(resolved.metric, items, [outcomes[row.example_id] for row in generations])

@@ -27,6 +27,7 @@ from harness.prompts import (
 )  # fmt: skip
 from harness.prompts.modelfile import modelfile
 from harness.records.data import Example, Turn
+from harness.thoughts import graded
 from reports.style_terminal import print_style
 from tests.small_tokenizers import tokenizer_of
 
@@ -149,6 +150,13 @@ def test_a_model_that_writes_the_template_itself_is_cut_by_rule(
     style: str, generated: str, text: str, cuts: tuple[str, ...]
 ) -> None:
     assert answer(STYLES[style], generated) == Answer(text, cuts)  # type: ignore[arg-type]
+
+
+def test_a_reference_is_graded_without_its_thoughts() -> None:
+    plain = Example(id="a", instruction="Name a colour.", output="Red.")
+    thinking = plain.model_copy(update={"output": "<think>\nBlue?\n</think>\n\nRed.", "alternatives": ("Green.",)})
+    assert graded(plain) is plain
+    assert graded(thinking).references == ("Red.", "Green.") and thinking.output.startswith("<think>")
 
 
 # ---------------------------------------------------------------- files
