@@ -10,37 +10,34 @@ from reports.sections import Section
 from reports.wording import NONE, figure, labels
 
 NOTE = (
-    "Share of the responses. Ended: by themselves; stop string: of these, at a text that the style ends at; cut: at "
-    "the limit of new tokens (these three of the responses whose end is known); thoughts: stood before "
-    "the answer and were taken off; echo: repeats the instruction or a header of the prompt, which is cut off; loop: "
-    "ends in the same text three times or more; copied: word for word an output of the training part that is not this "
-    "item's reference. Length: characters of the references = 1."
+    "Shares of the responses in %. Ended: by themselves; stop: of these, at a text that the style ends at; cut: at the "
+    "limit of new tokens (these three of the responses whose end is known); {thoughts}echo: repeats the instruction or "
+    "a header of the prompt, which is cut off; loop: ends in the same text three times or more; copied: word for word "
+    "an output of the training part that is not this item's reference. Length: characters of the references = 1."
 )
+THOUGHTS = "thoughts: stood before the answer and were taken off; "
 
 
 def health_section(cells: Sequence[tuple[Cell, Health]]) -> Section:
-    """A row a cell."""
-    names = labels(cell for cell, _ in cells)
+    """A row a cell; thoughts where there are any."""
+    names, thinking = labels(cell for cell, _ in cells), any(found.thoughts for _, found in cells)
+    kinds = (*(["thoughts"] if thinking else []), "empty", "echo", "loop", "copied")
     return Section(
         "Health of the responses",
-        ("cell", "responses", "ended", "stop string", "cut", "thoughts", "empty", "echo", "loop", "copied", "length"),
+        ("cell", "n", "ended", "stop", "cut", *kinds, "length"),
         tuple(
             (
                 names[cell.name],
                 str(found.responses),
                 *(_percent(found.share_of_ends(n)) for n in (found.ended, found.stopped, found.cut)),
-                *(_percent(found.share(n)) for n in _counts(found)),
+                *(_percent(found.share(getattr(found, kind))) for kind in kinds),
                 figure(found.length_ratio, 2),
             )
             for cell, found in cells
         ),
-        (NOTE,),
+        (NOTE.format(thoughts=THOUGHTS if thinking else ""),),
     )
 
 
-def _counts(found: Health) -> tuple[int, ...]:
-    return found.thoughts, found.empty, found.echo, found.loop, found.copied
-
-
 def _percent(share: float | None) -> str:
-    return NONE if share is None else f"{100 * share:.1f} %"
+    return NONE if share is None else f"{100 * share:.1f}"

@@ -29,7 +29,10 @@ def print_section(section: Section, console: Console) -> None:
     """In the terminal."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for number, name in enumerate(section.header):
-        shown.add_column(Text(visible(name)), justify="left" if number == 0 else "right")
+        first = number == 0
+        shown.add_column(
+            Text(visible(name)), justify="left" if first else "right", overflow="fold" if first else "ellipsis"
+        )
     for row in section.rows:
         shown.add_row(*(Text(visible(cell)) for cell in row))
     console.print(Text(visible(section.title), style="bold"))

@@ -253,7 +253,8 @@ def test_health_counts_what_it_says() -> None:
     assert found.share(found.copied) == 1 / 7
     assert health([], {}, TrainedOutputs()).length_ratio is None is health([], {}, TrainedOutputs()).share(0)
     shown = health_section([(variant("alpaca").cell, found), (variant("phi").cell, health([], {}, TrainedOutputs()))])
-    assert shown.rows[0][2:10] == ("71.4 %", "14.3 %", "28.6 %", "14.3 %", "14.3 %", "42.9 %", "0.0 %", "14.3 %")
+    assert shown.rows[0][2:10] == ("71.4", "14.3", "28.6", "14.3", "14.3", "42.9", "0.0", "14.3")
+    assert "thoughts" in shown.header and len(shown.rows[1]) == len(shown.header)
     assert set(shown.rows[1][2:]) == {"–"}
 
 
@@ -262,9 +263,9 @@ def test_a_file_that_does_not_say_how_its_responses_ended_is_not_said_to() -> No
     found = health([generation("0", "Mars", "unknown")], tests, TrainedOutputs())
     assert (found.ended, found.cut, found.unknown) == (0, 0, 1)
     [row] = health_section([(variant("alpaca").cell, found)]).rows
-    assert row[2:6] == ("–", "–", "–", "0.0 %")
+    assert row[2:6] == ("–", "–", "–", "0.0") and len(row) == 10, "no thoughts"
     some = health([generation("0", "Mars", "unknown"), generation("0", "Mars", sample=1)], tests, TrainedOutputs())
-    assert health_section([(variant("alpaca").cell, some)]).rows[0][2] == "100.0 %"
+    assert health_section([(variant("alpaca").cell, some)]).rows[0][2] == "100.0"
 
 
 # ---------------------------------------------------------------- three dimensions
@@ -379,6 +380,18 @@ def test_what_a_tuned_cell_is_compared_with() -> None:
 
 
 # ---------------------------------------------------------------- as readers see it
+
+
+def test_a_narrow_terminal_shows_whole_names() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    names = ["alpaca/lora/mask-prompt", "alpaca/lora/mask-none"]
+    print_section(Section("t", ("cell", "ended", "length"), tuple((name, "29.8", "1.00") for name in names)), console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in shown and all(name in shown for name in names)
+    narrow = Console(file=io.StringIO(), width=24)
+    print_section(Section("t", ("cell", "ended"), ((names[0], "29.8"),)), narrow)
+    folded = narrow.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in folded and "29.8" in folded
 
 
 def test_brackets_are_no_markup_in_the_terminal() -> None:
