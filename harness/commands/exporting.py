@@ -48,6 +48,7 @@ def export_variant(arguments: argparse.Namespace) -> int:
     store = Store(arguments.store)
     run = find_matrix(store, arguments.run)
     variant = pick(run, arguments.variant)
+    print(f"{variant.variant.name} is written to {arguments.to}:", flush=True)  # a large one takes minutes
     quiet_libraries()
     exported = export(
         run,
@@ -61,7 +62,6 @@ def export_variant(arguments: argparse.Namespace) -> int:
         base_file=arguments.base_gguf,
         converter=arguments.converter,
     )
-    print(f"{variant.variant.name}:")
     for path in exported.files:
         print(f"  {path} ({path.stat().st_size / 1e6:.1f} MB)")
     for note in exported.notes:
