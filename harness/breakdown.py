@@ -21,6 +21,7 @@ from harness.records.variant import Cell
 from harness.slices import SliceTable, slice_table, slice_values
 from harness.spec.matrix import MatrixSpec
 from harness.store import MatrixRun, Store
+from harness.thoughts import graded
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,9 @@ class Finished:
 def read(spec: MatrixSpec, run: MatrixRun, store: Store, inputs: CompareInputs) -> Finished:
     """Read the split. Test items that are left out of the measures are left out here too."""
     tests, trained, left_out = [], TrainedOutputs(), frozenset(inputs.left_out)
-    for row in store.stream(run.plan.data, SplitExample):
+    for given in store.stream(run.plan.data, SplitExample):
+        example = graded(given.example)
+        row = given if example is given.example else given.model_copy(update={"example": example})
         trained.add(row)
         if row.split == "test" and row.example.id not in left_out:
             tests.append(row.example)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ class Noting:
 
     def begin(self, bar: str, label: str, units: int) -> None:
         """See Watcher."""
-        self._keep(WorkNote(bar=bar, label=label, units=units, unit=UNITS.get(bar, "")), at_once=True)
+        self._keep(WorkNote(pid=os.getpid(), bar=bar, label=label, units=units, unit=UNITS.get(bar, "")), at_once=True)
         self.told.begin(bar, label, units)
 
     def advance(self, bar: str, units: int) -> None:

@@ -41,17 +41,20 @@ def progress(run: MatrixRun, store: Store) -> Progress:
     """Looked up now. An object's note of its maker outlives a killed process; the lock on the object does not."""
     total: Counter[str] = Counter()
     done: Counter[str] = Counter()
-    working = []
+    working, unsealed = [], []
     for stage in run.plan.stages:
         total[stage.key.stage] += 1
         if store.is_sealed(stage.key):
             done[stage.key.stage] += 1
-        elif (store.folder(stage.key) / "owner.json").exists() and is_locked(store.folder(stage.key)):
+            continue
+        unsealed.append(stage.key)
+        if (store.folder(stage.key) / "owner.json").exists() and is_locked(store.folder(stage.key)):
             working.append(f"{stage.key.stage} {stage.key.digest[:12]}: {lock_owner(store.folder(stage.key))}")
-    if working and (note := work_note(run.folder)) is not None:
+    note = work_note(run.folder)
+    if note is not None and any(f"by process {note.pid} on " in each for each in working):  # else a killed run's
         working.append(note.words())
     stages = tuple((name, done[name], n) for name, n in total.items())
-    troubles = store.troubles(run.plan)
+    troubles = store.troubles(unsealed)
     failed = sum(entry["status"] == "failed" for entry in troubles)
     return Progress(stages, tuple(working), tuple(map(_trouble, troubles)), failed)
 

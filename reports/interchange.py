@@ -12,6 +12,7 @@ from harness.records.plan import VariantPlan
 from harness.records.result import MeasureInfo, Result
 from harness.records.rows import Generation
 from harness.store import MatrixRun, Store
+from harness.thoughts import graded
 from reports.evaluation_card import file_names
 from reports.samples import generations, item_values, test_examples
 
@@ -22,7 +23,7 @@ Scores = Mapping[str, Mapping[str, float]]
 def alpaca_eval(run: MatrixRun, store: Store) -> dict[str, str]:
     """File name -> model outputs as `alpaca_eval --model_outputs` reads them; the references are a file like them."""
     result = _result(run)
-    examples = test_examples(run, store)
+    examples = [graded(example) for example in test_examples(run, store)]
     by_generator = {"reference": {e.id: e.output for e in examples}}
     for plan in run.plan.variants:
         answers = generations(plan, store)

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,10 +70,9 @@ def check_matrix(arguments: argparse.Namespace) -> int:
     console, problem = Console(), None
     files = Files.of(arguments.matrix, arguments.against, arguments.policy)
     limits = arguments.max_calls, arguments.max_cost
-    for path in (arguments.junit, arguments.markdown, arguments.json):
-        if path is not None and path.is_file() and not path.is_symlink():  # not /dev/stdout
-            with suppress(OSError):
-                path.unlink()  # an earlier verdict is none on this candidate, whatever ends this command
+    forget_verdicts(
+        [arguments.junit, arguments.markdown, arguments.json], [arguments.matrix, arguments.against, arguments.policy]
+    )
     try:
         report = checked(arguments.matrix, arguments.against, arguments.policy, arguments.store, console, limits)
     except HarnessError as e:
@@ -85,6 +85,28 @@ def check_matrix(arguments: argparse.Namespace) -> int:
     if problem is not None:
         raise problem
     return status
+
+
+def forget_verdicts(outputs: Sequence[Path | None], inputs: Sequence[Path | None]) -> None:
+    """Remove what an earlier check wrote: it is no verdict on this candidate, whatever ends this command.
+
+    Raises HarnessError where an output would take the place of an input or of another output.
+    """
+    from harness.errors import HarnessError
+
+    written = [path for path in outputs if path is not None]
+    places = [path.resolve() for path in (*written, *inputs) if path is not None]
+    for number, path in enumerate(written):
+        if path.resolve() in places[number + 1 :] and not path.is_char_device():
+            raise HarnessError(
+                "this file is named twice",
+                where=str(path),
+                hint="--junit, --markdown and --json each take a file of their own",
+            )
+    for path in written:
+        if path.is_file() and not path.is_symlink():  # not /dev/stdout
+            with suppress(OSError):
+                path.unlink()
 
 
 def published(report: CheckReport, arguments: argparse.Namespace, console: Console | None) -> int:

@@ -10,8 +10,9 @@ NAME = "at_work.json"
 
 
 class WorkNote(Record):
-    """One piece of work: so many of its units are done; `remark` says how it goes."""
+    """One piece of work of a process: so many of its units are done; `remark` says how it goes."""
 
+    pid: int
     bar: str
     label: str
     done: int = 0

@@ -19,6 +19,7 @@ from harness.records.rows import Generation
 from harness.records.seal import DataFacts
 from harness.resolved import Resolved, ResolvedJudge
 from harness.store import Store
+from harness.thoughts import graded
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class Workshop:
         if data_digest not in self.detected:
             from harness.metrics.language import item_languages
 
-            self.detected[data_digest] = item_languages(self.tests(data_digest), self.resolved.language)
+            tests = [graded(example) for example in self.tests(data_digest)]
+            self.detected[data_digest] = item_languages(tests, self.resolved.language)
         return self.detected[data_digest]
 
     def generations(self, generations_digest: str) -> list[Generation]:

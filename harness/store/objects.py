@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -263,11 +263,11 @@ class Store:
                 entries.append(json.loads(line))
         return entries[::-1]
 
-    def troubles(self, plan: Plan) -> list[dict[str, str]]:
-        """Lines of index.jsonl that say why objects of a plan were not made when that was tried last."""
-        wanted = {(stage.key.stage, stage.key.digest) for stage in plan.stages if not self.is_sealed(stage.key)}
+    def troubles(self, keys: Collection[StageKey]) -> list[dict[str, str]]:
+        """Lines of index.jsonl that say why these objects were not made when that was tried last."""
+        wanted = {(key.stage, key.digest) for key in keys}
         newest: dict[Any, dict[str, str]] = {}
-        for entry in self.history():
+        for entry in self.history() if wanted else ():
             key = entry.get("stage"), entry.get("digest")
             if key in wanted:
                 newest.setdefault(key, entry)

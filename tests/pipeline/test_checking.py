@@ -137,6 +137,14 @@ def test_what_cannot_be_checked_replaces_the_verdict_before_and_trains_nothing(
     assert made(folder) == before
 
 
+@pytest.mark.parametrize("outputs", [("--json", "baselines/main.json"), ("--junit", "x.out", "--markdown", "./x.out")])
+def test_no_file_takes_the_place_of_another(folder: Path, outputs: tuple[str, ...]) -> None:
+    before = (folder / "baselines" / "main.json").read_bytes()
+    done = harness(folder, "check", "matrix.yaml", "--against", "baselines/main.json", *outputs)
+    assert done.returncode == 2 and "named twice" in done.stderr, done.stdout + done.stderr
+    assert (folder / "baselines" / "main.json").read_bytes() == before and not (folder / "x.out").exists()
+
+
 def test_rows_that_are_not_what_was_sealed_are_the_stores_fault(folder: Path) -> None:
     assert check(folder).returncode == 0
     [rows, *_] = sorted((folder / "runs" / "objects" / "score").glob("*/rows.jsonl"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -320,7 +321,7 @@ def test_progress_tells_who_is_at_work_and_what_could_not_be_made(tmp_path: Path
     store.log(run.plan.matrix, "b", keys[1], "failed", "loss inf")
     store.log(run.plan.matrix, "b", keys[1], "made")  # later
     store.log(run.plan.matrix, "c", keys[2], "unfinished", "no room")
-    note = {"pid": 1, "host": "h", "since": "2026-01-01T00:00:00+00:00"}
+    note = {"pid": os.getpid(), "host": "h", "since": "2026-01-01T00:00:00+00:00"}
     (store.folder(keys[0]) / "owner.json").write_text(json.dumps(note))
     pages, note_of = Console(file=io.StringIO()), run.folder / "at_work.json"
     with FileLock(store.folder(keys[0]) / "lock"), Lines(pages, {"train": 2}, {"train": 0}) as lines:
@@ -330,9 +331,11 @@ def test_progress_tells_who_is_at_work_and_what_could_not_be_made(tmp_path: Path
         watcher.advance("train", 120)
         working, doing = progress(run, store).under_way
         assert doing == "train a#1: 120 of 400 examples"
+        (store.folder(keys[0]) / "owner.json").write_text(json.dumps(note | {"pid": os.getpid() + 1}))
+        assert len(progress(run, store).under_way) == 1, "another process, at what both runs need"
         watcher.end("train", "a#1", "")
     assert not note_of.exists()
-    assert working.startswith(f"train {keys[0].digest[:12]}: being made by process 1 on h")
+    assert working.startswith(f"train {keys[0].digest[:12]}: being made by process {os.getpid()} on h")
     found = progress(run, store)
     assert found.under_way == (), "it was killed"
     assert set(found.troubles) == {"train a failed: loss nan", "train c unfinished: no room"}
